@@ -1,0 +1,20 @@
+// Ctx: what every op gets first. Ops take views of the same device as the stream, allocate only from
+// `scratch`, do not synchronize and return nothing: a wrong shape is a CHECK.
+#pragma once
+
+#include "tensor/arena.h"
+#include "tensor/stream.h"
+#include "tensor/tensor.h"
+
+namespace lmdeploy {
+
+struct Ctx {
+  Stream& stream;
+  Arena& scratch;
+  bool on_cpu() const { return stream.device().is_cpu(); }
+};
+
+// On the CPU all activations are fp32 (weights and the KV cache keep their own types).
+inline CpuStream& cpu_stream(Ctx& ctx) { return static_cast<CpuStream&>(ctx.stream); }
+
+}  // namespace lmdeploy

@@ -1,0 +1,38 @@
+// Stream: what ops of one rank are issued to, in order. A CpuStream runs them at once on its thread
+// pool; a CUDA stream (tensor/cuda/) queues them.
+#pragma once
+
+#include <memory>
+
+#include "base/thread_pool.h"
+#include "tensor/cpu/isa.h"
+#include "tensor/device.h"
+
+namespace lmdeploy {
+
+class Stream {
+ public:
+  virtual ~Stream() = default;
+  virtual Device device() const = 0;
+  // Returns when everything issued so far is done.
+  virtual void synchronize() = 0;
+};
+
+class CpuStream final : public Stream {
+ public:
+  CpuStream(int threads, CpuIsa isa) : pool_(threads), isa_(isa) {}
+  Device device() const override { return {DeviceType::kCpu, 0}; }
+  void synchronize() override {}
+  ThreadPool& pool() { return pool_; }
+  const CpuIsa& isa() const { return isa_; }
+
+ private:
+  ThreadPool pool_;
+  CpuIsa isa_;
+};
+
+// The stream of a device. kUnavailable when the device cannot start (CUDA not built, no driver);
+// the message names `--device cpu`. `cpu_threads`: 0 = usable_cores().
+Result<std::unique_ptr<Stream>> make_stream(Device device, int cpu_threads, CpuIsa isa);
+
+}  // namespace lmdeploy

@@ -1,0 +1,27 @@
+#include "tensor/tensor.h"
+
+#include <utility>
+
+namespace lmdeploy {
+
+Tensor::Tensor(Shape shape, DType dtype, Device device)
+    : bytes_(static_cast<size_t>(dtype_bytes(dtype, shape.numel()))) {
+  Result<void*> memory = device_allocate(device, bytes_);
+  CHECK(memory.ok(), "{}", memory.status().message());
+  view_ = TensorView(*memory, dtype, shape, device);
+}
+
+Tensor::~Tensor() {
+  if (!view_.empty()) device_free(view_.device(), view_.raw(), bytes_);
+}
+
+Tensor::Tensor(Tensor&& other) noexcept
+    : view_(std::exchange(other.view_, {})), bytes_(std::exchange(other.bytes_, 0)) {}
+
+Tensor& Tensor::operator=(Tensor&& other) noexcept {
+  std::swap(view_, other.view_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+}  // namespace lmdeploy
