@@ -1,0 +1,35 @@
+// Paged attention, prefill and decode and any mix of them: each sequence has 1 or more query tokens,
+// the last tokens of its context, whose K and V are in the pages already.
+#pragma once
+
+#include "kernels/ctx.h"
+#include "kernels/paged_kv.h"
+
+namespace lmdeploy {
+
+struct AttentionParams {
+  int heads = 0;
+  float scale = 0;            // multiplies q.k
+  int window = 0;             // a query sees this many tokens including itself; 0: all before it
+  float softcap = 0;          // s = softcap * tanh(s / softcap); 0: off
+  TensorView alibi_slopes;    // f32 [heads]: score += slope * (j - i), or empty
+  TensorView sinks;           // f32 [heads]: a logit that joins the softmax denominator, or empty
+};
+
+// The step's geometry: B sequences, T query tokens (nn/batch.h has the same meaning).
+struct AttentionBatch {
+  TensorView query_start;     // i32 [B + 1]
+  TensorView kv_len;          // i32 [B]
+  TensorView block_table;     // i32 [B, max_blocks]
+  int max_query_len = 0;
+  int max_kv_len = 0;
+};
+
+// q f32 [T, heads * head_dim] (rows may be strided), out f32 [T, heads * head_dim]. Query token t of a
+// sequence with n query tokens stands at position kv_len - n + t and sees positions j <= its own
+// (within the window). A row's result does not depend on the other sequences in the batch nor on how
+// its prompt was cut into chunks (bit for bit, on the CPU).
+void paged_attention(Ctx& ctx, const TensorView& q, const PagedKv& kv, const AttentionBatch& batch,
+                     const AttentionParams& params, const TensorView& out);
+
+}  // namespace lmdeploy
