@@ -1,0 +1,102 @@
+// Engine: one model, its scheduler and its threads (src/engine/README.md has the owners).
+//
+//   ASSIGN_OR_RETURN(auto engine, Engine::create("model.gguf", options, logger));
+//   ASSIGN_OR_RETURN(RequestId id, engine->submit(request, sink));
+//
+// Every method may be called from any thread. Several engines may live in one process, one after
+// another or side by side.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "engine/engine_options.h"
+#include "engine/request.h"
+#include "engine/sampling_defaults.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace lmdeploy {
+
+// What start-up found out; constant.
+struct EngineInfo {
+  std::string model_path;
+  std::string model_name;        // the checkpoint's own name
+  std::string architecture;
+  std::string device;            // "cpu (amx, 2 threads)"
+  int64_t session_len = 0;       // longest prompt + answer
+  int64_t vocab_size = 0;
+  int block_tokens = 0;
+  int num_blocks = 0;
+  int max_batch_size = 0;
+  std::vector<int32_t> end_ids;  // generation_config, tokenizer and chat template joined
+  SamplingDefaults sampling_defaults;
+  std::string startup_table;     // memory and seconds by phase, for the log
+};
+
+// A moment's numbers, for /metrics and the log line.
+struct EngineStats {
+  int64_t running = 0, waiting = 0;
+  int64_t blocks_total = 0, blocks_used = 0, blocks_cached = 0;
+  int64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;  // since start
+  int64_t finished = 0, aborted = 0, failed = 0, preempted = 0, steps = 0;
+};
+
+// Durations of a finished request, for histograms. Seconds.
+struct RequestTiming {
+  double queue = 0, first_token = 0, total = 0;
+  int64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
+  FinishReason finish = FinishReason::kStop;
+};
+
+class Engine {
+ public:
+  struct Hooks {
+    // Called on a text thread when a request has ended.
+    std::function<void(const RequestTiming&)> on_finished;
+    // Loading progress in [0, 1], from worker threads.
+    std::function<void(double)> on_load_progress;
+  };
+
+  // Loads the model and starts the threads. `chat_template`: a name, a .json or .jinja file, or empty
+  // for the model's own. Everything wrong with model, options or memory is one Status.
+  static Result<std::unique_ptr<Engine>> create(const std::string& model, const EngineOptions& options,
+                                                const std::string& chat_template, Logger logger,
+                                                Hooks hooks = {});
+  // Aborts what still runs.
+  ~Engine();
+
+  const EngineInfo& info() const;
+  const Tokenizer& tokenizer() const;
+  const ChatTemplate& chat_template() const;
+
+  // Queues a request; `sink` gets its outputs. kInvalidArgument: a bad parameter, or a prompt that
+  // does not fit (both numbers in the message); kResourceExhausted: the queue is full; kUnavailable:
+  // draining; kNotFound / kInvalidArgument for sessions. After an error the sink is never called.
+  Result<RequestId> submit(GenerateRequest request, OutputSink sink);
+  // Ends a request within one step; its sink gets finish kAbort unless it has finished. Idempotent.
+  void cancel(RequestId id);
+  // Forgets a session's history. kNotFound when there is none.
+  Status end_session(int64_t session);
+  // Tokens of a session's history, or nullopt.
+  std::optional<int64_t> session_tokens(int64_t session) const;
+
+  // Runs `task` on a text thread: tokenizing and template rendering that io threads must not do.
+  void post_text_task(std::function<void()> task);
+
+  EngineStats stats() const;
+  // Refuses new requests and waits until the running ones end, at most `limit`; then aborts them.
+  void drain(std::chrono::milliseconds limit);
+
+ private:
+  struct Impl;
+  explicit Engine(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace lmdeploy

@@ -1,0 +1,72 @@
+// EngineOptions: how a model is loaded and run. Names and defaults are LMDeploy's (surface 1.2, 5.5)
+// where it has them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/options.h"
+
+namespace lmdeploy {
+
+struct EngineOptions {
+  std::string device = "auto";
+  std::string dtype = "auto";
+  std::string model_format;
+  std::string load_format = "auto";
+  int tp = 1;
+  int64_t session_len = 0;
+  int max_batch_size = 0;
+  double cache_max_entry_count = 0.8;
+  int cache_block_seq_len = 64;
+  bool enable_prefix_caching = false;
+  std::string quant_policy = "0";
+  double rope_scaling_factor = 0.0;
+  int num_tokens_per_iter = 0;
+  int max_prefill_iters = 1;
+  int max_prefill_token_num = 8192;
+  int cpu_threads = 0;
+  int max_queued_requests = 1024;
+
+  template <class Visitor, class Self>
+  static void describe(Visitor& visit, Self& self) {
+    visit({.name = "device", .help = "where the model runs; auto takes CUDA if a driver and a GPU answer",
+           .choices = {"auto", "cpu", "cuda"}, .group = "Engine"}, self.device);
+    visit({.name = "dtype", .help = "type of weights that are not block-quantized; auto keeps the checkpoint's; "
+                                    "float32 also dequantizes block formats",
+           .choices = {"auto", "float32", "float16", "bfloat16"}, .group = "Engine"}, self.dtype);
+    visit({.name = "model-format", .help = "weight format; empty detects it", .choices = {"", "hf", "llama", "gguf", "awq", "gptq"},
+           .group = "Engine"}, self.model_format);
+    visit({.name = "load-format", .help = "auto reads the weights; dummy makes random ones from config.json alone",
+           .choices = {"auto", "dummy"}, .group = "Engine"}, self.load_format);
+    visit({.name = "tp", .help = "tensor parallel ranks", .value_name = "N", .group = "Engine"}, self.tp);
+    visit({.name = "session-len", .help = "longest prompt plus answer in tokens; 0 takes the model's own limit",
+           .value_name = "TOKENS", .group = "Engine"}, self.session_len);
+    visit({.name = "max-batch-size", .help = "most sequences in one step; 0 chooses by device (CPU 64)",
+           .aliases = {"instance-num"}, .value_name = "N", .group = "Engine"}, self.max_batch_size);
+    visit({.name = "cache-max-entry-count",
+           .help = "share of the memory left after weights that the KV cache takes; a number of blocks when >= 1",
+           .value_name = "SHARE", .group = "Engine"}, self.cache_max_entry_count);
+    visit({.name = "cache-block-seq-len", .help = "tokens in a KV block: 32, 64 or 128", .value_name = "TOKENS",
+           .group = "Engine"}, self.cache_block_seq_len);
+    visit({.name = "enable-prefix-caching", .help = "share the KV of equal prompt beginnings between requests",
+           .group = "Engine"}, self.enable_prefix_caching);
+    visit({.name = "quant-policy", .help = "KV cache quantization: 0 none (4 and 8 are not in this version)",
+           .choices = {"0", "4", "8"}, .group = "Engine"}, self.quant_policy);
+    visit({.name = "rope-scaling-factor", .help = "dynamic NTK factor; 0 takes the model's own scaling",
+           .value_name = "F", .group = "Engine"}, self.rope_scaling_factor);
+    visit({.name = "num-tokens-per-iter", .help = "token budget of a step; 0 chooses by device", .value_name = "TOKENS",
+           .group = "Engine"}, self.num_tokens_per_iter);
+    visit({.name = "max-prefill-iters", .help = "most steps that one prompt may be spread over before its budget grows",
+           .value_name = "N", .group = "Engine"}, self.max_prefill_iters);
+    visit({.name = "max-prefill-token-num", .help = "most prompt tokens in one step", .value_name = "TOKENS",
+           .group = "Engine"}, self.max_prefill_token_num);
+    visit({.name = "cpu-threads", .help = "compute threads of the CPU backend; 0 takes every usable core (LMDEPLOY_CPU_THREADS)",
+           .value_name = "N", .group = "Engine"}, self.cpu_threads);
+    visit({.name = "max-queued-requests", .help = "requests that may wait before new ones get 429", .value_name = "N",
+           .group = "Engine"}, self.max_queued_requests);
+  }
+};
+
+}  // namespace lmdeploy
