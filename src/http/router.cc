@@ -1,0 +1,55 @@
+#include "http/router.h"
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+
+namespace lmdeploy {
+
+void Router::use(Middleware middleware) { middleware_.push_back(std::move(middleware)); }
+
+void Router::add(std::string_view method, std::string_view path, Handler handler) {
+  const bool inserted =
+      paths_[std::string(path)].emplace(std::string(method), std::move(handler)).second;
+  CHECK(inserted, "two handlers for {} {}", method, path);
+}
+
+namespace {
+
+template <class Methods>
+std::string allowed(const Methods& methods) {
+  std::string out = "OPTIONS";
+  for (const auto& [method, handler] : methods) {
+    out += ", " + method;
+    if (method == "GET") out += ", HEAD";
+  }
+  return out;
+}
+
+}  // namespace
+
+void Router::handle(Request request, ResponseWriter response) const {
+  for (const Middleware& middleware : middleware_) {
+    if (!middleware(request, response)) return;
+  }
+  const auto path = paths_.find(request.path());
+  if (path == paths_.end()) {
+    response.send_error(404, fmt::format("there is no route {} {}", request.method, request.path()));
+    return;
+  }
+  const Methods& methods = path->second;
+  const auto handler = methods.find(request.method == "HEAD" ? "GET" : request.method);
+  if (handler != methods.end()) {
+    handler->second(std::move(request), std::move(response));
+    return;
+  }
+  response.add_header("Allow", allowed(methods));
+  if (request.method == "OPTIONS") {
+    response.send(204, "", "");
+  } else {
+    response.send_error(405, fmt::format("{} takes {}, not {}", request.path(), allowed(methods),
+                                         request.method));
+  }
+}
+
+}  // namespace lmdeploy
