@@ -1,0 +1,59 @@
+// CausalLm: a loaded language model on one device. The engine's only view of models.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+#include "kernels/ctx.h"
+#include "nn/batch.h"
+#include "nn/kv_cache.h"
+
+namespace lmdeploy {
+
+struct ModelInfo {
+  std::string architecture;         // "LlamaForCausalLM"
+  int64_t vocab_size = 0;           // rows of the logits
+  int64_t hidden_size = 0;
+  int64_t num_layers = 0;
+  int64_t max_position = 0;         // longest context the configuration declares, scaling included
+  std::vector<KvGroup> kv_groups;
+  size_t weight_bytes = 0;          // in memory, packed
+};
+
+// Not thread-safe: one thread issues forwards.
+class CausalLm {
+ public:
+  virtual ~CausalLm() = default;
+  virtual const ModelInfo& info() const = 0;
+
+  // Runs the batch, writes its K and V into the cache, and the final-norm hidden state of each
+  // batch.logit_rows[r] into hidden (f32 [R, hidden_size] on the CPU).
+  virtual void forward(Ctx& ctx, const Batch& batch, KvCache& kv, const TensorView& hidden) = 0;
+
+  // logits f32 [R, vocab_size] of hidden [R, hidden_size], logit softcap applied.
+  virtual void logits(Ctx& ctx, const TensorView& hidden, const TensorView& logits) = 0;
+};
+
+struct ModelOptions {
+  // "auto" keeps the checkpoint's types (block formats with int8 activations); "float32", "float16",
+  // "bfloat16" convert every weight.
+  std::string dtype = "auto";
+  // Dynamic NTK factor that overrides the configuration's scaling; 0: the model's own.
+  double rope_scaling_factor = 0;
+  // Random weights of the configuration's shapes instead of the files'.
+  bool dummy_weights = false;
+};
+
+// Bytes done and in all; called from worker threads.
+using LoadProgress = std::function<void(size_t, size_t)>;
+
+// Builds the architecture that the configuration names (models/registry.h) and loads it on the
+// stream's device. Every problem of configuration and tensors is in the Status.
+Result<std::unique_ptr<CausalLm>> load_model(const Checkpoint& checkpoint, const ModelOptions& options,
+                                             Stream& stream, const LoadProgress& progress = {});
+
+}  // namespace lmdeploy
