@@ -1,0 +1,287 @@
+#include "engine/step_loop.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/clock.h"
+
+namespace lmdeploy {
+
+namespace {
+constexpr double kLogSeconds = 10;
+}
+
+StepLoop::StepLoop(std::unique_ptr<Scheduler> scheduler, std::unique_ptr<ModelRunner> runner,
+                   std::vector<int32_t> end_ids, Logger logger)
+    : scheduler_(std::move(scheduler)),
+      runner_(std::move(runner)),
+      end_ids_(std::move(end_ids)),
+      logger_(std::move(logger)),
+      last_log_(monotonic_seconds()),
+      thread_([this] { run(); }) {}
+
+StepLoop::~StepLoop() {
+  post(AbortAllCommand{});
+  post(QuitCommand{});
+  thread_.join();
+}
+
+void StepLoop::post(Command command) {
+  {
+    std::lock_guard lock(inbox_mutex_);
+    inbox_.push_back(std::move(command));
+  }
+  inbox_ready_.notify_one();
+}
+
+void StepLoop::add(AddCommand command) {
+  active_.fetch_add(1, std::memory_order_acq_rel);
+  queued_.fetch_add(1, std::memory_order_acq_rel);
+  post(std::move(command));
+}
+void StepLoop::cancel(RequestId id) { post(CancelCommand{id}); }
+void StepLoop::stop_choice(RequestId id, int choice, int64_t kept) {
+  post(StopChoiceCommand{id, choice, kept});
+}
+void StepLoop::ended(RequestId id) { post(EndedCommand{id}); }
+void StepLoop::abort_all() { post(AbortAllCommand{}); }
+
+EngineStats StepLoop::stats() const {
+  std::lock_guard lock(stats_mutex_);
+  return published_;
+}
+
+bool StepLoop::wait_idle(std::chrono::milliseconds limit) {
+  std::unique_lock lock(stats_mutex_);
+  return idle_.wait_for(lock, limit, [&] { return active() == 0; });
+}
+
+void StepLoop::run() {
+  publish_stats();
+  while (take_commands()) {
+    scheduler_->plan(plan_);
+    if (!plan_.empty()) step();
+    publish_stats();
+  }
+}
+
+bool StepLoop::take_commands() {
+  {
+    std::unique_lock lock(inbox_mutex_);
+    if (scheduler_->idle()) inbox_ready_.wait(lock, [&] { return !inbox_.empty(); });
+    taken_.swap(inbox_);
+  }
+  bool quit = false;
+  for (Command& command : taken_) {
+    std::visit(
+        [&](auto& c) {
+          if constexpr (std::is_same_v<std::remove_cvref_t<decltype(c)>, QuitCommand>) {
+            quit = true;
+          } else {
+            handle(c);
+          }
+        },
+        command);
+  }
+  taken_.clear();
+  return !quit;
+}
+
+void StepLoop::handle(AddCommand& command) {
+  RequestStream& stream = *command.stream;
+  const GenerateRequest& request = stream.request();
+  Running running{command.stream, {}, command.max_new_tokens, command.salt, false};
+  NewSequence sequence;
+  sequence.prompt = request.prompt;
+  sequence.max_new_tokens = static_cast<int>(command.max_new_tokens);
+  sequence.priority = request.priority;
+  sequence.salt = command.salt;
+  const bool score = request.prompt_logprobs || request.last_logits;
+  sequence.prompt_logits = score;
+  for (int i = 0; i < request.sampling.n; ++i) {
+    const SequenceId id = next_sequence_++;
+    sequence.ids.push_back(id);
+    running.choices.push_back({id, {}, true});
+    owners_.emplace(id, Owner{stream.id(), i});
+    runner_->add_sequence(id, {&request, i, {request.prompt, end_ids_, command.bad_words, command.seed},
+                               score && i == 0});
+  }
+  const Status added = scheduler_->add(std::move(sequence));
+  Running& kept = requests_.emplace(stream.id(), std::move(running)).first->second;
+  if (added.ok()) return;
+  for (size_t i = 0; i < kept.choices.size(); ++i) {
+    end_choice(kept, static_cast<int>(i), FinishReason::kError, added.message());
+  }
+  kept.stream->publish();
+}
+
+void StepLoop::handle(CancelCommand& command) {
+  const auto found = requests_.find(command.id);
+  if (found != requests_.end()) abort(found->second);
+}
+
+void StepLoop::handle(StopChoiceCommand& command) {
+  const auto found = requests_.find(command.id);
+  if (found == requests_.end()) return;
+  Running& running = found->second;
+  Choice& choice = running.choices[static_cast<size_t>(command.choice)];
+  const auto kept = static_cast<int>(command.kept_tokens);
+  if (choice.running) {
+    scheduler_->cancel(choice.sequence, kept);
+    end_choice(running, command.choice, FinishReason::kStop);
+    return;
+  }
+  // It had ended by itself before the text showed the stop string: what follows must not be found.
+  const std::vector<int32_t>& prompt = running.stream->request().prompt;
+  std::vector<int32_t> tokens = prompt;
+  tokens.insert(tokens.end(), choice.generated.begin(), choice.generated.end());
+  scheduler_->forget(running.salt, 0, tokens, {}, static_cast<int>(prompt.size()) + kept);
+}
+
+void StepLoop::handle(EndedCommand& command) {
+  const auto found = requests_.find(command.id);
+  if (found == requests_.end()) return;
+  if (!found->second.started) queued_.fetch_sub(1, std::memory_order_acq_rel);
+  requests_.erase(found);
+  {
+    std::lock_guard lock(stats_mutex_);
+    active_.fetch_sub(1, std::memory_order_acq_rel);
+  }
+  idle_.notify_all();
+}
+
+void StepLoop::handle(AbortAllCommand&) {
+  for (auto& [id, running] : requests_) abort(running);
+}
+
+void StepLoop::abort(Running& running) {
+  for (size_t i = 0; i < running.choices.size(); ++i) {
+    Choice& choice = running.choices[i];
+    if (!choice.running) continue;
+    scheduler_->cancel(choice.sequence, static_cast<int>(choice.generated.size()));
+    end_choice(running, static_cast<int>(i), FinishReason::kAbort);
+  }
+  running.stream->publish();
+}
+
+void StepLoop::step() {
+  const StepOutput& output = runner_->run(plan_);
+  ++counts_.steps;
+  results_.assign(plan_.rows.size(), RowResult{});
+  accepted_.assign(plan_.rows.size(), 0);
+  touched_.clear();
+  for (size_t r = 0; r < plan_.rows.size(); ++r) deliver(r, plan_.rows[r], output.sampled[r]);
+  scheduler_->complete(plan_.step, results_);
+  scheduler_->retire(plan_.step);
+  for (RequestStream* stream : touched_) stream->publish();
+}
+
+void StepLoop::deliver(size_t r, const PlanRow& row, const SampledToken& sampled) {
+  const Owner owner = owners_.at(row.sequence);
+  Running& running = requests_.at(owner.request);
+  Choice& choice = running.choices[static_cast<size_t>(owner.choice)];
+  RequestStream& stream = *running.stream;
+  const GenerateRequest& request = stream.request();
+  if (!running.started) {
+    running.started = true;
+    queued_.fetch_sub(1, std::memory_order_acq_rel);
+    stream.set_started(monotonic_seconds(), row.first_position);
+    counts_.prompt_tokens += stream.prompt_tokens();
+    counts_.cached_tokens += row.first_position;
+  }
+  const bool prompt_done = row.is_prefill() && choice.generated.empty() &&
+                           row.kv_length == static_cast<int32_t>(request.prompt.size());
+  if (prompt_done) deliver_prompt_end(running, owner.choice, row);
+  if (!row.samples()) return;
+  touched_.push_back(&stream);
+  RowResult& result = results_[r];
+  result.kept_tokens = static_cast<int>(choice.generated.size());
+  if (sampled.token < 0) {
+    result.finished = true;
+    end_choice(running, owner.choice, FinishReason::kError, "the model's output has no finite logit");
+    return;
+  }
+  accepted_[r] = sampled.token;
+  result.tokens = {&accepted_[r], 1};
+  if (ends(request.sampling, sampled.token)) {
+    result.finished = true;
+    end_choice(running, owner.choice, FinishReason::kStop);
+    return;
+  }
+  choice.generated.push_back(sampled.token);
+  ++result.kept_tokens;
+  ++counts_.generated_tokens;
+  stream.push_token(owner.choice, sampled);
+  if (static_cast<int64_t>(choice.generated.size()) == running.max_new_tokens) {
+    result.finished = true;
+    end_choice(running, owner.choice, FinishReason::kLength);
+  }
+}
+
+void StepLoop::deliver_prompt_end(Running& running, int choice, const PlanRow& row) {
+  const GenerateRequest& request = running.stream->request();
+  if (choice == 0 && (request.prompt_logprobs || request.last_logits)) {
+    PromptScores scores = runner_->take_prompt_scores(row.sequence);
+    if (!request.prompt_logprobs) scores.tokens.clear();
+    running.stream->push_prompt(std::move(scores.tokens), std::move(scores.last_logits));
+  }
+  if (running.max_new_tokens > 0) return;
+  end_choice(running, choice, FinishReason::kLength);
+  touched_.push_back(running.stream.get());
+}
+
+bool StepLoop::ends(const SamplingParams& sampling, int32_t token) const {
+  const auto holds = [token](const std::vector<int32_t>& ids) {
+    return std::find(ids.begin(), ids.end(), token) != ids.end();
+  };
+  return holds(sampling.stop_token_ids) || (!sampling.ignore_eos && holds(end_ids_));
+}
+
+// The sequence is gone from the scheduler, or goes with the result of this step.
+void StepLoop::end_choice(Running& running, int index, FinishReason reason, std::string error) {
+  Choice& choice = running.choices[static_cast<size_t>(index)];
+  if (!choice.running) return;
+  choice.running = false;
+  runner_->remove_sequence(choice.sequence);
+  owners_.erase(choice.sequence);
+  switch (reason) {
+    case FinishReason::kAbort: ++counts_.aborted; break;
+    case FinishReason::kError: ++counts_.failed; break;
+    default: ++counts_.finished;
+  }
+  running.stream->push_finish(index, reason, std::move(error));
+}
+
+void StepLoop::publish_stats() {
+  const SchedulerStats stats = scheduler_->stats();
+  counts_.running = stats.running;
+  counts_.waiting = stats.waiting;
+  counts_.blocks_total = stats.blocks_in_use + stats.blocks_cached + stats.blocks_free;
+  counts_.blocks_used = stats.blocks_in_use;
+  counts_.blocks_cached = stats.blocks_cached;
+  counts_.preempted = stats.preemptions;
+  {
+    std::lock_guard lock(stats_mutex_);
+    published_ = counts_;
+  }
+  if (logger_.enabled(LogLevel::kInfo)) log_throughput();
+}
+
+void StepLoop::log_throughput() {
+  const double now = monotonic_seconds();
+  const double seconds = now - last_log_;
+  if (seconds < kLogSeconds) return;
+  if (counts_.steps != last_logged_.steps) {
+    logger_.info("Avg thr (in/out): {:.1f} / {:.1f} tokens/s, Engine (running/waiting): {} / {}, "
+                 "KV cache: {:.1f}%, prefix hits: {} tokens, preemptions: {}",
+                 static_cast<double>(counts_.prompt_tokens - last_logged_.prompt_tokens) / seconds,
+                 static_cast<double>(counts_.generated_tokens - last_logged_.generated_tokens) / seconds,
+                 counts_.running, counts_.waiting,
+                 100.0 * static_cast<double>(counts_.blocks_used) / static_cast<double>(std::max<int64_t>(1, counts_.blocks_total)),
+                 counts_.cached_tokens, counts_.preempted);
+  }
+  last_log_ = now;
+  last_logged_ = counts_;
+}
+
+}  // namespace lmdeploy

@@ -1,0 +1,128 @@
+// StepLoop: the engine thread. It alone owns the scheduler, the runner and the list of running
+// requests; everybody else leaves commands in its inbox.
+//
+// One turn: take commands, plan, run, hand tokens to the streams, complete and retire the step.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <thread>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "base/log.h"
+#include "engine/engine.h"
+#include "engine/model_runner.h"
+#include "engine/request_stream.h"
+#include "sched/scheduler.h"
+
+namespace lmdeploy {
+
+// A validated request, ready to run.
+struct AddCommand {
+  std::shared_ptr<RequestStream> stream;
+  std::vector<std::vector<int32_t>> bad_words;  // tokenized
+  int64_t max_new_tokens = 0;                   // final
+  uint64_t seed = 0;
+  uint64_t salt = 0;                            // who may share its KV blocks
+};
+
+class StepLoop {
+ public:
+  // `end_ids`: the model's own end-of-turn ids. on_idle is called on the engine thread when the last
+  // running request has ended.
+  StepLoop(std::unique_ptr<Scheduler> scheduler, std::unique_ptr<ModelRunner> runner,
+           std::vector<int32_t> end_ids, Logger logger);
+  // Aborts what runs and joins.
+  ~StepLoop();
+
+  // Any thread.
+  void add(AddCommand command);
+  void cancel(RequestId id);
+  void stop_choice(RequestId id, int choice, int64_t kept_tokens);
+  void ended(RequestId id);  // the text side is done with a request
+  void abort_all();
+  EngineStats stats() const;
+  // Requests added and not yet ended.
+  int64_t active() const { return active_.load(std::memory_order_acquire); }
+  // Of those, the ones no step has begun.
+  int64_t queued() const { return queued_.load(std::memory_order_acquire); }
+  // Waits until active() is 0, at most `limit`; false when it is not.
+  bool wait_idle(std::chrono::milliseconds limit);
+
+ private:
+  struct CancelCommand { RequestId id; };
+  struct StopChoiceCommand { RequestId id; int choice; int64_t kept_tokens; };
+  struct EndedCommand { RequestId id; };
+  struct AbortAllCommand {};
+  struct QuitCommand {};
+  using Command = std::variant<AddCommand, CancelCommand, StopChoiceCommand, EndedCommand,
+                               AbortAllCommand, QuitCommand>;
+
+  struct Choice {
+    SequenceId sequence = 0;
+    std::vector<int32_t> generated;
+    bool running = true;
+  };
+  struct Running {
+    std::shared_ptr<RequestStream> stream;
+    std::vector<Choice> choices;
+    int64_t max_new_tokens = 0;
+    uint64_t salt = 0;
+    bool started = false;
+  };
+  struct Owner {
+    RequestId request;
+    int choice;
+  };
+
+  void run();
+  void post(Command command);
+  bool take_commands();               // false: quit
+  void handle(AddCommand& command);
+  void handle(CancelCommand& command);
+  void handle(StopChoiceCommand& command);
+  void handle(EndedCommand& command);
+  void handle(AbortAllCommand& command);
+  void step();
+  void deliver(size_t row, const PlanRow& plan_row, const SampledToken& sampled);
+  void deliver_prompt_end(Running& running, int choice, const PlanRow& plan_row);
+  void end_choice(Running& running, int choice, FinishReason reason, std::string error = {});
+  void abort(Running& running);
+  bool ends(const SamplingParams& sampling, int32_t token) const;
+  void publish_stats();
+  void log_throughput();
+
+  std::unique_ptr<Scheduler> scheduler_;
+  std::unique_ptr<ModelRunner> runner_;
+  const std::vector<int32_t> end_ids_;
+  Logger logger_;
+
+  std::mutex inbox_mutex_;
+  std::condition_variable inbox_ready_;
+  std::vector<Command> inbox_;
+
+  // Engine thread.
+  std::vector<Command> taken_;
+  std::unordered_map<RequestId, Running> requests_;
+  std::unordered_map<SequenceId, Owner> owners_;
+  SequenceId next_sequence_ = 1;
+  StepPlan plan_;
+  std::vector<RowResult> results_;
+  std::vector<int32_t> accepted_;     // one per row
+  std::vector<RequestStream*> touched_;
+  double last_log_ = 0;
+  EngineStats last_logged_, counts_;
+
+  std::atomic<int64_t> active_{0}, queued_{0};
+  mutable std::mutex stats_mutex_;
+  std::condition_variable idle_;
+  EngineStats published_;
+  std::thread thread_;                // last: starts when everything above is made
+};
+
+}  // namespace lmdeploy
