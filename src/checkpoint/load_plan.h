@@ -30,8 +30,9 @@ struct LoadSource {
   int64_t col_begin = 0, col_count = -1;
 };
 
-// The bytes of a LoadSource at execution: `rows` rows of `cols` elements, `row_bytes` apart. May be
-// unaligned. Valid during the store call.
+// The bytes of a LoadSource at execution: `rows` rows of `cols` elements, `row_bytes` apart. Dimension
+// 0 is the rows, so a vector of n elements is n rows of 1. May be unaligned. Valid during the store
+// call.
 struct LoadedSlice {
   DType dtype;
   int64_t rows, cols;
@@ -68,8 +69,10 @@ class LoadPlan {
   // consumed. `progress(done, total)` is called with bytes, from any worker, at most every 1%.
   Status execute(const Checkpoint& checkpoint, ThreadPool& pool,
                  const std::function<void(size_t, size_t)>& progress = {}) const;
-  // The same list from hash_normal(name, index) in `dtype`, as tools/make_golden.py does it:
-  // bit-identical to a checkpoint that the tool writes.
+  // The same list from random numbers: element i of tensor NAME is dummy_mean + dummy_stddev *
+  // hash_normal(hash_name(NAME), i) in double, rounded to fp32 and then to `dtype` (f32, f16 or
+  // bf16). Bit-identical to a checkpoint that tools/hash_random.py writes. Loads that have `absent`
+  // are taken as absent.
   Status execute_dummy(DType dtype, ThreadPool& pool) const;
 
   const std::vector<Load>& loads() const { return loads_; }

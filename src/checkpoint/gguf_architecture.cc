@@ -1,0 +1,365 @@
+#include "checkpoint/gguf_architecture.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <span>
+#include <vector>
+
+namespace lmdeploy {
+
+struct GgufArchitecture {
+  std::string_view name;     // general.architecture, and the prefix of its metadata keys
+  std::string_view hf_name;  // architectures[0]
+  std::string_view model_type;
+  bool interleaved_rope;     // converter put the rows of q and k in interleaved order
+  bool norm_plus_one;        // converter added 1 to norm weights
+  double rope_theta;         // where the metadata has none
+};
+
+namespace {
+
+constexpr GgufArchitecture kArchitectures[] = {
+    {"llama", "LlamaForCausalLM", "llama", true, false, 10000.0},
+    {"qwen2", "Qwen2ForCausalLM", "qwen2", false, false, 10000.0},
+    {"qwen3", "Qwen3ForCausalLM", "qwen3", false, false, 1000000.0},
+    {"gemma3", "Gemma3ForCausalLM", "gemma3_text", false, true, 1000000.0},
+};
+
+struct NamePair {
+  std::string_view gguf, hf;
+};
+constexpr NamePair kModelNames[] = {
+    {"token_embd", "model.embed_tokens"},
+    {"output_norm", "model.norm"},
+    {"output", "lm_head"},
+};
+constexpr NamePair kLayerNames[] = {
+    {"attn_norm", "input_layernorm"},
+    {"attn_q", "self_attn.q_proj"},
+    {"attn_k", "self_attn.k_proj"},
+    {"attn_v", "self_attn.v_proj"},
+    {"attn_output", "self_attn.o_proj"},
+    {"attn_q_norm", "self_attn.q_norm"},
+    {"attn_k_norm", "self_attn.k_norm"},
+    {"ffn_gate", "mlp.gate_proj"},
+    {"ffn_up", "mlp.up_proj"},
+    {"ffn_down", "mlp.down_proj"},
+};
+// The norm before the MLP is named after what precedes it where there is one norm a sublayer.
+constexpr NamePair kPreNormNames[] = {
+    {"ffn_norm", "post_attention_layernorm"},
+};
+constexpr NamePair kSandwichNormNames[] = {
+    {"post_attention_norm", "post_attention_layernorm"},
+    {"ffn_norm", "pre_feedforward_layernorm"},
+    {"post_ffw_norm", "post_feedforward_layernorm"},
+};
+
+std::optional<std::string_view> lookup(std::span<const NamePair> names, std::string_view gguf) {
+  for (const NamePair& pair : names) {
+    if (pair.gguf == gguf) return pair.hf;
+  }
+  return std::nullopt;
+}
+
+bool is_gemma3(const GgufArchitecture& architecture) { return architecture.name == "gemma3"; }
+
+// Metadata stores fp32: 1e-5 reads as 9.999999747e-06. The shortest decimal that rounds to the same
+// fp32 is what config.json had.
+double shortest(double value) {
+  char text[32];
+  const auto written = std::to_chars(text, text + sizeof(text), static_cast<float>(value));
+  double out = value;
+  std::from_chars(text, written.ptr, out);
+  return out;
+}
+
+// Builds the config from "<architecture>.*" metadata.
+class ConfigBuilder {
+ public:
+  ConfigBuilder(const GgufArchitecture& architecture, const GgufFile& file, ProblemList& problems)
+      : arch_(architecture), file_(file), problems_(problems) {}
+
+  json::object build() {
+    config_["architectures"] = json::array{json::string(arch_.hf_name)};
+    config_["model_type"] = arch_.model_type;
+    dimensions();
+    attention();
+    rope();
+    tensors_decide();
+    if (is_gemma3(arch_)) {
+      gemma3();
+    } else {
+      config_["hidden_act"] = "silu";
+    }
+    token_ids();
+    return std::move(config_);
+  }
+
+ private:
+  std::string key(std::string_view name) const { return fmt::format("{}.{}", arch_.name, name); }
+  std::optional<int64_t> integer(std::string_view name) {
+    return file_.metadata.integer(key(name), problems_);
+  }
+  std::optional<double> real(std::string_view name) {
+    const std::optional<double> value = file_.metadata.real(key(name), problems_);
+    if (!value) return value;
+    if (!std::isfinite(*value)) {
+      problems_.add("metadata value '{}' is not finite", key(name));
+      return std::nullopt;
+    }
+    return shortest(*value);
+  }
+  const GgufTensor* tensor(std::string_view name) const {
+    for (const GgufTensor& t : file_.tensors) {
+      if (t.name == name) return &t;
+    }
+    return nullptr;
+  }
+
+  // A positive size, one number or (some converters) one a layer, which must then be all the same.
+  int64_t dimension(std::string_view name, std::optional<int64_t> otherwise = {}) {
+    const GgufValue* value = file_.metadata.find(key(name));
+    std::optional<int64_t> size;
+    if (value != nullptr && value->is_array) {
+      const std::vector<int64_t> sizes = file_.metadata.integers(key(name), problems_);
+      if (sizes.empty()) return 1;
+      size = sizes[0];
+      for (int64_t other : sizes) {
+        if (other == sizes[0]) continue;
+        problems_.add("metadata value '{}' differs between layers, which is not supported in this "
+                      "version", key(name));
+        return 1;
+      }
+    } else {
+      size = value == nullptr ? otherwise : file_.metadata.integer(key(name), problems_);
+      if (!size) {
+        if (value == nullptr) problems_.add("metadata value '{}' is missing", key(name));
+        return 1;
+      }
+    }
+    if (*size < 1 || *size > (int64_t{1} << 31)) {
+      problems_.add("metadata value '{}' is {}; expected 1 to 2^31", key(name), *size);
+      return 1;
+    }
+    return *size;
+  }
+
+  void dimensions() {
+    hidden_ = dimension("embedding_length");
+    layers_ = dimension("block_count");
+    heads_ = dimension("attention.head_count");
+    config_["hidden_size"] = hidden_;
+    config_["intermediate_size"] = dimension("feed_forward_length");
+    config_["num_hidden_layers"] = layers_;
+    config_["num_attention_heads"] = heads_;
+    config_["num_key_value_heads"] = dimension("attention.head_count_kv", heads_);
+    config_["max_position_embeddings"] = dimension("context_length");
+    head_dim_ = dimension("attention.key_length",
+                          is_gemma3(arch_) ? 256 : std::max<int64_t>(1, hidden_ / heads_));
+    config_["head_dim"] = head_dim_;
+    if (dimension("attention.value_length", head_dim_) != head_dim_) {
+      problems_.add("metadata values '{}' and '{}' differ, which is not supported in this version",
+                    key("attention.key_length"), key("attention.value_length"));
+    }
+    if (integer("expert_count").value_or(0) > 0) {
+      problems_.add("the model is a mixture of experts ('{}'), which comes with a later version",
+                    key("expert_count"));
+    }
+  }
+
+  void attention() {
+    const std::optional<double> eps = real("attention.layer_norm_rms_epsilon");
+    if (!eps) problems_.add("metadata value '{}' is missing", key("attention.layer_norm_rms_epsilon"));
+    config_["rms_norm_eps"] = eps.value_or(1e-6);
+    const int64_t window = integer("attention.sliding_window").value_or(0);
+    if (window <= 0) return;
+    config_["sliding_window"] = window;
+    // Llama has no window: a file of that architecture with one is Mistral's.
+    if (arch_.name == "llama") {
+      config_["architectures"] = json::array{"MistralForCausalLM"};
+      config_["model_type"] = "mistral";
+    } else if (!is_gemma3(arch_)) {
+      config_["use_sliding_window"] = true;
+    }
+  }
+
+  void rope() {
+    config_["rope_theta"] = real("rope.freq_base").value_or(arch_.rope_theta);
+    const int64_t rotary = dimension("rope.dimension_count", head_dim_);
+    if (rotary != head_dim_) {
+      if (rotary > head_dim_ || rotary % 2 != 0) {
+        problems_.add("metadata value '{}' is {}; expected an even number up to the head's {}",
+                      key("rope.dimension_count"), rotary, head_dim_);
+      }
+      config_["partial_rotary_factor"] = static_cast<double>(rotary) / static_cast<double>(head_dim_);
+    }
+    config_["rope_scaling"] = rope_scaling();
+  }
+
+  json::value rope_scaling() {
+    std::string type(file_.metadata.string(key("rope.scaling.type"), problems_).value_or(""));
+    std::optional<double> factor = real("rope.scaling.factor");
+    if (!factor) factor = real("rope.scale_linear");  // before GGUF had scaling types
+    if (type.empty() && factor && *factor != 0.0 && *factor != 1.0) type = "linear";
+    if (type.empty() || type == "none") return nullptr;
+    json::object scaling{{"rope_type", type}};
+    if (type != "linear" && type != "yarn") {
+      problems_.add("metadata value '{}' is '{}'; known are none, linear and yarn",
+                    key("rope.scaling.type"), type);
+      return nullptr;
+    }
+    if (!factor) {
+      problems_.add("metadata value '{}' is missing", key("rope.scaling.factor"));
+      return nullptr;
+    }
+    scaling["factor"] = *factor;
+    if (const auto length = integer("rope.scaling.original_context_length")) {
+      scaling["original_max_position_embeddings"] = *length;
+    }
+    if (const auto attention_factor = real("rope.scaling.attn_factor")) {
+      scaling["attention_factor"] = *attention_factor;
+    }
+    if (const auto beta_fast = real("rope.scaling.yarn_beta_fast")) scaling["beta_fast"] = *beta_fast;
+    if (const auto beta_slow = real("rope.scaling.yarn_beta_slow")) scaling["beta_slow"] = *beta_slow;
+    return scaling;
+  }
+
+  // What the presence or shape of a tensor says better than any metadata.
+  void tensors_decide() {
+    const GgufTensor* embedding = tensor("token_embd.weight");
+    if (embedding == nullptr || embedding->shape.rank() != 2) {
+      problems_.add("tensor 'token_embd.weight' {}",
+                    embedding == nullptr ? "is missing" : "is no matrix");
+    } else {
+      config_["vocab_size"] = embedding->shape[0];
+    }
+    config_["tie_word_embeddings"] = tensor("output.weight") == nullptr;
+    config_["attention_bias"] = tensor("blk.0.attn_q.bias") != nullptr;
+    config_["mlp_bias"] = tensor("blk.0.ffn_gate.bias") != nullptr;
+  }
+
+  void gemma3() {
+    config_["hidden_activation"] = "gelu_pytorch_tanh";
+    if (config_.if_contains("sliding_window") == nullptr) {
+      problems_.add("metadata value '{}' is missing", key("attention.sliding_window"));
+    }
+    config_["rope_local_base_freq"] = real("rope.freq_base_swa").value_or(10000.0);
+    // Softmax scale is query_pre_attn_scalar^-0.5. The 27B model alone (62 layers) divides by the
+    // hidden size per head and not by head_dim.
+    int64_t scalar = layers_ == 62 ? hidden_ / heads_ : head_dim_;
+    if (const auto scale = real("attention.scale"); scale && *scale > 0.0) {
+      scalar = std::llround(1.0 / (*scale * *scale));
+    }
+    config_["query_pre_attn_scalar"] = scalar;
+    config_["attn_logit_softcapping"] = nullptr;
+    config_["final_logit_softcapping"] = nullptr;
+    if (const auto cap = real("final_logit_softcapping"); cap && *cap > 0.0) {
+      config_["final_logit_softcapping"] = *cap;
+    }
+    layer_types();
+  }
+
+  // Which layers have the window: a list of bools, or every p-th layer without it (p = 6 if silent).
+  void layer_types() {
+    constexpr int64_t kMaxLayers = 4096;
+    constexpr int64_t kPattern = 6;
+    if (layers_ > kMaxLayers) {
+      problems_.add("metadata value '{}' is {}; at most {} are possible", key("block_count"), layers_,
+                    kMaxLayers);
+      return;
+    }
+    const std::string name = key("attention.sliding_window_pattern");
+    const GgufValue* value = file_.metadata.find(name);
+    std::vector<int64_t> windowed;
+    int64_t pattern = kPattern;
+    if (value != nullptr && value->is_array) {
+      windowed = file_.metadata.integers(name, problems_);
+      if (static_cast<int64_t>(windowed.size()) != layers_) {
+        problems_.add("metadata value '{}' has {} elements for {} layers", name, windowed.size(),
+                      layers_);
+        return;
+      }
+    } else if (value != nullptr) {
+      pattern = dimension("attention.sliding_window_pattern");
+    }
+    json::array types;
+    for (int64_t layer = 0; layer < layers_; ++layer) {
+      const bool window = windowed.empty() ? (layer + 1) % pattern != 0
+                                           : windowed[static_cast<size_t>(layer)] != 0;
+      types.push_back(window ? "sliding_attention" : "full_attention");
+    }
+    config_["layer_types"] = std::move(types);
+    if (windowed.empty()) config_["sliding_window_pattern"] = pattern;
+  }
+
+  void token_ids() {
+    const NamePair ids[] = {{"tokenizer.ggml.bos_token_id", "bos_token_id"},
+                            {"tokenizer.ggml.eos_token_id", "eos_token_id"},
+                            {"tokenizer.ggml.padding_token_id", "pad_token_id"}};
+    for (const NamePair& pair : ids) {
+      if (const auto id = file_.metadata.integer(pair.gguf, problems_)) config_[pair.hf] = *id;
+    }
+  }
+
+  const GgufArchitecture& arch_;
+  const GgufFile& file_;
+  ProblemList& problems_;
+  json::object config_;
+  int64_t hidden_ = 1, layers_ = 1, heads_ = 1, head_dim_ = 1;
+};
+
+}  // namespace
+
+Result<const GgufArchitecture*> find_gguf_architecture(std::string_view name) {
+  std::vector<std::string_view> known;
+  for (const GgufArchitecture& architecture : kArchitectures) {
+    if (architecture.name == name) return &architecture;
+    known.push_back(architecture.name);
+  }
+  return unsupported("GGUF architecture '{}' is not supported in this version; known are: {}", name,
+                     fmt::join(known, ", "));
+}
+
+std::string hf_tensor_name(const GgufArchitecture& architecture, std::string_view gguf_name) {
+  const size_t dot = gguf_name.rfind('.');
+  if (dot == std::string_view::npos) return std::string(gguf_name);
+  const std::string_view stem = gguf_name.substr(0, dot);
+  const std::string_view suffix = gguf_name.substr(dot);  // ".weight"
+  if (const auto hf = lookup(kModelNames, stem)) return fmt::format("{}{}", *hf, suffix);
+
+  constexpr std::string_view kBlock = "blk.";
+  const size_t number_end = stem.find('.', kBlock.size());
+  if (!stem.starts_with(kBlock) || number_end == std::string_view::npos) {
+    return std::string(gguf_name);
+  }
+  const std::string_view number = stem.substr(kBlock.size(), number_end - kBlock.size());
+  const std::string_view part = stem.substr(number_end + 1);
+  auto hf = lookup(kLayerNames, part);
+  if (!hf && is_gemma3(architecture)) {
+    hf = lookup(kSandwichNormNames, part);
+  } else if (!hf) {
+    hf = lookup(kPreNormNames, part);
+  }
+  if (!hf) return std::string(gguf_name);
+  return fmt::format("model.layers.{}.{}{}", number, *hf, suffix);
+}
+
+uint32_t gguf_baked(const GgufArchitecture& architecture, std::string_view hf_name) {
+  uint32_t baked = kBakedNothing;
+  const bool is_qk = hf_name.find(".q_proj.") != std::string_view::npos ||
+                     hf_name.find(".k_proj.") != std::string_view::npos;
+  if (architecture.interleaved_rope && is_qk) baked |= kBakedInterleavedRope;
+  if (architecture.norm_plus_one && hf_name.ends_with("norm.weight")) baked |= kBakedNormPlusOne;
+  return baked;
+}
+
+json::object gguf_config(const GgufArchitecture& architecture, const GgufFile& file,
+                         ProblemList& problems) {
+  return ConfigBuilder(architecture, file, problems).build();
+}
+
+}  // namespace lmdeploy

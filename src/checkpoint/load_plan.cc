@@ -1,0 +1,258 @@
+#include "checkpoint/load_plan.h"
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <memory>
+#include <set>
+
+#include "base/check.h"
+#include "checkpoint/dummy_weights.h"
+#include "checkpoint/problem_list.h"
+
+namespace lmdeploy {
+
+namespace {
+
+// A name, or a pattern with one '*' that stands for anything.
+bool matches(std::string_view pattern, std::string_view name) {
+  const size_t star = pattern.find('*');
+  if (star == std::string_view::npos) return pattern == name;
+  const std::string_view head = pattern.substr(0, star), tail = pattern.substr(star + 1);
+  return name.size() >= head.size() + tail.size() && name.starts_with(head) && name.ends_with(tail);
+}
+
+// A source with its extents resolved.
+struct Slice {
+  int64_t row_begin, rows, col_begin, cols;
+  int64_t full_cols;
+};
+
+Slice resolve(const LoadSource& source) {
+  const Shape& shape = source.shape;
+  Slice slice{source.row_begin, source.row_count, source.col_begin, source.col_count, 1};
+  const int64_t full_rows = shape.rank() == 0 ? 1 : shape[0];
+  for (int axis = 1; axis < shape.rank(); ++axis) slice.full_cols *= shape[axis];
+  if (slice.rows < 0) slice.rows = full_rows - slice.row_begin;
+  if (slice.cols < 0) slice.cols = slice.full_cols - slice.col_begin;
+  CHECK(slice.row_begin >= 0 && slice.rows >= 0 && slice.row_begin + slice.rows <= full_rows,
+        "rows [{}, +{}) of {} {}", slice.row_begin, slice.rows, source.tensor, shape.to_string());
+  CHECK(slice.col_begin >= 0 && slice.cols >= 0 && slice.col_begin + slice.cols <= slice.full_cols,
+        "columns [{}, +{}) of {} {}", slice.col_begin, slice.cols, source.tensor, shape.to_string());
+  return slice;
+}
+
+bool is_absent(const Load& load, const Checkpoint& checkpoint) {
+  return load.absent != nullptr &&
+         std::none_of(load.sources.begin(), load.sources.end(), [&](const LoadSource& source) {
+           return checkpoint.find(source.tensor) != nullptr;
+         });
+}
+
+void check_source(const Load& load, const LoadSource& source, const Checkpoint& checkpoint,
+                  ProblemList& problems) {
+  const TensorRecord* record = checkpoint.find(source.tensor);
+  if (record == nullptr) {
+    problems.add("tensor '{}' is missing (needed by {})", source.tensor, load.name);
+    return;
+  }
+  if (!(record->shape == source.shape)) {
+    const std::string origin = record->source == record->name || record->source.empty()
+                                   ? std::string()
+                                   : fmt::format(" ('{}' in the file)", record->source);
+    problems.add("tensor '{}'{} has shape {}; the configuration says {}", source.tensor, origin,
+                 record->shape.to_string(), source.shape.to_string());
+    return;
+  }
+  const Slice slice = resolve(source);
+  const int64_t block = dtype_info(record->dtype).block_elems;
+  if (slice.col_begin % block != 0 || slice.cols % block != 0) {
+    problems.add("tensor '{}' is {}: columns [{}, {}) cut its blocks of {}", source.tensor,
+                 dtype_name(record->dtype), slice.col_begin, slice.col_begin + slice.cols, block);
+  }
+}
+
+LoadedSlice loaded(const TensorRecord& record, const LoadSource& source) {
+  const Slice slice = resolve(source);
+  const size_t row_bytes = static_cast<size_t>(dtype_bytes(record.dtype, slice.full_cols));
+  const std::byte* data = record.data + static_cast<size_t>(slice.row_begin) * row_bytes +
+                          dtype_bytes(record.dtype, slice.col_begin);
+  return {record.dtype, slice.rows, slice.cols, data, row_bytes, record.baked};
+}
+
+// How many loads have yet to read each tensor: the last one lets its pages go.
+class PageReleaser {
+ public:
+  PageReleaser(const Checkpoint& checkpoint, const std::vector<const Load*>& loads)
+      : checkpoint_(checkpoint) {
+    for (const Load* load : loads) {
+      for (const LoadSource& source : load->sources) ++uses_[checkpoint.find(source.tensor)];
+    }
+  }
+
+  void consumed(const TensorRecord* record) {
+    if (uses_.find(record)->second.fetch_sub(1) == 1) checkpoint_.release(record->data, record->bytes);
+  }
+
+  // Pages that hold the end of one tensor and the beginning of the next lie wholly inside neither,
+  // and the kernel maps pages around a touched one. Gives back whole runs of neighbours.
+  void release_runs() const {
+    constexpr ptrdiff_t kLargestGap = 4096;
+    std::vector<const TensorRecord*> records;
+    for (const auto& [record, uses] : uses_) records.push_back(record);
+    std::sort(records.begin(), records.end(),
+              [](const TensorRecord* a, const TensorRecord* b) { return a->data < b->data; });
+    for (size_t first = 0; first < records.size();) {
+      const std::byte* end = records[first]->data + records[first]->bytes;
+      size_t next = first + 1;
+      while (next < records.size() && records[next]->data - end <= kLargestGap) {
+        end = std::max(end, records[next]->data + records[next]->bytes);
+        ++next;
+      }
+      checkpoint_.release(records[first]->data, static_cast<size_t>(end - records[first]->data));
+      first = next;
+    }
+  }
+
+ private:
+  const Checkpoint& checkpoint_;
+  std::map<const TensorRecord*, std::atomic<int>> uses_;
+};
+
+// Calls progress(done, total) each time another whole percent is done.
+class Progress {
+ public:
+  Progress(size_t total, const std::function<void(size_t, size_t)>& report)
+      : total_(std::max<size_t>(total, 1)), report_(report) {}
+  void add(size_t bytes) {
+    const size_t before = done_.fetch_add(bytes);
+    const size_t after = before + bytes;
+    if (report_ && percent(before) != percent(after)) report_(after, total_);
+  }
+
+ private:
+  size_t percent(size_t bytes) const {
+    return static_cast<size_t>(static_cast<double>(bytes) / static_cast<double>(total_) * 100.0);
+  }
+  size_t total_;
+  std::atomic<size_t> done_{0};
+  const std::function<void(size_t, size_t)>& report_;
+};
+
+size_t slice_bytes(const LoadedSlice& slice) {
+  return static_cast<size_t>(slice.rows * dtype_bytes(slice.dtype, slice.cols));
+}
+
+// Runs `run(load)` for every load on the pool, the largest first so that the threads end together,
+// and joins what went wrong into one status.
+Status run_all(std::vector<const Load*> loads, ThreadPool& pool, std::string_view what,
+               const std::function<Status(const Load&)>& run) {
+  const auto elements = [](const Load* load) {
+    int64_t sum = 0;
+    for (const LoadSource& source : load->sources) {
+      const Slice slice = resolve(source);
+      sum += slice.rows * slice.cols;
+    }
+    return sum;
+  };
+  std::stable_sort(loads.begin(), loads.end(), [&](const Load* a, const Load* b) {
+    return elements(a) > elements(b);
+  });
+  std::vector<Status> results(loads.size());
+  pool.parallel_dynamic(static_cast<int64_t>(loads.size()), [&](int64_t i) {
+    results[static_cast<size_t>(i)] = run(*loads[static_cast<size_t>(i)]);
+  });
+  ProblemList problems;
+  StatusCode code = StatusCode::kDataLoss;
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (results[i].ok()) continue;
+    code = results[i].code();
+    problems.add("{}: {}", loads[i]->name, results[i].message());
+  }
+  return problems.status(code, what);
+}
+
+}  // namespace
+
+Status LoadPlan::check(const Checkpoint& checkpoint) const {
+  ProblemList problems;
+  std::set<std::string_view> read;
+  for (const Load& load : loads_) {
+    for (const LoadSource& source : load.sources) read.insert(source.tensor);
+    if (is_absent(load, checkpoint)) continue;
+    for (const LoadSource& source : load.sources) check_source(load, source, checkpoint, problems);
+  }
+  for (const auto& [name, record] : checkpoint.tensors()) {
+    const bool ignored = std::any_of(ignored_.begin(), ignored_.end(), [&](const std::string& pattern) {
+      return matches(pattern, name);
+    });
+    if (!ignored && !read.contains(name)) {
+      problems.add("tensor '{}' {} {} is not part of the model that the configuration describes", name,
+                   dtype_name(record.dtype), record.shape.to_string());
+    }
+  }
+  return problems.status(StatusCode::kDataLoss, checkpoint.path());
+}
+
+Status LoadPlan::execute(const Checkpoint& checkpoint, ThreadPool& pool,
+                         const std::function<void(size_t, size_t)>& progress) const {
+  std::vector<const Load*> present;
+  size_t total = 0;
+  for (const Load& load : loads_) {
+    if (is_absent(load, checkpoint)) {
+      load.absent();
+      continue;
+    }
+    present.push_back(&load);
+    for (const LoadSource& source : load.sources) {
+      const TensorRecord* record = checkpoint.find(source.tensor);
+      CHECK(record != nullptr && record->shape == source.shape, "{} was not checked", source.tensor);
+      total += slice_bytes(loaded(*record, source));
+    }
+  }
+  PageReleaser pages(checkpoint, present);
+  Progress done(total, progress);
+  const Status status = run_all(present, pool, checkpoint.path(), [&](const Load& load) {
+    std::vector<LoadedSlice> slices;
+    size_t bytes = 0;
+    for (const LoadSource& source : load.sources) {
+      slices.push_back(loaded(*checkpoint.find(source.tensor), source));
+      bytes += slice_bytes(slices.back());
+    }
+    Status stored = load.store(slices);
+    for (const LoadSource& source : load.sources) pages.consumed(checkpoint.find(source.tensor));
+    done.add(bytes);
+    return stored;
+  });
+  pages.release_runs();
+  return status;
+}
+
+Status LoadPlan::execute_dummy(DType dtype, ThreadPool& pool) const {
+  if (dtype != DType::kF32 && dtype != DType::kF16 && dtype != DType::kBF16) {
+    return invalid_argument("dummy weights cannot be {}; choose f32, f16 or bf16", dtype_name(dtype));
+  }
+  std::vector<const Load*> present;
+  for (const Load& load : loads_) {
+    if (load.absent != nullptr) {
+      load.absent();
+    } else {
+      present.push_back(&load);
+    }
+  }
+  return run_all(present, pool, "dummy weights", [&](const Load& load) {
+    std::vector<std::vector<std::byte>> storage;
+    std::vector<LoadedSlice> slices;
+    for (const LoadSource& source : load.sources) {
+      const Slice slice = resolve(source);
+      storage.push_back(dummy_values(source.tensor, dtype, load.dummy_mean, load.dummy_stddev,
+                                     {slice.row_begin, slice.rows, slice.col_begin, slice.cols,
+                                      slice.full_cols}));
+      slices.push_back({dtype, slice.rows, slice.cols, storage.back().data(),
+                        static_cast<size_t>(dtype_bytes(dtype, slice.cols)), kBakedNothing});
+    }
+    return load.store(slices);
+  });
+}
+
+}  // namespace lmdeploy
