@@ -20,8 +20,8 @@ namespace {
 
 constexpr double kNever = std::numeric_limits<double>::infinity();
 constexpr double kLingerSeconds = 1.0;
-constexpr size_t kSmallRead = 1024;   // while idle or answering: what 500 idle streams hold
-constexpr size_t kLargeRead = 16384;  // while a request is being read
+constexpr size_t kSmallRead = 1024;   // posted while nothing arrives: what idle streams hold
+constexpr size_t kLargeRead = 16384;  // after reads that were filled
 constexpr size_t kBodyStep = 65536;   // bytes that earn another body_seconds
 
 bool hung_up(int descriptor) {
@@ -118,7 +118,7 @@ Connection::Task Connection::serve() {
 Connection::Task Connection::read_input() {
   const HttpLimits& limits = shared_.options.limits;
   const size_t most = std::max(limits.pipelined_bytes, 2 * limits.header_bytes + kLargeRead);
-  std::string scratch;
+  std::string scratch(kSmallRead, '\0');
   while (!closed_) {
     if (input_.size() >= most) {
       reader_paused_ = true;
@@ -126,13 +126,13 @@ Connection::Task Connection::read_input() {
       reader_paused_ = false;
       continue;
     }
-    const size_t size = stage_ == Stage::kReading ? kLargeRead : kSmallRead;
-    if (scratch.size() != size) scratch = std::string(size, '\0');
-    const size_t bytes = co_await transport_->read_some(scratch.data(), size);
+    const size_t bytes = co_await transport_->read_some(scratch.data(), scratch.size());
     if (bytes == 0) break;
     if (stage_ == Stage::kClosing) continue;  // lingering: thrown away
     input_.append(scratch, 0, bytes);
     session_.notify();
+    const size_t next = bytes == scratch.size() ? kLargeRead : kSmallRead;
+    if (scratch.size() != next) scratch = std::string(next, '\0');
   }
   input_ended_ = true;
   session_.notify();

@@ -37,6 +37,7 @@ size_t RequestParser::feed(std::string_view bytes) {
     boost::system::error_code error;
     const size_t used = impl_->parser.put(boost::asio::buffer(rest.data(), rest.size()), error);
     taken += used;
+    started_ = started_ || used > 0;
     if (error && error != http::error::need_more) {
       fail_parsing(rest, error.value(), error.message());
       break;
@@ -67,7 +68,7 @@ void RequestParser::fail_parsing(std::string_view bytes, int kind, const std::st
     case http::error::body_limit:
       return fail(413, fmt::format("the request body is larger than {} bytes", limits_.body_bytes));
     case http::error::header_limit:
-      if (bytes.find('\n') == std::string_view::npos) {
+      if (!started_ && bytes.find('\n') == std::string_view::npos) {
         return fail(414, fmt::format("the request target is longer than {} bytes", limits_.target_bytes));
       }
       return fail(431, fmt::format("the request headers are larger than {} bytes", limits_.header_bytes));

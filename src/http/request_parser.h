@@ -20,8 +20,9 @@ class RequestParser {
 
   enum class State { kHeader, kBody, kDone, kFailed };
 
-  // Takes what it can from the front of `bytes` and returns how much that was. Headers are taken
-  // whole or not at all, so bytes left over must come again with more behind them.
+  // Takes what it can from the front of `bytes` and returns how much that was. The request line, the
+  // headers and each chunk header are taken whole or not at all, so bytes left over must come again
+  // with more behind them.
   size_t feed(std::string_view bytes);
   State state() const { return state_; }
 
@@ -48,6 +49,7 @@ class RequestParser {
   const HttpLimits& limits_;
   std::unique_ptr<Impl> impl_;
   State state_ = State::kHeader;
+  bool started_ = false;  // the request line has been taken
   int error_status_ = 0;
   std::string error_message_;
 };

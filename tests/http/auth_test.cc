@@ -1,0 +1,40 @@
+#include "http/auth.h"
+
+#include <gtest/gtest.h>
+
+#include "http/request.h"
+
+namespace lmdeploy {
+namespace {
+
+bool allows(const ApiKeys& keys, const std::string& header) { return keys.allows(&header); }
+
+TEST(ApiKeys, WithoutKeysEverythingIsOpen) {
+  EXPECT_TRUE(ApiKeys().allows(nullptr));
+  EXPECT_TRUE(ApiKeys({"", " , "}).empty());
+}
+
+TEST(ApiKeys, OnlyKnownKeysOpen) {
+  const ApiKeys keys({"sk-one, sk-two", "three"});
+  EXPECT_TRUE(allows(keys, "Bearer sk-one"));
+  EXPECT_TRUE(allows(keys, "bearer sk-two"));
+  EXPECT_TRUE(allows(keys, "Bearer  three"));
+  EXPECT_FALSE(keys.allows(nullptr));
+  for (const char* wrong : {"", "Bearer", "Bearer ", "Bearer sk-on", "Bearer sk-one ", "Bearer SK-ONE",
+                            "Basic sk-one", "sk-one", "Bearer sk-one, sk-two"}) {
+    EXPECT_FALSE(allows(keys, wrong)) << wrong;
+  }
+}
+
+TEST(Request, PathQueryAndHeaders) {
+  const Request request{.target = "/a/b?tags=weights&x=%41+b%2", .headers = {{"X-Name", "v"}}};
+  EXPECT_EQ(request.path(), "/a/b");
+  EXPECT_EQ(query_value(request.query(), "tags"), "weights");
+  EXPECT_EQ(query_value(request.query(), "x"), "A b%2");
+  EXPECT_EQ(query_value(request.query(), "y"), "");
+  EXPECT_EQ(*request.headers.find("x-NAME"), "v");
+  EXPECT_EQ(request.headers.find("x-other"), nullptr);
+}
+
+}  // namespace
+}  // namespace lmdeploy
