@@ -25,7 +25,7 @@ struct EngineOptions {
   double rope_scaling_factor = 0.0;
   int num_tokens_per_iter = 0;
   int max_prefill_iters = 1;
-  int max_prefill_token_num = 8192;
+  int max_prefill_token_num = 0;
   int cpu_threads = 0;
   int max_queued_requests = 1024;
 
@@ -56,11 +56,11 @@ struct EngineOptions {
            .choices = {"0", "4", "8"}, .group = "Engine"}, self.quant_policy);
     visit({.name = "rope-scaling-factor", .help = "dynamic NTK factor; 0 takes the model's own scaling",
            .value_name = "F", .group = "Engine"}, self.rope_scaling_factor);
-    visit({.name = "num-tokens-per-iter", .help = "token budget of a step; 0 chooses by device", .value_name = "TOKENS",
+    visit({.name = "num-tokens-per-iter", .help = "token budget of a step; 0 is max-prefill-token-num", .value_name = "TOKENS",
            .group = "Engine"}, self.num_tokens_per_iter);
     visit({.name = "max-prefill-iters", .help = "most steps that one prompt may be spread over before its budget grows",
            .value_name = "N", .group = "Engine"}, self.max_prefill_iters);
-    visit({.name = "max-prefill-token-num", .help = "most prompt tokens in one step", .value_name = "TOKENS",
+    visit({.name = "max-prefill-token-num", .help = "most tokens in one step; 0 chooses by device (CPU 512, CUDA 8192)", .value_name = "TOKENS",
            .group = "Engine"}, self.max_prefill_token_num);
     visit({.name = "cpu-threads", .help = "compute threads of the CPU backend; 0 takes every usable core (LMDEPLOY_CPU_THREADS)",
            .value_name = "N", .group = "Engine"}, self.cpu_threads);

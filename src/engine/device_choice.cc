@@ -1,0 +1,45 @@
+#include "engine/device_choice.h"
+
+#include <charconv>
+#include <cstdlib>
+#include <string_view>
+
+#include "base/thread_pool.h"
+
+namespace lmdeploy {
+
+Result<Device> choose_device(const std::string& name) {
+  if (name == "cpu") return Device{DeviceType::kCpu, 0};
+  if (name != "auto" && name != "cuda") {
+    return invalid_argument("--device is '{}'; expected auto, cpu or cuda", name);
+  }
+  const CudaProbe probe = probe_cuda();
+  const bool gpu = probe.driver_found && probe.devices > 0;
+  if (name == "auto" && !gpu) return Device{DeviceType::kCpu, 0};
+  if (!gpu) return unavailable("--device cuda: {}; use --device cpu", probe.detail);
+  if (!probe.built_in) {
+    return unavailable("this machine has a GPU, but this program was built without CUDA; use --device cpu, or "
+                       "run `make build` where nvcc is installed");
+  }
+  return unsupported("this machine has a GPU ({}), but models do not run on CUDA in this version; use --device cpu",
+                     probe.detail);
+}
+
+Result<int> cpu_thread_count(int wanted) {
+  constexpr int kMost = 1024;
+  if (wanted > 0) {
+    if (wanted > kMost) return invalid_argument("--cpu-threads is {}; at most {}", wanted, kMost);
+    return wanted;
+  }
+  const char* variable = std::getenv("LMDEPLOY_CPU_THREADS");
+  if (variable == nullptr || *variable == '\0') return usable_cores();
+  const std::string_view text(variable);
+  int threads = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), threads);
+  if (error != std::errc() || end != text.data() + text.size() || threads < 1 || threads > kMost) {
+    return invalid_argument("LMDEPLOY_CPU_THREADS is '{}'; expected a number from 1 to {}", text, kMost);
+  }
+  return threads;
+}
+
+}  // namespace lmdeploy

@@ -1,0 +1,309 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <random>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "checkpoint/model_path.h"
+#include "engine/device_choice.h"
+#include "engine/memory_plan.h"
+#include "engine/model_text.h"
+#include "engine/request_check.h"
+#include "engine/session_table.h"
+#include "engine/step_loop.h"
+#include "engine/text_pool.h"
+#include "models/causal_lm.h"
+
+namespace lmdeploy {
+
+namespace {
+
+constexpr int kCpuBatchSize = 64, kCudaBatchSize = 256;
+constexpr int kCpuPrefillTokens = 512, kCudaPrefillTokens = 8192;
+// The prefix cache's salt of a tenant, a session, a lone request: never equal to each other.
+enum class SaltKind : uint64_t { kTenant = 1, kSession = 2, kRequest = 3 };
+
+uint64_t salt_of(SaltKind kind, uint64_t value) {
+  return hash_random(static_cast<uint64_t>(kind), value);
+}
+
+// Bytes of the activations of a step of `tokens` tokens and the logits of `batch` rows: an upper
+// estimate that holds for the usual ratios of hidden to intermediate size.
+size_t workspace_estimate(const ModelInfo& info, int tokens, int batch) {
+  const size_t per_token = static_cast<size_t>(info.hidden_size) * 24 * sizeof(float);
+  return per_token * static_cast<size_t>(tokens) +
+         static_cast<size_t>(info.vocab_size) * static_cast<size_t>(batch) * sizeof(float);
+}
+
+KvLayout kv_layout(const std::vector<KvGroup>& groups, int block_tokens) {
+  KvLayout layout;
+  layout.block_tokens = block_tokens;
+  for (const KvGroup& group : groups) {
+    const bool window = group.kind == KvGroup::Kind::kWindow;
+    layout.groups.push_back({window ? KvGroupKind::kWindow : KvGroupKind::kFull, group.window});
+  }
+  return layout;
+}
+
+}  // namespace
+
+struct Engine::Impl {
+  EngineInfo info;
+  EngineOptions options;
+  Hooks hooks;
+  ModelText text;
+  SessionTable sessions;
+  std::atomic<RequestId> next_request{1};
+  std::atomic<bool> draining{false};
+  std::random_device entropy;
+  std::mutex entropy_mutex;
+  // Destroyed in this order: the loop aborts its requests, then the text pool empties its queue,
+  // which may still post to the loop.
+  std::unique_ptr<TextPool> text_pool;
+  std::unique_ptr<StepLoop> loop;
+
+  ~Impl() {
+    if (loop) {
+      loop->abort_all();
+      loop->wait_idle(std::chrono::seconds(10));
+    }
+    text_pool.reset();
+    loop.reset();
+  }
+
+  uint64_t fresh_seed() {
+    std::lock_guard lock(entropy_mutex);
+    return uint64_t{entropy()} << 32 | entropy();
+  }
+
+  uint64_t salt_for(const GenerateRequest& request, RequestId id) const {
+    if (options.enable_prefix_caching) return salt_of(SaltKind::kTenant, request.tenant);
+    if (request.session) return salt_of(SaltKind::kSession, static_cast<uint64_t>(request.session->id));
+    return salt_of(SaltKind::kRequest, id);
+  }
+
+  RequestStream::Callbacks callbacks() {
+    return {
+        [this](RequestId id, int choice, int64_t kept) { loop->stop_choice(id, choice, kept); },
+        [this](RequestId id) { loop->cancel(id); },
+        [this](RequestStream& stream, const RequestTiming& timing) { request_ended(stream, timing); },
+    };
+  }
+
+  void request_ended(RequestStream& stream, const RequestTiming& timing) {
+    const GenerateRequest& request = stream.request();
+    if (request.session) {
+      std::vector<int32_t> history = request.prompt;
+      history.insert(history.end(), stream.kept_ids().begin(), stream.kept_ids().end());
+      sessions.finish(request.session->id, history, request.session->end);
+    }
+    if (hooks.on_finished) hooks.on_finished(timing);
+    loop->ended(stream.id());
+  }
+
+  Result<AddCommand> prepare(GenerateRequest& request, RequestId id);
+};
+
+Result<AddCommand> Engine::Impl::prepare(GenerateRequest& request, RequestId id) {
+  AddCommand command;
+  RETURN_IF_ERROR(check_sampling(request.sampling, info.vocab_size));
+  RETURN_IF_ERROR(check_prompt(request, info.vocab_size, info.session_len));
+  const int64_t room = info.session_len - static_cast<int64_t>(request.prompt.size());
+  command.max_new_tokens = std::min(request.sampling.max_new_tokens.value_or(room), room);
+  command.seed = request.sampling.seed ? *request.sampling.seed : fresh_seed();
+  command.salt = salt_for(request, id);
+  command.bad_words = tokenize_bad_words(*text.tokenizer, request.sampling.bad_words);
+  return command;
+}
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Engine::~Engine() = default;
+
+const EngineInfo& Engine::info() const { return impl_->info; }
+const Tokenizer& Engine::tokenizer() const { return *impl_->text.tokenizer; }
+const ChatTemplate& Engine::chat_template() const { return *impl_->text.chat_template; }
+EngineStats Engine::stats() const { return impl_->loop->stats(); }
+void Engine::cancel(RequestId id) { impl_->loop->cancel(id); }
+Status Engine::end_session(int64_t session) { return impl_->sessions.end(session); }
+void Engine::post_text_task(std::function<void()> task) { impl_->text_pool->post(std::move(task)); }
+
+std::optional<int64_t> Engine::session_tokens(int64_t session) const {
+  return impl_->sessions.tokens(session);
+}
+
+Result<RequestId> Engine::submit(GenerateRequest request, OutputSink sink) {
+  Impl& impl = *impl_;
+  if (impl.draining) return unavailable("the server is shutting down");
+  if (impl.loop->queued() >= impl.options.max_queued_requests) {
+    return resource_exhausted("{} requests are waiting already; try again later", impl.loop->queued());
+  }
+  const RequestId id = impl.next_request.fetch_add(1);
+  const std::optional<SessionRef> session = request.session;
+  if (session) {
+    if (request.sampling.n != 1) return invalid_argument("n is {}; a session has one choice", request.sampling.n);
+    ASSIGN_OR_RETURN(std::vector<int32_t> history, impl.sessions.begin(session->id));
+    request.prompt.insert(request.prompt.begin(), history.begin(), history.end());
+  }
+  Result<AddCommand> command = impl.prepare(request, id);
+  if (!command.ok()) {
+    if (session) impl.sessions.abandon(session->id);
+    return command.status();
+  }
+  command->stream = std::make_shared<RequestStream>(id, std::move(request), std::move(sink),
+                                                    *impl.text.tokenizer, *impl.text_pool, impl.callbacks());
+  impl.loop->add(std::move(*command));
+  return id;
+}
+
+void Engine::drain(std::chrono::milliseconds limit) {
+  impl_->draining = true;
+  if (impl_->loop->wait_idle(limit)) return;
+  impl_->loop->abort_all();
+  impl_->loop->wait_idle(std::chrono::seconds(5));
+}
+
+namespace {
+
+// What Engine::create makes on the way, one function a phase.
+struct Startup {
+  const EngineOptions& options;
+  Logger& logger;
+  std::string phases = "";
+  double last = monotonic_seconds();
+
+  void phase_done(const char* name) {
+    const double now = monotonic_seconds();
+    phases += fmt::format("  {:<12} {:>9.3f} s\n", name, now - last);
+    last = now;
+  }
+};
+
+Result<DType> kv_dtype(const EngineOptions& options, const Checkpoint& checkpoint) {
+  if (options.quant_policy != "0") {
+    return unsupported("--quant-policy {} (KV cache quantization) is not in this version; leave it at 0",
+                       options.quant_policy);
+  }
+  if (options.dtype == "float32") return DType::kF32;
+  if (options.dtype == "bfloat16") return DType::kBF16;
+  if (options.dtype == "float16") return DType::kF16;
+  const TensorRecord* embedding = checkpoint.find("model.embed_tokens.weight");
+  return embedding != nullptr && embedding->dtype == DType::kBF16 ? DType::kBF16 : DType::kF16;
+}
+
+Status check_options(const EngineOptions& options) {
+  if (options.tp != 1) return unsupported("--tp {} (tensor parallelism) is not in this version; leave it at 1", options.tp);
+  if (options.model_format == "awq" || options.model_format == "gptq") {
+    return unsupported("--model-format {} is not in this version; use a Hugging Face directory in 16 or 32 bit, or a GGUF file",
+                       options.model_format);
+  }
+  if (options.cache_block_seq_len != 32 && options.cache_block_seq_len != 64 && options.cache_block_seq_len != 128) {
+    return invalid_argument("--cache-block-seq-len is {}; expected 32, 64 or 128", options.cache_block_seq_len);
+  }
+  if (options.cache_max_entry_count <= 0) {
+    return invalid_argument("--cache-max-entry-count is {}; expected a share above 0, or a number of blocks",
+                            options.cache_max_entry_count);
+  }
+  const struct { const char* name; double value; double least; } bounds[] = {
+      {"session-len", static_cast<double>(options.session_len), 0},
+      {"max-batch-size", static_cast<double>(options.max_batch_size), 0},
+      {"rope-scaling-factor", options.rope_scaling_factor, 0},
+      {"num-tokens-per-iter", static_cast<double>(options.num_tokens_per_iter), 0},
+      {"max-prefill-iters", static_cast<double>(options.max_prefill_iters), 1},
+      {"max-prefill-token-num", static_cast<double>(options.max_prefill_token_num), 0},
+      {"cpu-threads", static_cast<double>(options.cpu_threads), 0},
+      {"max-queued-requests", static_cast<double>(options.max_queued_requests), 1},
+  };
+  for (const auto& bound : bounds) {
+    if (bound.value < bound.least) {
+      return invalid_argument("--{} is {}; expected at least {}", bound.name, bound.value, bound.least);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::create(const std::string& model, const EngineOptions& options,
+                                               const std::string& chat_template, Logger logger, Hooks hooks) {
+  Startup startup{options, logger};
+  RETURN_IF_ERROR(check_options(options));
+  ASSIGN_OR_RETURN(const std::string path, resolve_model_path(model));
+  ASSIGN_OR_RETURN(const Device device, choose_device(options.device));
+  ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint, Checkpoint::open(path));
+  startup.phase_done("open");
+
+  auto impl = std::make_unique<Impl>();
+  impl->options = options;
+  impl->hooks = std::move(hooks);
+  ASSIGN_OR_RETURN(impl->text, load_model_text(*checkpoint, chat_template));
+  logger.info("chat template: {}", impl->text.chat_template_reason);
+  startup.phase_done("text");
+
+  ASSIGN_OR_RETURN(const CpuIsa isa, CpuIsa::from_environment());
+  ASSIGN_OR_RETURN(const int threads, cpu_thread_count(options.cpu_threads));
+  ASSIGN_OR_RETURN(std::unique_ptr<Stream> stream, make_stream(device, threads, isa));
+  ModelOptions model_options;
+  model_options.dtype = options.dtype;
+  model_options.rope_scaling_factor = options.rope_scaling_factor;
+  model_options.dummy_weights = options.load_format == "dummy";
+  LoadProgress progress;
+  if (impl->hooks.on_load_progress) {
+    progress = [&](size_t done, size_t total) {
+      impl->hooks.on_load_progress(static_cast<double>(done) / static_cast<double>(std::max<size_t>(total, 1)));
+    };
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<CausalLm> lm, load_model(*checkpoint, model_options, *stream, progress));
+  startup.phase_done("weights");
+
+  const ModelInfo& model_info = lm->info();
+  ASSIGN_OR_RETURN(const DType kv_type, kv_dtype(options, *checkpoint));
+  const int batch = options.max_batch_size > 0 ? options.max_batch_size : device.is_cpu() ? kCpuBatchSize : kCudaBatchSize;
+  const int prefill = options.max_prefill_token_num > 0 ? options.max_prefill_token_num
+                      : device.is_cpu()                 ? kCpuPrefillTokens
+                                                        : kCudaPrefillTokens;
+  const int step_tokens = std::max(prefill, batch);
+  ASSIGN_OR_RETURN(
+      MemoryPlan memory,
+      plan_memory({model_info.kv_groups, kv_type, options.cache_block_seq_len, available_host_memory(),
+                   model_info.weight_bytes, workspace_estimate(model_info, step_tokens, batch), batch,
+                   options.session_len > 0 ? options.session_len : model_info.max_position, step_tokens,
+                   options.cache_max_entry_count, device.is_cpu()}));
+  if (options.session_len > memory.session_len) {
+    logger.warning("--session-len {} does not fit the KV cache; it is {} now", options.session_len, memory.session_len);
+  }
+  auto kv = std::make_unique<KvCache>(model_info.kv_groups, options.cache_block_seq_len, memory.num_blocks, kv_type, device);
+  startup.phase_done("KV cache");
+
+  SchedulerOptions scheduler_options;
+  scheduler_options.layout = kv_layout(model_info.kv_groups, options.cache_block_seq_len);
+  RETURN_IF_ERROR(validate(scheduler_options.layout));
+  scheduler_options.num_blocks = memory.num_blocks;
+  scheduler_options.max_batch_size = batch;
+  scheduler_options.budget = {step_tokens, options.num_tokens_per_iter, options.max_prefill_iters};
+  scheduler_options.kv_format = static_cast<uint64_t>(kv_type);
+
+  EngineInfo& info = impl->info;
+  info.model_path = path;
+  info.model_name = checkpoint->model_name();
+  info.architecture = model_info.architecture;
+  info.device = fmt::format("cpu ({}, {} threads)", isa.name(), threads);
+  info.session_len = memory.session_len;
+  info.vocab_size = model_info.vocab_size;
+  info.block_tokens = options.cache_block_seq_len;
+  info.num_blocks = memory.num_blocks;
+  info.max_batch_size = batch;
+  info.end_ids = impl->text.end_ids;
+  info.sampling_defaults = impl->text.sampling_defaults;
+  info.startup_table = fmt::format("{} on {}\n{}{}", info.model_name, info.device, memory.table, startup.phases);
+
+  auto runner = std::make_unique<ModelRunner>(std::move(lm), std::move(stream), std::move(kv), batch);
+  impl->text_pool = std::make_unique<TextPool>(std::clamp(usable_cores() / 4, 1, 8));
+  impl->loop = std::make_unique<StepLoop>(std::make_unique<Scheduler>(scheduler_options), std::move(runner),
+                                          impl->text.end_ids, logger);
+  return std::unique_ptr<Engine>(new Engine(std::move(impl)));
+}
+
+}  // namespace lmdeploy
