@@ -17,6 +17,9 @@ class KvTables {
  public:
   explicit KvTables(const KvLayout& layout);  // `layout` outlives the tables
 
+  // Blocks per per-token group, dropped ones included.
+  int end() const { return end_; }
+
   // Blocks that grow(tokens) would take from the pool, all groups together.
   int blocks_to_hold(int tokens) const;
   // The most tokens that can be held after taking at most `blocks` blocks; 0: not even the
@@ -38,8 +41,6 @@ class KvTables {
             std::vector<BlockCopy>& copies);
   // Every block that a query at `position` reads is still there.
   bool holds_for(int position) const;
-  // Blocks that fork() takes from the pool.
-  int blocks_to_fork(int position) const;
 
   // Tells the cache about blocks [first, last) that are still held; they must be complete.
   void publish(PrefixCache& cache, const PrefixKeys& keys, std::span<const int32_t> tokens,
@@ -63,7 +64,7 @@ class KvTables {
 
   const KvLayout* layout_;
   std::vector<Table> tables_;  // [groups]
-  int end_ = 0;                // blocks per per-token group, dropped ones included
+  int end_ = 0;
 };
 
 }  // namespace lmdeploy

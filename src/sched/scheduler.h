@@ -115,31 +115,34 @@ class Scheduler {
     int max_new = 0;
   };
 
-  // add
+  // The answer to "may this run?"
   Status check(const NewSequence& request) const;
   int least_blocks(const NewSequence& request) const;
 
-  // plan
-  int count_decode_tokens() const;
-  int64_t count_prefill_tokens() const;
+  // plan(), in order
   void plan_running();
   void plan_decode(size_t index);
   void plan_prefill(size_t index);
+  int place(size_t index, int first, int tokens);
   bool make_room(size_t index, int blocks);
   void admit(StepPlan& plan);
-  bool admit_one(Sequence& sequence, StepPlan& plan);
-  bool take_resources(Sequence& sequence, StepPlan& plan);
+  bool waits_for_leader(const Sequence& sequence);
+  bool try_admit(Sequence& sequence, StepPlan& plan);
+  bool can_fork(const Sequence* leader, const Sequence& sequence) const;
+  bool blocks_suffice(const Sequence& sequence, bool forks, int hit_blocks) const;
+  int future_blocks(int have, int tokens) const;
+  void start_running(Sequence& sequence, StepPlan& plan);
   void emit(StepPlan& plan);
-  int promised_blocks() const;
-  int prompt_blocks(int tokens) const;
 
-  // ends and moves
-  void start_running(Sequence& sequence);
+  // moves and ends
+  void enqueue(Sequence& sequence);
+  void dequeue(Sequence& sequence);
   void stop_running(Sequence& sequence);
   void preempt(Sequence& sequence);
   void publish(Sequence& sequence, int tokens);
   void finish(Sequence& sequence, int kept_tokens);
-  void hand_over_followers(Sequence& leader);
+  void leave_fork_group(Sequence& sequence);
+  void apply(const RowRecord& row, const RowResult& result);
   Sequence* find(SequenceId id);
 
   SchedulerOptions options_;
@@ -164,6 +167,7 @@ class Scheduler {
   std::vector<PlannedRow> decode_rows_, prefill_rows_;
   int decode_budget_ = 0, prefill_budget_ = 0;
   bool short_of_blocks_ = false;  // a senior sequence waits for blocks: juniors take none
+  int promised_blocks_ = 0;       // that running prompts will still take
 };
 
 }  // namespace lmdeploy

@@ -45,7 +45,8 @@ struct Sequence {
   std::vector<int32_t> tokens;  // prompt, then what complete() accepted
   int prompt_len = 0;
   PrefixKeys keys;
-  int published = 0;      // leading blocks ever told to the prefix cache
+  int published = 0;       // leading blocks of the tables that the prefix cache was told of
+  int published_ever = 0;  // the same, before any preemption too
   int logits_planned = 0;  // prompt positions whose logits a launched row delivers
 
   Phase phase = Phase::kWaiting;

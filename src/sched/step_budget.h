@@ -6,6 +6,7 @@
 // (TurboMind's dynamic split-fuse: `num_tokens_per_iter`, `max_prefill_iters`).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
