@@ -4,23 +4,32 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
-#include "tensor/tensor.h"
 #include "tensor/cpu/isa.h"
+#include "tensor/tensor.h"
 
 namespace lmdeploy {
 
 enum class PackedLayout : uint8_t {
   kNone,
-  kRowMajor,     // [N, K] in `format`, as stored: plain matmul, small or odd shapes
   kInterleaved,  // CPU panels of 16 output rows, K in groups (kernels/cpu/packed_layout.h)
+};
+
+// Consecutive output rows of one format; its panels begin at byte `offset` of the storage.
+struct PackedSegment {
+  int64_t row_begin = 0;
+  int64_t rows = 0;
+  DType format = DType::kF32;
+  size_t offset = 0;
 };
 
 struct PackedMatrix {
   int64_t n = 0;  // output features (rows of the Hugging Face weight)
   int64_t k = 0;  // input features
-  DType format = DType::kF32;  // element or block type that the weight keeps
+  DType format = DType::kF32;  // of the first segment; of all of them in all but mixed GGUF files
   PackedLayout layout = PackedLayout::kNone;
+  std::vector<PackedSegment> segments;  // cover [0, n) in order
   Tensor storage;
 };
 
@@ -38,9 +47,10 @@ struct RowSource {
 };
 
 // The concatenation of the sources along the rows (q, k and v; gate and up) as one packed matrix.
-// All sources have one k; their formats may differ: then all become the widest that holds each
-// exactly enough (see packed_matrix.cc). `want` = kF32, kBF16 or kF16 converts plain and block types
-// to it (--dtype); a block type keeps itself, with int8 activations. `isa`: what the layout is for.
+// All sources have one k; each keeps its own format (a segment), so nothing is rounded twice.
+// `want` = kF32, kBF16 or kF16 converts plain and block types to it (--dtype); `want` = a block type
+// leaves every source as it is (block types are multiplied by int8 activations). The layout is the
+// same for every `isa`: matmul chooses its kernels by the stream's.
 PackedMatrix pack_matrix(std::span<const RowSource> sources, DType want, const CpuIsa& isa);
 
 // Bytes pack_matrix would allocate.

@@ -1,0 +1,184 @@
+// The vector kernel of block types, written once over an instruction set V (see matmul_scalar.cc
+// for the meaning of its operations). Included by matmul_<isa>.cc, inside their own V.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cpu/matmul_tile.h"
+
+namespace lmdeploy::cpu {
+namespace {
+
+constexpr int format_bits(DType d) {
+  return d == DType::kQ8_0 ? 8 : d == DType::kQ6_K ? 6
+       : d == DType::kQ5_0 || d == DType::kQ5_1 || d == DType::kQ5_K ? 5 : 4;
+}
+constexpr bool format_is_k(DType d) { return d == DType::kQ4_K || d == DType::kQ5_K; }
+constexpr bool format_has_min(DType d) {
+  return d == DType::kQ4_1 || d == DType::kQ5_1 || format_is_k(d);
+}
+
+// The part of a panel that one vector of V covers: lanes [lane, lane + V::kLanes).
+struct PanelLanes {
+  const std::byte* panel;
+  const PanelLayout& layout;
+  int lane;
+};
+
+// Codes of the group's 8 steps, one byte each.
+template <class V, int Bits>
+void unpack_codes(const PanelLanes& at, int64_t g, typename V::Codes (&codes)[8]) {
+  const std::byte* low = at.panel + g * (Bits == 8 ? 512 : 256) + at.lane * 4;
+  if constexpr (Bits == 8) {
+    for (int s = 0; s < 8; ++s) codes[s] = V::load(low + s * 64);
+    return;
+  }
+  for (int v = 0; v < 4; ++v) {
+    const typename V::Codes pair = V::load(low + v * 64);
+    codes[v] = V::low_nibble(pair);
+    codes[v + 4] = V::high_nibble(pair);
+  }
+  const std::byte* high = at.panel + at.layout.high + g * (Bits - 4) * 64 + at.lane * 4;
+  if constexpr (Bits == 5) V::add_bit_planes(codes, V::load(high));
+  if constexpr (Bits == 6) V::add_bit_pairs(codes, V::load(high), V::load(high + 64));
+}
+
+// Weight scale of 16 (q6_K) or 32 elements.
+template <class V, DType D>
+typename V::Float group_scale(const PanelLanes& at, int64_t g, int half) {
+  const std::byte* scale = at.panel + at.layout.scale;
+  if constexpr (D == DType::kQ6_K || format_is_k(D)) {
+    const std::byte* d = at.panel + at.layout.super + (g / kSuperGroups * kPanelRows + at.lane) * 2;
+    if constexpr (D == DType::kQ6_K) {
+      return V::mul(V::load_f16(d), V::load_i8(scale + (2 * g + half) * kPanelRows + at.lane));
+    }
+    return V::mul(V::load_f16(d), V::load_i8(scale + g * kPanelRows + at.lane));
+  }
+  return V::load_f16(scale + (g * kPanelRows + at.lane) * 2);
+}
+
+template <class V, DType D>
+typename V::Float group_min(const PanelLanes& at, int64_t g) {
+  const std::byte* min = at.panel + at.layout.min;
+  if constexpr (format_is_k(D)) {
+    const std::byte* d = at.panel + at.layout.super_min + (g / kSuperGroups * kPanelRows + at.lane) * 2;
+    return V::mul(V::load_f16(d), V::load_i8(min + g * kPanelRows + at.lane));
+  }
+  return V::load_f16(min + (g * kPanelRows + at.lane) * 2);
+}
+
+// The rows of one block of QuantizedRows, from row m on.
+struct BlockRows {
+  const int8_t* codes;
+  const float* scale;
+  const float* sum;
+  const int32_t* start;  // null: kDotBias
+  int64_t rows;          // of the block: the distance between groups
+};
+
+// Rows m..m+M of a block times one panel.
+template <class V, DType D, int M>
+void multiply_tile(const std::byte* panel, const PanelLayout& layout, const BlockRows& x, int m0,
+                   const std::byte* prefetch, ResultTile& tile) {
+  constexpr int kVectors = kPanelRows / V::kLanes;
+  constexpr int kHalves = D == DType::kQ6_K ? 2 : 1;
+  constexpr int kSteps = 8 / kHalves;
+  constexpr int kBits = format_bits(D);
+  constexpr bool kStart = zero_slot(D) >= 0 && !(kBits == 8 && V::kSignedBytes);
+  const int64_t prefetch_step = static_cast<int64_t>(layout.bytes) / layout.groups;
+  typename V::Float acc[M][kVectors];
+  for (auto& row : acc) for (auto& a : row) a = V::zero();
+  for (int64_t g = 0; g < layout.groups; ++g) {
+    for (int64_t b = 0; b < prefetch_step; b += 64) V::prefetch(prefetch + g * prefetch_step + b);
+    const int64_t i = g * x.rows + m0;
+    for (int v = 0; v < kVectors; ++v) {
+      const PanelLanes at{panel, layout, v * V::kLanes};
+      typename V::Codes codes[8];
+      unpack_codes<V, kBits>(at, g, codes);
+      for (int half = 0; half < kHalves; ++half) {
+        const typename V::Float scale = group_scale<V, D>(at, g, half);
+        const typename V::Float unbias = V::mul(scale, V::set1(-kDotBiasFloat));
+        for (int m = 0; m < M; ++m) {
+          const int32_t start = kStart ? x.start[kHalves * g * x.rows + half * x.rows + m0 + m] : kDotBias;
+          const auto dot = V::template dot<kBits, kSteps>(codes + half * kSteps,
+                                                          x.codes + (i + m) * 32 + half * 16, start);
+          const auto scaled = V::fma(V::bits_as_float(dot), scale, unbias);
+          acc[m][v] = V::fma(scaled, V::set1(x.scale[i + m]), acc[m][v]);
+        }
+      }
+      if constexpr (format_has_min(D)) {
+        const typename V::Float min = group_min<V, D>(at, g);
+        for (int m = 0; m < M; ++m) acc[m][v] = V::fma(min, V::set1(x.sum[i + m]), acc[m][v]);
+      }
+    }
+  }
+  for (int m = 0; m < M; ++m) {
+    for (int v = 0; v < kVectors; ++v) V::store(tile.value[m] + v * V::kLanes, acc[m][v]);
+  }
+}
+
+template <class V, DType D>
+void multiply_block(const PanelMatrix& w, const BlockRows& x, int64_t panel, const std::byte* prefetch,
+                    int64_t row_begin, const MatmulOutput& out) {
+  const std::byte* data = w.panels + panel * static_cast<int64_t>(w.layout.bytes);
+  ResultTile tile;
+  const auto run = [&]<int M>(int& m) {
+    for (; m + M <= x.rows; m += M) {
+      multiply_tile<V, D, M>(data, w.layout, x, m, prefetch, tile);
+      store_tile(w, out, panel, row_begin + m, M, tile);
+    }
+  };
+  int m = 0;
+  if constexpr (V::kMaxRows >= 8) run.template operator()<8>(m);
+  run.template operator()<4>(m);
+  run.template operator()<2>(m);
+  run.template operator()<1>(m);
+}
+
+inline BlockRows block_rows(const QuantizedRows& x, DType format, int64_t begin) {
+  const int slot = zero_slot(format);
+  const int64_t i = begin * x.groups;
+  const int64_t rows = x.rows - begin < kRowBlock ? x.rows - begin : kRowBlock;
+  const int32_t* start = nullptr;
+  if (slot >= 0) start = x.start[slot] + (format == DType::kQ6_K ? 2 * i : i);
+  return {x.codes + 32 * i, x.scale + i, x.sum + i, start, rows};
+}
+
+// Rows are taken in stretches whose codes stay in the second-level cache while panels stream by.
+template <class V, DType D>
+void multiply_panels(const PanelMatrix& w, const QuantizedRows& x, const MatmulOutput& out, int64_t begin,
+                     int64_t end) {
+  constexpr int64_t kCacheBytes = 768 << 10;
+  int64_t stretch = kCacheBytes / w.k / kRowBlock * kRowBlock;
+  if (stretch < kRowBlock) stretch = kRowBlock;
+  for (int64_t from = 0; from < x.rows; from += stretch) {
+    const int64_t to = from + stretch < x.rows ? from + stretch : x.rows;
+    for (int64_t panel = begin; panel < end; ++panel) {
+      const int64_t next = panel + 1 < end ? panel + 1 : panel;
+      const std::byte* prefetch = w.panels + next * static_cast<int64_t>(w.layout.bytes);
+      for (int64_t row = from; row < to; row += kRowBlock) {
+        multiply_block<V, D>(w, block_rows(x, D, row), panel, prefetch, row, out);
+      }
+    }
+  }
+}
+
+template <class V>
+void multiply_int8(const PanelMatrix& w, const QuantizedRows& x, const MatmulOutput& out, int64_t begin,
+                   int64_t end) {
+  switch (w.format) {
+    case DType::kQ4_0: return multiply_panels<V, DType::kQ4_0>(w, x, out, begin, end);
+    case DType::kQ4_1: return multiply_panels<V, DType::kQ4_1>(w, x, out, begin, end);
+    case DType::kQ5_0: return multiply_panels<V, DType::kQ5_0>(w, x, out, begin, end);
+    case DType::kQ5_1: return multiply_panels<V, DType::kQ5_1>(w, x, out, begin, end);
+    case DType::kQ8_0: return multiply_panels<V, DType::kQ8_0>(w, x, out, begin, end);
+    case DType::kQ4_K: return multiply_panels<V, DType::kQ4_K>(w, x, out, begin, end);
+    case DType::kQ5_K: return multiply_panels<V, DType::kQ5_K>(w, x, out, begin, end);
+    case DType::kQ6_K: return multiply_panels<V, DType::kQ6_K>(w, x, out, begin, end);
+    default: __builtin_unreachable();  // matmul.cc sends block types here
+  }
+}
+
+}  // namespace
+}  // namespace lmdeploy::cpu

@@ -1,0 +1,34 @@
+#include <bit>
+#include <cmath>
+
+#include "kernels/cpu/quantize_rows_driver.h"
+
+namespace lmdeploy::cpu {
+
+namespace {
+
+QuantizedGroup quantize_group(const float* x, int8_t* codes) {
+  uint32_t largest = 0;  // bits of |x| order as the numbers do, infinity and NaN last
+  for (int i = 0; i < 32; ++i) {
+    const uint32_t bits = std::bit_cast<uint32_t>(x[i]) & 0x7FFFFFFF;
+    if (bits > largest) largest = bits;
+  }
+  const float absmax = std::bit_cast<float>(largest);
+  const float inverse = largest == 0 ? 0.0f : 127.0f / absmax;
+  QuantizedGroup group{absmax / 127.0f, {0, 0}};
+  for (int i = 0; i < 32; ++i) {
+    const float code = std::nearbyint(x[i] * inverse);
+    codes[i] = code >= -127.0f && code <= 127.0f ? static_cast<int8_t>(code) : int8_t{-128};
+    group.half_sum[i / 16] += codes[i];
+  }
+  return group;
+}
+
+}  // namespace
+
+void quantize_rows_scalar(const float* x, int64_t stride, int64_t begin, int64_t end,
+                          const QuantizedRows& out) {
+  quantize_blocks(x, stride, begin, end, out, quantize_group);
+}
+
+}  // namespace lmdeploy::cpu
