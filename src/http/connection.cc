@@ -7,6 +7,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <limits>
+#include <utility>
 
 #include "base/clock.h"
 #include "http/io_thread.h"
@@ -205,12 +206,19 @@ bool Connection::reserve_body(size_t bytes) {
   const size_t more = bytes - reserved_body_;
   if (more == 0) return true;
   reserved_body_ = bytes;
-  return shared_.body_bytes.fetch_add(more) + more <= shared_.options.limits.total_body_bytes;
+  return shared_.body_bytes->fetch_add(more) + more <= shared_.options.limits.total_body_bytes;
 }
 
 void Connection::release_body() {
-  shared_.body_bytes.fetch_sub(reserved_body_);
+  shared_.body_bytes->fetch_sub(reserved_body_);
   reserved_body_ = 0;
+}
+
+// Hands the reservation over to the request.
+std::shared_ptr<void> Connection::body_lease() {
+  const size_t bytes = std::exchange(reserved_body_, 0);
+  if (bytes == 0) return nullptr;
+  return {nullptr, [counter = shared_.body_bytes, bytes](void*) { counter->fetch_sub(bytes); }};
 }
 
 Connection::Task Connection::refuse(int status, std::string message) {
@@ -233,7 +241,7 @@ Connection::Task Connection::answer(std::unique_ptr<RequestParser> parser) {
                           .max_stream_backlog = shared_.options.limits.stream_backlog_bytes};
   Request request = parser->take();
   parser.reset();
-  release_body();
+  request.body_lease = body_lease();
   if (input_.empty()) input_ = std::string();
   request.peer = peer_;
   AccessRecord record{.method = request.method, .target = request.target, .peer = peer_};

@@ -24,7 +24,8 @@ class RequestParser;
 struct ConnectionShared {
   const ServerOptions& options;
   const Handler& handler;
-  std::atomic<size_t> body_bytes{0};  // held by requests that are being read
+  // Held by requests that are being read or handled; these may outlive the server.
+  std::shared_ptr<std::atomic<size_t>> body_bytes = std::make_shared<std::atomic<size_t>>(0);
   std::atomic<int> connections{0};
 };
 
@@ -76,6 +77,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void set_deadline(double seconds);
   void release_body();
+  std::shared_ptr<void> body_lease();
   void report(const AccessRecord& record) const;
   void call_handler(Request request, const std::shared_ptr<ResponseState>& state);
 

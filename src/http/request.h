@@ -1,6 +1,7 @@
 // Request: one parsed HTTP request, whole body included.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,8 @@ struct Request {
   std::string body;
   std::string peer;         // "127.0.0.1:4711"
   double received_at = 0;   // monotonic_seconds() when the request was complete
+  // Keeps the body counted in HttpLimits::total_body_bytes until the request is dropped.
+  std::shared_ptr<void> body_lease;
 
   std::string_view path() const;   // the target before '?'
   std::string_view query() const;  // after '?', empty without

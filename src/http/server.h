@@ -18,7 +18,7 @@ struct HttpLimits {
   size_t target_bytes = 8192;               // request target; more: 414
   size_t header_count = 100;                // more: 431
   size_t body_bytes = size_t{32} << 20;     // of one request; more: 413
-  size_t total_body_bytes = size_t{1} << 30;  // of all requests being read; more: 503
+  size_t total_body_bytes = size_t{1} << 30;  // of all requests read or handled; more: 503
   size_t pipelined_bytes = 65536;           // read ahead while an answer is under way
   size_t stream_backlog_bytes = size_t{1} << 20;  // unsent bytes of a stream; more: closed
   int connections = 4096;                   // more: 503
