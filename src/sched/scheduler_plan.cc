@@ -19,7 +19,10 @@ void Scheduler::plan(StepPlan& plan) {
     if (sequence->phase == Phase::kDecode) decode_tokens += sequence->decode_tokens();
     if (sequence->phase == Phase::kPrefill) pending += sequence->prefill_end - sequence->planned;
   }
-  decode_budget_ = std::min(decode_tokens, budget_.max_step_tokens());
+  // The most senior sequence always gets a token, or juniors that wait for its blocks would hold
+  // it back.
+  const bool senior_prefills = !running_.empty() && running_[0]->phase == Phase::kPrefill;
+  decode_budget_ = std::min(decode_tokens, budget_.max_step_tokens() - senior_prefills);
   prefill_budget_ = budget_.prefill_tokens(pending, decode_budget_);
 
   plan_running();
@@ -252,7 +255,8 @@ void Scheduler::start_running(Sequence& sequence, StepPlan& plan) {
         return std::pair(a->rank, a->arrival) < std::pair(b->rank, b->arrival);
       });
   const size_t rows = prefill_rows_.size();
-  plan_prefill(static_cast<size_t>(running_.insert(place, &sequence) - running_.begin()));
+  const auto inserted = running_.insert(place, &sequence);
+  plan_prefill(static_cast<size_t>(inserted - running_.begin()));
   CHECK(prefill_rows_.size() == rows + 1, "sequence {} was admitted without room for a token",
         sequence.id);
 }

@@ -66,9 +66,10 @@ struct Sequence {
 
   int length() const { return static_cast<int>(tokens.size()); }
   int generated() const { return length() - prompt_len; }
+  bool grows() const { return phase == Phase::kDecode && max_new_tokens > 0; }
   // The most positions that launched rows may have filled, and the fewest.
-  int most_kv() const { return phase == Phase::kDecode ? length() - 1 + inflight_new : planned; }
-  int least_kv() const { return phase == Phase::kDecode ? length() - 1 : planned; }
+  int most_kv() const { return grows() ? length() - 1 + inflight_new : planned; }
+  int least_kv() const { return grows() ? length() - 1 : planned; }
   // Query tokens of the next decode row; 0: rows in flight may already reach the end.
   int decode_tokens() const {
     const int room = max_new_tokens - generated() - inflight_new;
