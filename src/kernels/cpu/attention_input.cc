@@ -46,7 +46,9 @@ void store_head(const float* x, int size, KvType type, std::byte* to) {
 
 using RowsFn = void (*)(const AttentionInputArgs&, int64_t, int64_t);
 
-RowsFn rows_fn(const CpuIsa&) {
+RowsFn rows_fn(const CpuIsa& isa) {
+  if (isa.avx512) return attention_input_rows_avx512;
+  if (isa.avx2) return attention_input_rows_avx2;
   return attention_input_rows_plain;
 }
 

@@ -25,7 +25,9 @@ double activate(Activation activation, double x) {
 
 using RowsFn = void (*)(const GatedActivationArgs&, int64_t, int64_t);
 
-RowsFn rows_fn(const CpuIsa&) {
+RowsFn rows_fn(const CpuIsa& isa) {
+  if (isa.avx512) return gated_activation_rows_avx512;
+  if (isa.avx2) return gated_activation_rows_avx2;
   return gated_activation_rows_plain;
 }
 

@@ -2,8 +2,13 @@
 
 namespace lmdeploy::cpu {
 
-MatmulKernels matmul_kernels(const CpuIsa&) {
-  return {quantize_rows_scalar, int8_panels_scalar, plain_panels_scalar};
+MatmulKernels matmul_kernels(const CpuIsa& isa) {
+  MatmulKernels kernels{quantize_rows_scalar, int8_panels_scalar, plain_panels_scalar};
+  if (isa.avx2) kernels = {quantize_rows_avx2, int8_panels_avx2, plain_panels_avx2};
+  if (isa.avx_vnni) kernels.int8 = int8_panels_avxvnni;
+  if (isa.avx512) kernels = {quantize_rows_avx512, int8_panels_avx512, plain_panels_avx512};
+  if (isa.avx512_vnni) kernels.int8 = int8_panels_avx512vnni;
+  return kernels;
 }
 
 }  // namespace lmdeploy::cpu

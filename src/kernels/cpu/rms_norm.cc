@@ -16,7 +16,9 @@ float inverse_rms(const float* x, int64_t size, float eps) {
 
 using RowsFn = void (*)(const RmsNormArgs&, int64_t, int64_t);
 
-RowsFn rows_fn(const CpuIsa&) {
+RowsFn rows_fn(const CpuIsa& isa) {
+  if (isa.avx512) return rms_norm_rows_avx512;
+  if (isa.avx2) return rms_norm_rows_avx2;
   return rms_norm_rows_plain;
 }
 

@@ -10,7 +10,9 @@ namespace {
 
 using RowsFn = void (*)(const RopeCosSinArgs&, int64_t, int64_t);
 
-RowsFn rows_fn(const CpuIsa&) {
+RowsFn rows_fn(const CpuIsa& isa) {
+  if (isa.avx512) return rope_cos_sin_rows_avx512;
+  if (isa.avx2) return rope_cos_sin_rows_avx2;
   return rope_cos_sin_rows_plain;
 }
 
