@@ -26,7 +26,10 @@ struct OptionInfo {
   std::vector<const char*> choices = {};   // empty: anything
   const char* value_name = "";             // "PATH", "N"; empty: from the type
   const char* group = "";                  // heading in --help
-  const char* accepted_because = "";       // non-empty: configures nothing here; printed once as a notice
+  // A compatibility option that configures nothing here: accepted, with this as a notice.
+  const char* notice = "";
+  // An option whose effect the user would miss: an error with this text when it is set.
+  const char* refusal = "";
 };
 
 }  // namespace lmdeploy
