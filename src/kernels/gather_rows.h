@@ -1,0 +1,11 @@
+// Selects rows: the hidden states that want logits.
+#pragma once
+
+#include "kernels/ctx.h"
+
+namespace lmdeploy {
+
+// out[r] = x[rows[r]]; x f32 [T, H] (rows may be strided), rows i32 [R] within [0, T), out f32 [R, H].
+void gather_rows(Ctx& ctx, const TensorView& x, const TensorView& rows, const TensorView& out);
+
+}  // namespace lmdeploy

@@ -1,0 +1,114 @@
+#include "models/decoder_config.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace lmdeploy {
+namespace {
+
+constexpr int64_t kMaxWidth = int64_t{1} << 22;
+constexpr int64_t kMaxLayers = 4096;
+constexpr int64_t kMaxHeadDim = 256;  // of the attention kernels
+
+int64_t read_dimension(ConfigReader& reader, std::string_view key, std::optional<int64_t> otherwise,
+                       int64_t max) {
+  if (!otherwise.has_value() || reader.optional_int(key, -1) != -1) {
+    return reader.required_int(key, 1, max);
+  }
+  return *otherwise;
+}
+
+void read_heads(ConfigReader& reader, const DecoderDefaults& defaults, DecoderConfig& config) {
+  constexpr int64_t kMaxHeads = 4096;
+  const int64_t heads = read_dimension(reader, "num_attention_heads", defaults.heads, kMaxHeads);
+  const int64_t kv_heads =
+      read_dimension(reader, "num_key_value_heads", defaults.kv_heads.value_or(heads), kMaxHeads);
+  const int64_t head_dim = read_dimension(reader, "head_dim",
+                                          defaults.head_dim.value_or(config.hidden / heads), kMaxHeadDim);
+  if (heads % kv_heads != 0) {
+    reader.problem(fmt::format("num_attention_heads {} is not a multiple of num_key_value_heads {}",
+                               heads, kv_heads));
+  }
+  if (head_dim < 1 || head_dim > kMaxHeadDim || head_dim % 2 != 0) {
+    reader.problem(fmt::format("the head dimension is {}; expected an even number up to {}", head_dim,
+                               kMaxHeadDim));
+  }
+  config.heads = static_cast<int>(heads);
+  config.kv_heads = static_cast<int>(kv_heads);
+  config.head_dim = static_cast<int>(head_dim);
+}
+
+}  // namespace
+
+AttentionConfig DecoderConfig::attention() const {
+  return {.hidden = hidden, .heads = heads, .kv_heads = kv_heads, .head_dim = head_dim,
+          .rotary_dim = rope.rotary_dim,
+          .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim)))};
+}
+
+GatedMlpConfig DecoderConfig::mlp() const {
+  return {.hidden = hidden, .intermediate = intermediate, .activation = activation,
+          .bias = Bias::kIfPresent};
+}
+
+DecoderConfig read_decoder_config(ConfigReader& reader, const DecoderDefaults& defaults) {
+  DecoderConfig config;
+  if (const json::array* names = reader.optional_array("architectures"); names != nullptr &&
+                                                    !names->empty() && (*names)[0].is_string()) {
+    config.architecture = std::string((*names)[0].as_string());
+  }
+  config.vocab_size = read_dimension(reader, "vocab_size", defaults.vocab_size, kMaxWidth);
+  config.hidden = reader.required_int("hidden_size", 1, kMaxWidth);
+  config.intermediate = reader.required_int("intermediate_size", 1, kMaxWidth);
+  config.layers = static_cast<int>(reader.required_int("num_hidden_layers", 1, kMaxLayers));
+  read_heads(reader, defaults, config);
+  config.norm_eps = static_cast<float>(reader.optional_double("rms_norm_eps", 1e-6));
+  config.tied = reader.optional_bool("tie_word_embeddings", defaults.tied);
+  const std::string activation = reader.optional_string(defaults.activation_key, defaults.activation);
+  if (const std::optional<Activation> known = activation_named(activation)) {
+    config.activation = *known;
+  } else {
+    reader.problem(fmt::format("{} '{}' is not supported; known: {}", defaults.activation_key,
+                               activation, known_activations()));
+  }
+  config.rope = read_rope_config(reader, config.head_dim, defaults.rope_theta);
+  return config;
+}
+
+std::vector<bool> read_layer_types(ConfigReader& reader, int layers) {
+  const json::array* types = reader.optional_array("layer_types");
+  if (types == nullptr) return {};
+  if (types->size() != static_cast<size_t>(layers)) {
+    reader.problem(fmt::format("layer_types has {} elements for {} layers", types->size(), layers));
+    return {};
+  }
+  std::vector<bool> sliding;
+  for (const json::value& type : *types) {
+    const std::string_view name = type.is_string() ? std::string_view(type.as_string()) : "";
+    if (name != "sliding_attention" && name != "full_attention") {
+      reader.problem(fmt::format("layer type {} is not supported; known: full_attention, "
+                                 "sliding_attention", to_json_text(type)));
+      return {};
+    }
+    sliding.push_back(name == "sliding_attention");
+  }
+  return sliding;
+}
+
+std::vector<int> qwen_windows(ConfigReader& reader, int layers) {
+  const bool used = reader.optional_bool("use_sliding_window", false);
+  const int window = used ? read_sliding_window(reader, 4096) : 0;
+  const int64_t first = reader.optional_int("max_window_layers", 28);
+  return layer_windows(reader, layers, window, [&](int layer) { return layer >= first; });
+}
+
+int read_sliding_window(ConfigReader& reader, int otherwise) {
+  const json::value* value = reader.object().if_contains("sliding_window");
+  if (value == nullptr) return otherwise;
+  if (value->is_null()) return 0;
+  constexpr int64_t kMaxWindow = int64_t{1} << 30;
+  return static_cast<int>(reader.required_int("sliding_window", 1, kMaxWindow));
+}
+
+}  // namespace lmdeploy

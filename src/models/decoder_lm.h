@@ -1,0 +1,115 @@
+// DecoderLm: embedding, a stack of blocks, a final norm and the output matrix: the shape of every
+// decoder-only model. What differs is in the Block.
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "kernels/gather_rows.h"
+#include "models/causal_lm.h"
+#include "models/decoder_config.h"
+#include "nn/embedding_table.h"
+#include "nn/kv_groups.h"
+#include "nn/lm_head.h"
+#include "nn/rotary_embedding.h"
+
+namespace lmdeploy {
+
+// What stands around the blocks.
+struct DecoderParts {
+  float embedding_scale = 1.0f;
+  NormConfig final_norm;
+  LmHeadConfig head;
+  std::vector<RopeConfig> ropes;  // Attention refers to them by index
+  std::vector<int> windows;       // of each layer, 0: full
+};
+
+// The parts that `config` describes, all layers with one rotary embedding.
+inline DecoderParts decoder_parts(const DecoderConfig& config, std::vector<int> windows) {
+  return {.final_norm = config.norm(), .head = config.head(), .ropes = {config.rope},
+          .windows = std::move(windows)};
+}
+
+// A CausalLm that a registry factory has built and whose declared loads have yet to run.
+class BuiltModel : public CausalLm {
+ public:
+  // Called once when all loads are stored.
+  virtual void finish_load() = 0;
+};
+
+// A Block has
+//   const RmsNorm& input_norm() const;
+//   void forward(const Step&, const TensorView& residual, const TensorView& x, const RmsNorm& next) const;
+//   size_t bytes() const;   (of its weights)
+// forward() takes the residual stream [T, hidden] and, in x, its input_norm; it adds the layer's
+// outputs to the residual stream and leaves next(residual) in x.
+template <class Block>
+class DecoderLm final : public BuiltModel {
+ public:
+  // `root`: top of the name tree. make_block(weights, layer) returns the layer's std::unique_ptr<Block>.
+  template <class MakeBlock>
+  DecoderLm(const Weights& root, const BuildOptions& options, const DecoderConfig& config,
+            const DecoderParts& parts, MakeBlock make_block)
+      : embedding_(root / "model" / "embed_tokens", options, config.vocab_size, config.hidden,
+                   parts.embedding_scale),
+        final_norm_(root / "model" / "norm", parts.final_norm),
+        head_(root / "lm_head", options, parts.head, embedding_) {
+    for (const RopeConfig& rope : parts.ropes) ropes_.push_back(std::make_unique<RotaryEmbedding>(rope));
+    ropes_.front()->declare_divisors(root);
+    for (int layer = 0; layer < config.layers; ++layer) {
+      blocks_.push_back(make_block(root / "model" / "layers" / layer, layer));
+    }
+    root.plan().ignore("*.rotary_emb.inv_freq");
+    info_ = {.architecture = config.architecture, .vocab_size = config.vocab_size,
+             .hidden_size = config.hidden, .num_layers = config.layers,
+             .max_position = parts.ropes.front().usable_positions(),
+             .kv_groups = make_kv_groups(parts.windows, config.kv_heads, config.head_dim)};
+  }
+
+  const ModelInfo& info() const override { return info_; }
+
+  void finish_load() override {
+    info_.weight_bytes = embedding_.bytes() + final_norm_.bytes() + head_.bytes();
+    for (const auto& block : blocks_) info_.weight_bytes += block->bytes();
+  }
+
+  void forward(Ctx& ctx, const Batch& batch, KvCache& kv, const TensorView& hidden) override {
+    CHECK(batch.embeddings.empty() && batch.adapter_slots.empty() && batch.tree_mask.empty() &&
+          batch.bidirectional_spans.empty(), "{} reads text alone", info_.architecture);
+    ArenaScope scope(ctx.scratch);
+    Step step{.ctx = ctx, .batch = batch, .kv = kv};
+    for (size_t i = 0; i < ropes_.size(); ++i) step.cos_sin[i] = ropes_[i]->cos_sin(ctx, batch);
+    const TensorView residual = step.activations(info_.hidden_size);
+    const TensorView x = step.activations(info_.hidden_size);
+    embedding_.forward(step, residual);
+    blocks_.front()->input_norm().forward(ctx, residual, x);
+    for (size_t i = 0; i < blocks_.size(); ++i) {
+      const bool last = i + 1 == blocks_.size();
+      blocks_[i]->forward(step, residual, x, last ? final_norm_ : blocks_[i + 1]->input_norm());
+    }
+    gather_rows(ctx, x, batch.logit_rows, hidden);
+  }
+
+  void logits(Ctx& ctx, const TensorView& hidden, const TensorView& logits) override {
+    head_.forward(ctx, hidden, logits);
+  }
+
+ private:
+  ModelInfo info_;
+  EmbeddingTable embedding_;
+  std::vector<std::unique_ptr<RotaryEmbedding>> ropes_;
+  std::vector<std::unique_ptr<Block>> blocks_;
+  RmsNorm final_norm_;
+  LmHead head_;
+};
+
+// Arguments as DecoderLm's constructor.
+template <class Block, class MakeBlock>
+std::unique_ptr<BuiltModel> make_decoder(const Weights& root, const BuildOptions& options,
+                                         const DecoderConfig& config, const DecoderParts& parts,
+                                         MakeBlock make_block) {
+  return std::make_unique<DecoderLm<Block>>(root, options, config, parts, make_block);
+}
+
+}  // namespace lmdeploy

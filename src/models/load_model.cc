@@ -1,0 +1,79 @@
+#include <fmt/format.h>
+
+#include "models/causal_lm.h"
+#include "models/registry.h"
+
+namespace lmdeploy {
+namespace {
+
+Result<std::optional<DType>> weight_type(const std::string& dtype) {
+  if (dtype == "auto") return std::optional<DType>();
+  if (dtype == "float32") return std::optional<DType>(DType::kF32);
+  if (dtype == "float16") return std::optional<DType>(DType::kF16);
+  if (dtype == "bfloat16") return std::optional<DType>(DType::kBF16);
+  return invalid_argument("dtype is '{}'; expected auto, float32, float16 or bfloat16", dtype);
+}
+
+// The configuration with what the options and the tensors say better: without an output matrix the
+// embedding is tied, whatever the configuration says or leaves to the class default.
+Result<json::object> overridden_config(const Checkpoint& checkpoint, const ModelOptions& options) {
+  json::object config = checkpoint.config();
+  if (!options.dummy_weights && checkpoint.find("lm_head.weight") == nullptr) {
+    config["tie_word_embeddings"] = true;
+  }
+  const double factor = options.rope_scaling_factor;
+  if (factor == 0) return config;
+  if (!(factor >= 1.0 && factor <= 1e6)) {
+    return invalid_argument("rope_scaling_factor is {}; expected 0 (the model's own scaling) or a "
+                            "dynamic NTK factor of at least 1", factor);
+  }
+  config["rope_scaling"] = json::object{{"rope_type", "dynamic"}, {"factor", factor}};
+  return config;
+}
+
+Result<std::string> architecture_of(const json::object& config) {
+  const json::value* names = find(config, "architectures");
+  if (names == nullptr || !names->is_array() || names->as_array().empty() ||
+      !names->as_array()[0].is_string()) {
+    return invalid_argument("config.json names no architecture: 'architectures' must be a list that "
+                            "begins with a string");
+  }
+  return std::string(names->as_array()[0].as_string());
+}
+
+// Types of dummy weights: as asked for, and as the configuration says where that is "auto".
+DType dummy_type(const json::object& config, std::optional<DType> asked) {
+  if (asked.has_value()) return *asked;
+  const json::value* name = find(config, "torch_dtype");
+  if (name != nullptr && name->is_string()) {
+    if (name->as_string() == "float32") return DType::kF32;
+    if (name->as_string() == "float16") return DType::kF16;
+  }
+  return DType::kBF16;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<CausalLm>> load_model(const Checkpoint& checkpoint, const ModelOptions& options,
+                                             Stream& stream, const LoadProgress& progress) {
+  CHECK(stream.device().is_cpu(), "models are loaded on the CPU in this version");
+  CpuStream& cpu = static_cast<CpuStream&>(stream);
+  BuildOptions build{.isa = cpu.isa()};
+  ASSIGN_OR_RETURN(build.weights, weight_type(options.dtype));
+  ASSIGN_OR_RETURN(const json::object config, overridden_config(checkpoint, options));
+  ASSIGN_OR_RETURN(const std::string architecture, architecture_of(config));
+  ASSIGN_OR_RETURN(const ModelFactory make, find_model(architecture));
+  ConfigReader reader(config, fmt::format("configuration of {}", checkpoint.path()));
+  LoadPlan plan;
+  ASSIGN_OR_RETURN(std::unique_ptr<BuiltModel> model, make(reader, Weights(plan), build));
+  if (options.dummy_weights) {
+    RETURN_IF_ERROR(plan.execute_dummy(dummy_type(config, build.weights), cpu.pool()));
+  } else {
+    RETURN_IF_ERROR(plan.check(checkpoint));
+    RETURN_IF_ERROR(plan.execute(checkpoint, cpu.pool(), progress));
+  }
+  model->finish_load();
+  return std::unique_ptr<CausalLm>(std::move(model));
+}
+
+}  // namespace lmdeploy

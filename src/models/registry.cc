@@ -1,0 +1,42 @@
+#include "models/registry.h"
+
+#include <array>
+#include <string>
+
+#include "base/edit_distance.h"
+
+namespace lmdeploy {
+namespace {
+
+constexpr std::array<ModelEntry, 6> kModels = {{
+    {"LlamaForCausalLM", make_llama},
+    {"MistralForCausalLM", make_mistral},
+    {"Qwen2ForCausalLM", make_qwen2},
+    {"Qwen3ForCausalLM", make_qwen3},
+    {"Gemma3ForCausalLM", make_gemma3},
+    {"Gemma3ForConditionalGeneration", make_gemma3},
+}};
+
+}  // namespace
+
+std::span<const ModelEntry> model_registry() { return kModels; }
+
+Result<ModelFactory> find_model(std::string_view architecture) {
+  const std::string_view bounded = architecture.substr(0, 128);
+  const ModelEntry* nearest = nullptr;
+  size_t nearest_distance = SIZE_MAX;
+  std::string known;
+  for (const ModelEntry& entry : kModels) {
+    if (entry.architecture == architecture) return entry.make;
+    const size_t distance = edit_distance(bounded, entry.architecture);
+    if (distance < nearest_distance) {
+      nearest = &entry;
+      nearest_distance = distance;
+    }
+    known += (known.empty() ? "" : ", ") + std::string(entry.architecture);
+  }
+  return unsupported("architecture '{}' is not supported in this version; the nearest is '{}'; supported "
+                     "are: {}", bounded, nearest->architecture, known);
+}
+
+}  // namespace lmdeploy

@@ -1,0 +1,33 @@
+// The one list of architectures.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "models/decoder_lm.h"
+
+namespace lmdeploy {
+
+// Reads the configuration and builds the model, whose constructors declare their loads in the plan
+// behind `root`. Problems of the configuration are in the Status, all of them.
+using ModelFactory = Result<std::unique_ptr<BuiltModel>> (*)(ConfigReader& config, const Weights& root,
+                                                             const BuildOptions& options);
+
+struct ModelEntry {
+  std::string_view architecture;  // architectures[0] of config.json
+  ModelFactory make;
+};
+
+std::span<const ModelEntry> model_registry();
+
+// kUnsupported, with the nearest known name and the list of all, when there is none.
+Result<ModelFactory> find_model(std::string_view architecture);
+
+// Factories, one a file.
+Result<std::unique_ptr<BuiltModel>> make_llama(ConfigReader&, const Weights&, const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_mistral(ConfigReader&, const Weights&, const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_qwen2(ConfigReader&, const Weights&, const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_qwen3(ConfigReader&, const Weights&, const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_gemma3(ConfigReader&, const Weights&, const BuildOptions&);
+
+}  // namespace lmdeploy

@@ -1,0 +1,56 @@
+#include "nn/gated_mlp.h"
+
+#include <array>
+
+namespace lmdeploy {
+namespace {
+
+struct NamedActivation {
+  std::string_view name;
+  Activation activation;
+};
+constexpr std::array<NamedActivation, 6> kActivations = {{
+    {"silu", Activation::kSilu},
+    {"swish", Activation::kSilu},
+    {"gelu", Activation::kGelu},
+    {"gelu_new", Activation::kGeluTanh},
+    {"gelu_pytorch_tanh", Activation::kGeluTanh},
+    {"gelu_fast", Activation::kGeluTanh},
+}};
+
+}  // namespace
+
+std::optional<Activation> activation_named(std::string_view name) {
+  for (const NamedActivation& entry : kActivations) {
+    if (entry.name == name) return entry.activation;
+  }
+  return std::nullopt;
+}
+
+std::string known_activations() {
+  std::string names;
+  for (const NamedActivation& entry : kActivations) {
+    names += (names.empty() ? "" : ", ") + std::string(entry.name);
+  }
+  return names;
+}
+
+GatedMlp::GatedMlp(const Weights& weights, const BuildOptions& options, const GatedMlpConfig& config)
+    : activation_(config.activation),
+      gate_up_(weights, options, config.hidden,
+               {{"gate_proj", config.intermediate}, {"up_proj", config.intermediate}}, Split::kRows,
+               config.bias),
+      down_(weights, options, config.intermediate, {{"down_proj", config.hidden}}, Split::kColumns,
+            config.bias) {}
+
+void GatedMlp::forward(const Step& step, const TensorView& x, const TensorView& out,
+                       MatmulEpilogue epilogue) const {
+  ArenaScope scope(step.ctx.scratch);
+  const TensorView gate_up = step.activations(gate_up_.out());
+  gate_up_.forward(step.ctx, x, gate_up);
+  const TensorView product = step.activations(down_.in());
+  gated_activation(step.ctx, gate_up, activation_, product);
+  down_.forward(step.ctx, product, out, epilogue);
+}
+
+}  // namespace lmdeploy

@@ -1,0 +1,23 @@
+// Parallel: this rank's place in a tensor-parallel group. Modules cut their loads by it.
+#pragma once
+
+#include <cstdint>
+
+#include "base/check.h"
+
+namespace lmdeploy {
+
+struct Parallel {
+  int rank = 0;
+  int size = 1;
+
+  // This rank's part of `whole`, which must divide evenly: configurations are checked before modules
+  // are built.
+  int64_t share(int64_t whole) const {
+    CHECK(whole % size == 0, "{} cannot be split over {} ranks", whole, size);
+    return whole / size;
+  }
+  int64_t begin(int64_t whole) const { return share(whole) * rank; }
+};
+
+}  // namespace lmdeploy

@@ -1,0 +1,233 @@
+#include "nn/rope_config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numbers>
+#include <optional>
+#include <string_view>
+
+namespace lmdeploy {
+namespace {
+
+struct NamedRopeType {
+  std::string_view name;
+  RopeType type;
+};
+constexpr std::array<NamedRopeType, 7> kRopeTypes = {{
+    {"default", RopeType::kDefault},
+    {"linear", RopeType::kLinear},
+    {"dynamic", RopeType::kDynamic},
+    {"llama3", RopeType::kLlama3},
+    {"yarn", RopeType::kYarn},
+    {"longrope", RopeType::kLongrope},
+    {"su", RopeType::kLongrope},
+}};
+
+std::optional<RopeType> rope_type_named(std::string_view name) {
+  for (const NamedRopeType& entry : kRopeTypes) {
+    if (entry.name == name) return entry.type;
+  }
+  return std::nullopt;
+}
+
+std::string known_rope_types() {
+  std::string names;
+  for (const NamedRopeType& entry : kRopeTypes) {
+    names += (names.empty() ? "" : ", ") + std::string(entry.name);
+  }
+  return names;
+}
+
+std::vector<double> read_factors(ConfigReader& scaling, const char* key, int rotary_dim) {
+  const json::array* values = scaling.optional_array(key);
+  const size_t expected = static_cast<size_t>(rotary_dim / 2);
+  std::vector<double> factors;
+  if (values != nullptr) {
+    for (const json::value& value : *values) {
+      if (value.is_number()) factors.push_back(value.to_number<double>());
+    }
+  }
+  const bool positive = std::all_of(factors.begin(), factors.end(), [](double f) { return f > 0; });
+  if (factors.size() != expected || !positive) {
+    scaling.problem(fmt::format("{} must hold {} positive numbers (half the rotary dimension)", key,
+                                expected));
+    factors.assign(expected, 1.0);
+  }
+  return factors;
+}
+
+double yarn_mscale(double factor, double mscale) {
+  return factor <= 1.0 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
+}
+
+double default_attention_scale(ConfigReader& scaling, const RopeConfig& config) {
+  if (config.type == RopeType::kYarn) {
+    const double mscale = scaling.optional_double("mscale", 0.0);
+    const double mscale_all = scaling.optional_double("mscale_all_dim", 0.0);
+    if (mscale != 0.0 && mscale_all != 0.0) {
+      return yarn_mscale(config.factor, mscale) / yarn_mscale(config.factor, mscale_all);
+    }
+    return yarn_mscale(config.factor, 1.0);
+  }
+  if (config.type == RopeType::kLongrope && config.factor > 1.0) {
+    return std::sqrt(1.0 + std::log(config.factor) /
+                               std::log(static_cast<double>(config.original_max_position)));
+  }
+  return 1.0;
+}
+
+// Phi-3 keeps original_max_position_embeddings beside rope_scaling, the others inside.
+int64_t read_original_max_position(ConfigReader& reader, ConfigReader& scaling, int64_t max_position) {
+  const int64_t inside = scaling.optional_int("original_max_position_embeddings", max_position);
+  return std::clamp<int64_t>(reader.optional_int("original_max_position_embeddings", inside), 2,
+                             int64_t{1} << 40);
+}
+
+void read_scaling(ConfigReader& reader, ConfigReader& scaling, RopeConfig& config) {
+  const std::string name = scaling.optional_string("rope_type", scaling.optional_string("type", "default"));
+  const std::optional<RopeType> type = rope_type_named(name);
+  if (!type.has_value()) {
+    scaling.problem(fmt::format("rope type '{}' is not supported; known: {}", name, known_rope_types()));
+    return;
+  }
+  config.type = *type;
+  if (config.type == RopeType::kDefault) return;
+  const bool from_lengths = config.type == RopeType::kYarn || config.type == RopeType::kLongrope;
+  if (from_lengths || config.type == RopeType::kLlama3) {
+    config.original_max_position = read_original_max_position(reader, scaling, config.max_position);
+  }
+  const double implied = from_lengths ? static_cast<double>(config.max_position) /
+                                            static_cast<double>(config.original_max_position)
+                                      : 0.0;
+  config.factor = scaling.optional_double("factor", implied);
+  if (config.factor <= 0.0) {
+    scaling.problem(fmt::format("rope type '{}' needs a positive 'factor'", name));
+    config.factor = 1.0;
+  }
+  config.low_freq_factor = scaling.optional_double("low_freq_factor", config.low_freq_factor);
+  config.high_freq_factor = scaling.optional_double("high_freq_factor", config.high_freq_factor);
+  if (config.type == RopeType::kLlama3 && (config.low_freq_factor <= 0.0 ||
+                                           config.high_freq_factor <= config.low_freq_factor)) {
+    scaling.problem("llama3 rope needs 0 < low_freq_factor < high_freq_factor");
+  }
+  config.beta_fast = scaling.optional_double("beta_fast", config.beta_fast);
+  config.beta_slow = scaling.optional_double("beta_slow", config.beta_slow);
+  config.truncate = scaling.optional_bool("truncate", config.truncate);
+  if (config.type == RopeType::kLongrope) {
+    config.short_factor = read_factors(scaling, "short_factor", config.rotary_dim);
+    config.long_factor = read_factors(scaling, "long_factor", config.rotary_dim);
+    if (scaling.object().contains("short_mscale") || scaling.object().contains("long_mscale")) {
+      scaling.problem("longrope with short_mscale or long_mscale is not supported");
+    }
+  }
+  config.attention_scale = static_cast<float>(
+      scaling.optional_double("attention_factor", default_attention_scale(scaling, config)));
+}
+
+// theta^(-2 i / rotary_dim).
+std::vector<double> plain_frequencies(double theta, int rotary_dim) {
+  std::vector<double> frequencies(static_cast<size_t>(rotary_dim / 2));
+  for (size_t i = 0; i < frequencies.size(); ++i) {
+    frequencies[i] = std::pow(theta, -2.0 * static_cast<double>(i) / rotary_dim);
+  }
+  return frequencies;
+}
+
+double llama3_frequency(const RopeConfig& config, double frequency) {
+  const double turns = static_cast<double>(config.original_max_position) * frequency /
+                       (2.0 * std::numbers::pi);  // rotations within the original context
+  if (turns < config.low_freq_factor) return frequency / config.factor;
+  if (turns > config.high_freq_factor) return frequency;
+  const double smooth =
+      (turns - config.low_freq_factor) / (config.high_freq_factor - config.low_freq_factor);
+  return (1.0 - smooth) * frequency / config.factor + smooth * frequency;
+}
+
+void scale_yarn(const RopeConfig& config, std::vector<double>& frequencies) {
+  const auto dimension_of = [&](double rotations) {
+    const double context = static_cast<double>(config.original_max_position);
+    return config.rotary_dim * std::log(context / (rotations * 2.0 * std::numbers::pi)) /
+           (2.0 * std::log(config.theta));
+  };
+  double low = dimension_of(config.beta_fast), high = dimension_of(config.beta_slow);
+  if (config.truncate) {
+    low = std::floor(low);
+    high = std::ceil(high);
+  }
+  low = std::max(low, 0.0);
+  high = std::min(high, config.rotary_dim - 1.0);
+  if (low == high) high += 0.001;
+  for (size_t i = 0; i < frequencies.size(); ++i) {
+    const double ramp = std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
+    frequencies[i] = frequencies[i] * (1.0 - ramp) + frequencies[i] / config.factor * ramp;
+  }
+}
+
+double dynamic_theta(const RopeConfig& config, int64_t length) {
+  if (length <= config.max_position) return config.theta;
+  const double stretch = config.factor * static_cast<double>(length) /
+                             static_cast<double>(config.max_position) - (config.factor - 1.0);
+  const double d = config.rotary_dim;
+  return config.theta * std::pow(stretch, d / (d - 2.0));
+}
+
+}  // namespace
+
+int64_t RopeConfig::usable_positions() const {
+  switch (type) {
+    case RopeType::kLinear:
+    case RopeType::kDynamic:
+      return static_cast<int64_t>(static_cast<double>(max_position) * factor);
+    case RopeType::kYarn:
+      return std::max(max_position, static_cast<int64_t>(
+                                        static_cast<double>(original_max_position) * factor));
+    default: return max_position;
+  }
+}
+
+RopeConfig read_rope_config(ConfigReader& reader, int head_dim, double default_theta) {
+  RopeConfig config;
+  config.theta = reader.optional_double("rope_theta", default_theta);
+  config.max_position = reader.required_int("max_position_embeddings");
+  const double part = reader.optional_double("partial_rotary_factor", 1.0);
+  config.rotary_dim = static_cast<int>(head_dim * std::clamp(part, 0.0, 1.0));
+  if (config.theta <= 1.0) reader.problem(fmt::format("rope_theta is {}; expected more than 1", config.theta));
+  if (config.rotary_dim < 4 || config.rotary_dim % 2 != 0) {
+    reader.problem(fmt::format("{} of {} head dimensions would be rotated; expected an even number >= 4",
+                               config.rotary_dim, head_dim));
+    config.rotary_dim = 4;
+  }
+  if (const json::object* object = reader.optional_object("rope_scaling")) {
+    ConfigReader scaling(*object, "rope_scaling");
+    read_scaling(reader, scaling, config);
+    if (const Status status = scaling.status(); !status.ok()) reader.problem(status.message());
+  }
+  return config;
+}
+
+std::vector<float> rope_frequencies(const RopeConfig& config, int64_t length) {
+  const double theta = config.type == RopeType::kDynamic ? dynamic_theta(config, length) : config.theta;
+  std::vector<double> frequencies = plain_frequencies(theta, config.rotary_dim);
+  switch (config.type) {
+    case RopeType::kLinear:
+      for (double& frequency : frequencies) frequency /= config.factor;
+      break;
+    case RopeType::kLlama3:
+      for (double& frequency : frequencies) frequency = llama3_frequency(config, frequency);
+      break;
+    case RopeType::kYarn: scale_yarn(config, frequencies); break;
+    case RopeType::kLongrope: {
+      const auto& factors = length > config.original_max_position ? config.long_factor : config.short_factor;
+      for (size_t i = 0; i < frequencies.size(); ++i) frequencies[i] /= factors[i];
+      break;
+    }
+    case RopeType::kDefault:
+    case RopeType::kDynamic: break;
+  }
+  return std::vector<float>(frequencies.begin(), frequencies.end());
+}
+
+}  // namespace lmdeploy

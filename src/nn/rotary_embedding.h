@@ -1,0 +1,37 @@
+// RotaryEmbedding: cos and sin of a step's positions, computed once and shared by the layers.
+#pragma once
+
+#include "checkpoint/load_plan.h"
+#include "nn/rope_config.h"
+#include "nn/step.h"
+
+namespace lmdeploy {
+
+// Does not move: a declared load may point to it.
+class RotaryEmbedding {
+ public:
+  explicit RotaryEmbedding(RopeConfig config);
+  RotaryEmbedding(const RotaryEmbedding&) = delete;
+  RotaryEmbedding& operator=(const RotaryEmbedding&) = delete;
+
+  // Declares rope_freqs.weight [rotary_dim / 2], which a GGUF file may have at the `root` of the name
+  // tree: the frequencies are divided by it (that is how such a file says llama3 scaling).
+  void declare_divisors(const Weights& root);
+
+  // f32 [T, rotary_dim] in scratch (kernels/rope.h). Sequences rotate by their Batch.rope_len, which
+  // stays the same over a sequence's life, so that its cached keys fit.
+  TensorView cos_sin(Ctx& ctx, const Batch& batch) const;
+
+ private:
+  // Whether sequences may differ in their frequencies.
+  bool by_length() const {
+    return config_.type == RopeType::kDynamic || config_.type == RopeType::kLongrope;
+  }
+  void fill(int64_t length, float* frequencies) const;
+
+  RopeConfig config_;
+  std::vector<float> divisors_;  // [rotary_dim / 2], or empty
+  Tensor frequencies_;           // f32 [1, rotary_dim / 2], where they do not depend on the length
+};
+
+}  // namespace lmdeploy

@@ -1,0 +1,27 @@
+// Step: what every layer of one forward pass reads, besides its input.
+#pragma once
+
+#include <array>
+
+#include "kernels/ctx.h"
+#include "nn/batch.h"
+#include "nn/kv_cache.h"
+
+namespace lmdeploy {
+
+// Models with more than this many different rotary embeddings do not exist yet (Gemma 3 has two).
+constexpr size_t kMaxRopes = 2;
+
+struct Step {
+  Ctx& ctx;
+  const Batch& batch;
+  KvCache& kv;
+  std::array<TensorView, kMaxRopes> cos_sin;  // of each rotary embedding: f32 [T, rotary_dim]
+
+  // Uninitialized activations [tokens of the batch, columns] in the step's scratch memory.
+  TensorView activations(int64_t columns) const {
+    return ctx.scratch.allocate(Shape{batch.num_tokens, columns}, DType::kF32);
+  }
+};
+
+}  // namespace lmdeploy
