@@ -1,11 +1,26 @@
 #include "checkpoint/checkpoint.h"
 
+#include <filesystem>
+
 #include "checkpoint/gguf_checkpoint.h"
+#include "checkpoint/hf_checkpoint.h"
 #include "checkpoint/mapped_file.h"
 
 namespace lmdeploy {
 
-Result<std::unique_ptr<Checkpoint>> Checkpoint::open(const std::string& path) {
+Result<std::unique_ptr<Checkpoint>> Checkpoint::open(const std::string& path, CheckpointParts parts) {
+  const std::filesystem::path file(path);
+  std::error_code error;
+  const std::filesystem::file_status status = std::filesystem::status(file, error);
+  if (!std::filesystem::exists(status)) return not_found("{} does not exist", path);
+  if (std::filesystem::is_directory(status)) return open_hf_checkpoint(path, parts);
+  if (file.extension() == ".safetensors" || file.extension() == ".json") {
+    return invalid_argument("{} is one file of a model; pass the directory that holds it", path);
+  }
+  if (file.extension() == ".pth" || file.extension() == ".bin" || file.extension() == ".pt") {
+    return unsupported("{} is a torch file, which is not read in this version; take the model as "
+                       "safetensors or GGUF", path);
+  }
   return open_gguf_checkpoint(path);
 }
 

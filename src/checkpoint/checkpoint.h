@@ -56,11 +56,16 @@ struct GgufTokenizerMetadata {
   std::optional<bool> add_bos, add_eos, add_space_prefix;
 };
 
+// What open() reads: kConfigOnly leaves the weights alone (they need not be there), for random
+// weights of a real model's dimensions. A GGUF file is always read whole.
+enum class CheckpointParts { kAll, kConfigOnly };
+
 class Checkpoint {
  public:
   // `path`: a directory or a .gguf file. Everything that is wrong with the files (missing shards,
   // truncated or overlapping data, lying headers) is in one Status that lists each problem by name.
-  static Result<std::unique_ptr<Checkpoint>> open(const std::string& path);
+  static Result<std::unique_ptr<Checkpoint>> open(const std::string& path,
+                                                  CheckpointParts parts = CheckpointParts::kAll);
   virtual ~Checkpoint() = default;
 
   // config.json, transformers-5 spellings rewritten to the classic ones (docs/formats/config.md);

@@ -9,6 +9,7 @@
 #include "checkpoint/gguf_file.h"
 #include "checkpoint/mapped_file.h"
 #include "checkpoint/problem_list.h"
+#include "checkpoint/weight_files.h"
 
 namespace lmdeploy {
 
@@ -64,6 +65,8 @@ class GgufCheckpoint final : public Checkpoint {
   }
 
   Status read() {
+    RETURN_IF_ERROR(refuse_lfs_pointer(
+        {reinterpret_cast<const char*>(file_.bytes().data()), file_.bytes().size()}, path_));
     ASSIGN_OR_RETURN(const GgufFile gguf, parse_gguf(file_.bytes(), path_));
     ProblemList problems;
     const auto name = gguf.metadata.string("general.architecture", problems);
