@@ -1,9 +1,178 @@
 #include "kernels/cpu/attention.h"
 
+#include <algorithm>
+#include <atomic>
+#include <span>
+
 namespace lmdeploy::cpu {
 
+namespace {
+
+constexpr int kRowsPerBlock = 64;
+constexpr int kInlineTiles = 8;  // tiles of 64 x 64 that one thread does faster than a barrier
+
+// Scratch of one call, whose blocks have at most `rows` rows.
+class Scratch {
+ public:
+  Scratch(Arena& arena, const AttentionArgs& args, int rows)
+      : arena_(arena), head_dim_(args.head_dim), rows_(rows) {}
+
+  SoftmaxState state() {
+    return {floats(rows_), floats(rows_), floats(int64_t{rows_} * head_dim_)};
+  }
+  AttentionWorkspace workspace() {
+    return {.q = floats(int64_t{rows_} * head_dim_),
+            .k_tile = floats(int64_t{head_dim_} * kTileTokens),
+            .v_tile = floats(int64_t{head_dim_} * kTileTokens),
+            .scores = floats(int64_t{rows_} * kTileTokens),
+            .rescale = floats(rows_),
+            .total = state(),
+            .split = state()};
+  }
+
+ private:
+  float* floats(int64_t count) { return arena_.allocate<float>(count); }
+
+  Arena& arena_;
+  int head_dim_, rows_;
+};
+
+struct SplitRange {
+  int begin, end;
+  int count() const { return end - begin; }
+};
+
+// Splits that some row of the block sees.
+SplitRange visible_splits(const AttentionArgs& args, const AttentionBlock& block) {
+  return {first_visible(args, first_position(args, block)) / kSplitTokens,
+          last_position(args, block) / kSplitTokens + 1};
+}
+
+int visible_tiles(const AttentionArgs& args, const AttentionBlock& block) {
+  const int first = first_visible(args, first_position(args, block));
+  return last_position(args, block) / kTileTokens + 1 - first / kTileTokens;
+}
+
+// All blocks of the step; those of a long prompt last token first, so that the longest start first.
+std::span<AttentionBlock> make_blocks(Arena& arena, const AttentionArgs& args, int block_tokens) {
+  int64_t count = 0;
+  for (int b = 0; b < args.sequences; ++b) {
+    const int queries = args.query_start[b + 1] - args.query_start[b];
+    count += int64_t{(queries + block_tokens - 1) / block_tokens} * args.kv_heads;
+  }
+  AttentionBlock* blocks = arena.allocate<AttentionBlock>(count);
+  int64_t made = 0;
+  for (int b = 0; b < args.sequences; ++b) {
+    const int queries = args.query_start[b + 1] - args.query_start[b];
+    for (int i = (queries - 1) / block_tokens; i >= 0 && queries > 0; --i) {
+      const int tokens = std::min(block_tokens, queries - i * block_tokens);
+      for (int head = 0; head < args.kv_heads; ++head) {
+        blocks[made++] = {b, head, args.query_start[b] + i * block_tokens, tokens};
+      }
+    }
+  }
+  return {blocks, static_cast<size_t>(made)};
+}
+
+// Each task is a whole block: its splits one after the other.
+void run_blocks(ThreadPool& pool, const AttentionKernels& kernels, const AttentionArgs& args,
+                std::span<const AttentionBlock> blocks, const AttentionWorkspace* workspaces,
+                bool inline_only) {
+  const int group = args.heads / args.kv_heads;
+  const auto attend = [&](int64_t i, int worker) {
+    const AttentionBlock& block = blocks[static_cast<size_t>(i)];
+    const AttentionWorkspace& work = workspaces[worker];
+    const SplitRange splits = visible_splits(args, block);
+    kernels.attend_split(args, block, splits.begin, work, work.total);
+    for (int split = splits.begin + 1; split < splits.end; ++split) {
+      kernels.attend_split(args, block, split, work, work.split);
+      kernels.merge(args, block.tokens * group, work.split, work.total);
+    }
+    kernels.finish(args, block, work.total);
+  };
+  const int64_t count = static_cast<int64_t>(blocks.size());
+  if (inline_only) {
+    for (int64_t i = 0; i < count; ++i) attend(i, 0);
+    return;
+  }
+  std::atomic<int64_t> next{0};
+  pool.run([&](int worker) {
+    for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) attend(i, worker);
+  });
+}
+
+// Each task is one split of a block; the partial states are merged in order afterwards.
+void run_splits(ThreadPool& pool, const AttentionKernels& kernels, const AttentionArgs& args,
+                std::span<const AttentionBlock> blocks, const AttentionWorkspace* workspaces,
+                Arena& arena, Scratch& scratch) {
+  struct Task {
+    const AttentionBlock* block;
+    int split;
+    bool first;
+    SoftmaxState state;
+  };
+  int64_t count = 0;
+  for (const AttentionBlock& block : blocks) count += visible_splits(args, block).count();
+  Task* tasks = arena.allocate<Task>(count);
+  int64_t made = 0;
+  for (const AttentionBlock& block : blocks) {
+    const SplitRange splits = visible_splits(args, block);
+    for (int split = splits.begin; split < splits.end; ++split) {
+      tasks[made++] = {&block, split, split == splits.begin, scratch.state()};
+    }
+  }
+  std::atomic<int64_t> next{0};
+  pool.run([&](int worker) {
+    for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
+      kernels.attend_split(args, *tasks[i].block, tasks[i].split, workspaces[worker], tasks[i].state);
+    }
+  });
+  const int group = args.heads / args.kv_heads;
+  for (int64_t i = 0; i < count;) {
+    const Task& first = tasks[i];
+    for (++i; i < count && !tasks[i].first; ++i) {
+      kernels.merge(args, first.block->tokens * group, tasks[i].state, first.state);
+    }
+    kernels.finish(args, *first.block, first.state);
+  }
+}
+
+void attention_fast(CpuStream& stream, Arena& arena, const AttentionArgs& args,
+                    const AttentionKernels& kernels) {
+  ArenaScope scope(arena);
+  ThreadPool& pool = stream.pool();
+  const int group = args.heads / args.kv_heads;
+  const int block_tokens = std::clamp(kRowsPerBlock / group, 1, std::max(1, args.max_query_len));
+  const std::span<const AttentionBlock> blocks = make_blocks(arena, args, block_tokens);
+  Scratch scratch(arena, args, block_tokens * group);
+  AttentionWorkspace* workspaces = arena.allocate<AttentionWorkspace>(pool.size());
+  for (int worker = 0; worker < pool.size(); ++worker) workspaces[worker] = scratch.workspace();
+
+  int64_t tiles = 0;
+  int most_splits = 0;
+  for (const AttentionBlock& block : blocks) {
+    tiles += int64_t{visible_tiles(args, block)} * (1 + block.tokens * group / 8);
+    most_splits = std::max(most_splits, visible_splits(args, block).count());
+  }
+  const bool inline_only = pool.size() == 1 || tiles * args.head_dim <= kInlineTiles * 64;
+  const bool few_blocks = blocks.size() < static_cast<size_t>(4 * pool.size());
+  if (!inline_only && few_blocks && most_splits > 1) {
+    run_splits(pool, kernels, args, blocks, workspaces, arena, scratch);
+  } else {
+    run_blocks(pool, kernels, args, blocks, workspaces, inline_only);
+  }
+}
+
+}  // namespace
+
 void attention(CpuStream& stream, Arena& scratch, const AttentionArgs& args) {
-  attention_plain(stream, scratch, args);
+  if (stream.isa().avx512 && args.head_dim % 16 == 0) {
+    attention_fast(stream, scratch, args, attention_kernels_avx512());
+  } else if (stream.isa().avx2) {
+    attention_fast(stream, scratch, args, attention_kernels_avx2());
+  } else {
+    attention_plain(stream, scratch, args);
+  }
 }
 
 }  // namespace lmdeploy::cpu

@@ -47,4 +47,59 @@ void attention(CpuStream& stream, Arena& scratch, const AttentionArgs& args);
 // The truth: one query row at a time, all scores at once, sums in fp64.
 void attention_plain(CpuStream& stream, Arena& scratch, const AttentionArgs& args);
 
+// The fast version walks the context in tiles with an online softmax. Tiles and splits lie at fixed
+// multiples of their size, each split starts its softmax anew, and splits are merged in order: so a
+// row's arithmetic depends on its own position alone, not on the batch, the chunk or the threads.
+constexpr int kTileTokens = 64;
+constexpr int kSplitTokens = 256;
+
+// Query rows that share the KV head `kv_head` of `sequence`: tokens [first_token, first_token +
+// tokens) of q, times the heads / kv_heads query heads of that KV head (token major).
+struct AttentionBlock {
+  int sequence;
+  int kv_head;
+  int first_token;
+  int tokens;
+};
+
+// The online softmax of a block's rows: running maximum (-inf: nothing seen), sum of exponentials,
+// and weighted sum of values, both relative to the maximum.
+struct SoftmaxState {
+  float* max;     // [rows]
+  float* sum;     // [rows]
+  float* values;  // [rows, head_dim]
+};
+
+// One worker's scratch.
+struct AttentionWorkspace {
+  float* q;        // [rows, head_dim], times scale
+  float* k_tile;   // [head_dim, kTileTokens]
+  float* v_tile;   // [kTileTokens, head_dim]
+  float* scores;   // [rows, kTileTokens]
+  float* rescale;  // [rows]
+  SoftmaxState total;
+  SoftmaxState split;
+};
+
+// Position of the first (last) query token of a block.
+inline int first_position(const AttentionArgs& args, const AttentionBlock& block) {
+  return args.kv_len[block.sequence] - args.query_start[block.sequence + 1] + block.first_token;
+}
+inline int last_position(const AttentionArgs& args, const AttentionBlock& block) {
+  return first_position(args, block) + block.tokens - 1;
+}
+
+// What each instruction set provides. head_dim must be a multiple of its vector length.
+struct AttentionKernels {
+  // Attends the block to the tokens of one split; `state` is overwritten.
+  void (*attend_split)(const AttentionArgs&, const AttentionBlock&, int split,
+                       const AttentionWorkspace&, const SoftmaxState& state);
+  // into += from, for `rows` rows.
+  void (*merge)(const AttentionArgs&, int rows, const SoftmaxState& from, const SoftmaxState& into);
+  // Writes the block's rows of `out`.
+  void (*finish)(const AttentionArgs&, const AttentionBlock&, const SoftmaxState&);
+};
+AttentionKernels attention_kernels_avx2();
+AttentionKernels attention_kernels_avx512();
+
 }  // namespace lmdeploy::cpu

@@ -1,0 +1,10 @@
+#include "kernels/cpu/rope_body.h"
+#include "kernels/cpu/vec_avx512.h"
+
+namespace lmdeploy::cpu {
+
+void rope_cos_sin_rows_avx512(const RopeCosSinArgs& args, int64_t begin, int64_t end) {
+  rope_cos_sin_rows<avx512::F32Vec>(args, begin, end);
+}
+
+}  // namespace lmdeploy::cpu

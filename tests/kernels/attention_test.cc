@@ -1,0 +1,238 @@
+#include "kernels/attention.h"
+
+#include <cmath>
+
+#include "tests/kernels/paged_kv_fixture.h"
+
+namespace lmdeploy {
+namespace {
+
+using test::CpuRun;
+using test::KvShape;
+using test::PagedKvFixture;
+
+struct Case {
+  KvShape kv;
+  int heads = 6;
+  int window = 0;
+  float softcap = 0;
+  bool alibi = false;
+  bool sinks = false;
+};
+
+// One call of paged_attention: the last queries[b] tokens of each context kv_len[b].
+struct Step {
+  std::vector<int> queries;
+  std::vector<int> kv_len;
+};
+
+class Attention {
+ public:
+  Attention(const Case& c, std::vector<int> lengths) : case_(c), cache_(c.kv, std::move(lengths)) {
+    // Scores q.k * scale with a standard deviation of about 4.
+    cache_.fill(1.0);
+    slopes_ = Tensor(Shape{c.heads}, DType::kF32);
+    sinks_ = Tensor(Shape{c.heads}, DType::kF32);
+    for (int h = 0; h < c.heads; ++h) {
+      slopes_.data<float>()[h] = 0.25f / static_cast<float>(1 + h);
+      sinks_.data<float>()[h] = 2.0f + static_cast<float>(h);
+    }
+  }
+
+  PagedKvFixture& cache() { return cache_; }
+  float scale() const { return 4.0f / std::sqrt(static_cast<float>(case_.kv.head_dim)); }
+  float q(int sequence, int position, int column) const {
+    return static_cast<float>(hash_normal(static_cast<uint64_t>(7 + sequence), static_cast<uint64_t>(position * 65536 + column)));
+  }
+
+  // Rows of the output, in the step's order.
+  std::vector<float> run(CpuRun& cpu, const Step& step) {
+    const int64_t batch = static_cast<int64_t>(step.queries.size());
+    Tensor start(Shape{batch + 1}, DType::kI32), length(Shape{batch}, DType::kI32);
+    AttentionBatch geometry{.query_start = start, .kv_len = length, .block_table = cache_.table().view().rows(0, batch)};
+    for (int64_t b = 0; b < batch; ++b) {
+      const int queries = step.queries[static_cast<size_t>(b)], kv_len = step.kv_len[static_cast<size_t>(b)];
+      start.data<int32_t>()[b + 1] = start.data<int32_t>()[b] + queries;
+      length.data<int32_t>()[b] = kv_len;
+      geometry.max_query_len = std::max(geometry.max_query_len, queries);
+      geometry.max_kv_len = std::max(geometry.max_kv_len, kv_len);
+    }
+    const int64_t tokens = start.data<int32_t>()[batch], columns = int64_t{case_.heads} * case_.kv.head_dim;
+    Tensor wide(Shape{tokens, columns + 24}, DType::kF32), out(Shape{tokens, columns}, DType::kF32);
+    for (int64_t b = 0, t = 0; b < batch; ++b) {
+      for (int i = 0; i < step.queries[static_cast<size_t>(b)]; ++i, ++t) {
+        const int position = step.kv_len[static_cast<size_t>(b)] - step.queries[static_cast<size_t>(b)] + i;
+        for (int64_t c = 0; c < columns; ++c) wide.view().row<float>(t)[c] = q(static_cast<int>(b), position, static_cast<int>(c));
+      }
+    }
+    AttentionParams params{.heads = case_.heads, .scale = scale(), .window = case_.window, .softcap = case_.softcap};
+    if (case_.alibi) params.alibi_slopes = slopes_;
+    if (case_.sinks) params.sinks = sinks_;
+    cpu.arena.poison();
+    paged_attention(cpu.ctx, wide.view().columns(0, columns), cache_.kv(), geometry, params, out);
+    return {out.data<float>(), out.data<float>() + tokens * columns};
+  }
+
+  // fp64, straight from the formula; head `head` of the query at `position`.
+  std::vector<double> reference(int sequence, int position, int head) const {
+    const int d = case_.kv.head_dim, kv_head = head / (case_.heads / case_.kv.kv_heads);
+    const int first = case_.window > 0 ? std::max(0, position - case_.window + 1) : 0;
+    std::vector<double> scores;
+    double max = case_.sinks ? sinks_.data<float>()[head] : -INFINITY;
+    for (int j = first; j <= position; ++j) {
+      double s = 0;
+      for (int i = 0; i < d; ++i) s += double{q(sequence, position, head * d + i)} * cache_.get(sequence, j, kv_head, i);
+      s *= scale();
+      if (case_.softcap > 0) s = case_.softcap * std::tanh(s / case_.softcap);
+      if (case_.alibi) s += double{slopes_.data<float>()[head]} * (j - position);
+      scores.push_back(s);
+      max = std::max(max, s);
+    }
+    double sum = case_.sinks ? std::exp(sinks_.data<float>()[head] - max) : 0;
+    for (double& s : scores) sum += s = std::exp(s - max);
+    std::vector<double> out(static_cast<size_t>(d));
+    for (int i = 0; i < d; ++i) {
+      for (int j = first; j <= position; ++j) {
+        out[static_cast<size_t>(i)] += scores[static_cast<size_t>(j - first)] / sum * cache_.get(sequence, j, case_.kv.kv_heads + kv_head, i);
+      }
+    }
+    return out;
+  }
+
+  void expect_close(const std::vector<float>& got, const Step& step) const {
+    const int d = case_.kv.head_dim;
+    size_t row = 0;
+    for (size_t b = 0; b < step.queries.size(); ++b) {
+      for (int i = 0; i < step.queries[b]; ++i, ++row) {
+        // Every 7th row and the last: the reference is slow.
+        if (i % 7 != 0 && i + 1 != step.queries[b]) continue;
+        const int position = step.kv_len[b] - step.queries[b] + i;
+        for (int head = 0; head < case_.heads; ++head) {
+          const std::vector<double> want = reference(static_cast<int>(b), position, head);
+          for (int c = 0; c < d; ++c) {
+            const double value = got[(row * static_cast<size_t>(case_.heads) + static_cast<size_t>(head)) * static_cast<size_t>(d) + static_cast<size_t>(c)];
+            ASSERT_NEAR(value, want[static_cast<size_t>(c)], 3e-5) << "sequence " << b << " position " << position << " head " << head << " column " << c;
+          }
+        }
+      }
+    }
+  }
+
+ private:
+  Case case_;
+  PagedKvFixture cache_;
+  Tensor slopes_, sinks_;
+};
+
+void expect_matches_reference(const Case& c, const Step& step) {
+  Attention attention(c, step.kv_len);
+  for (const std::string& isa : test::op_isas()) {
+    SCOPED_TRACE(isa);
+    CpuRun cpu(2, isa);
+    attention.expect_close(attention.run(cpu, step), step);
+  }
+}
+
+TEST(PagedAttention, DecodeAtEveryBorderLength) {
+  const std::vector<int> lengths = {1, 2, 15, 16, 17, 31, 33, 63, 64, 65, 127, 129, 255, 256, 257, 320, 511, 513};
+  expect_matches_reference({}, {std::vector<int>(lengths.size(), 1), lengths});
+}
+
+TEST(PagedAttention, DecodeOfOneSequenceIsSplitAmongThreads) {
+  for (int length : {255, 256, 257, 512, 700, 1025}) {
+    expect_matches_reference({}, {{1}, {length}});
+  }
+}
+
+TEST(PagedAttention, RaggedMixOfPrefillAndDecode) {
+  expect_matches_reference({}, {{70, 1, 3, 0, 129, 5}, {70, 300, 65, 40, 150, 261}});
+}
+
+TEST(PagedAttention, CacheTypesAndBlockSizes) {
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (int block_tokens : {32, 64, 128}) {
+      const KvShape kv{.block_tokens = block_tokens, .dtype = dtype};
+      expect_matches_reference({.kv = kv}, {{1, 40, 2}, {200, 40, 131}});
+    }
+  }
+}
+
+TEST(PagedAttention, HeadDims) {
+  for (int head_dim : {8, 24, 64, 72, 80, 96, 128, 256}) {
+    SCOPED_TRACE(head_dim);
+    expect_matches_reference({.kv = {.head_dim = head_dim, .dtype = DType::kF16}}, {{1, 33}, {130, 90}});
+  }
+}
+
+TEST(PagedAttention, GroupSizes) {
+  for (int group : {1, 2, 7, 8, 71}) {
+    SCOPED_TRACE(group);
+    expect_matches_reference({.kv = {.kv_heads = 1, .head_dim = 32}, .heads = group}, {{1, 30}, {260, 70}});
+  }
+}
+
+TEST(PagedAttention, ScoreShapes) {
+  const Step step{{1, 90, 4}, {300, 90, 270}};
+  expect_matches_reference({.softcap = 5.0f}, step);
+  expect_matches_reference({.alibi = true}, step);
+  expect_matches_reference({.sinks = true}, step);
+  expect_matches_reference({.window = 50, .softcap = 20.0f, .alibi = true, .sinks = true}, step);
+}
+
+TEST(PagedAttention, WindowWithItsPagesFreed) {
+  for (int window : {1, 32, 63, 64, 65, 100, 300}) {
+    SCOPED_TRACE(window);
+    const Case c{.kv = {.block_tokens = 32}, .window = window};
+    const Step step{{1, 40, 3}, {600, 333, 290}};
+    Attention attention(c, step.kv_len);
+    for (size_t b = 0; b < step.kv_len.size(); ++b) {
+      attention.cache().free_before(static_cast<int>(b), step.kv_len[b] - step.queries[b] + 1 - window);
+    }
+    for (const std::string& isa : test::op_isas()) {
+      CpuRun cpu(2, isa);
+      attention.expect_close(attention.run(cpu, step), step);
+    }
+  }
+}
+
+// A row's bits are the same whether its prompt comes whole, in chunks or token by token, alone or in
+// company, on one thread or three.
+void expect_bits_do_not_depend_on_company(const Case& c, int length) {
+  Attention attention(c, {length, 300, 77});
+  const size_t row = static_cast<size_t>(c.heads * c.kv.head_dim);
+  for (const std::string& isa : test::op_isas()) {
+    SCOPED_TRACE(isa);
+    CpuRun one(1, isa), three(3, isa);
+    const std::vector<float> whole = attention.run(one, {{length}, {length}});
+    const auto expect_rows = [&](const std::vector<float>& got, int first, int count) {
+      ASSERT_EQ(std::memcmp(got.data(), whole.data() + static_cast<size_t>(first) * row, static_cast<size_t>(count) * row * sizeof(float)), 0)
+          << "rows from " << first << ", " << count;
+    };
+    expect_rows(attention.run(three, {{length}, {length}}), 0, length);
+    for (int position = 0; position < length; position += position % 64 < 60 && position + 12 < length ? 9 : 1) {
+      expect_rows(attention.run(position % 2 == 0 ? one : three, {{1}, {position + 1}}), position, 1);
+      expect_rows(attention.run(three, {{1, 1, 77}, {position + 1, 300, 77}}), position, 1);
+    }
+    for (int chunk : {37, 64, 100}) {
+      for (int begin = 0; begin < length; begin += chunk) {
+        const int count = std::min(chunk, length - begin);
+        expect_rows(attention.run(three, {{count, 1}, {begin + count, 290}}), begin, count);
+      }
+    }
+  }
+}
+
+TEST(PagedAttention, BitsDoNotDependOnCompany) {
+  expect_bits_do_not_depend_on_company({.kv = {.dtype = DType::kF16}}, 330);
+  expect_bits_do_not_depend_on_company({.kv = {.head_dim = 80}, .window = 70, .softcap = 30.0f}, 330);
+  expect_bits_do_not_depend_on_company({.kv = {.kv_heads = 1, .head_dim = 32}, .heads = 7, .alibi = true, .sinks = true}, 530);
+}
+
+TEST(PagedAttentionDeathTest, NamesWhatIsWrong) {
+  Attention attention({}, {70});
+  CpuRun cpu(1, "scalar");
+  EXPECT_DEATH(attention.run(cpu, {{3}, {2}}), "sequence 0 has 3 query tokens");
+}
+
+}  // namespace
+}  // namespace lmdeploy
