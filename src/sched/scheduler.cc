@@ -151,6 +151,7 @@ void Scheduler::apply(const RowRecord& row, const RowResult& result) {
   sequence->inflight_new -= row.max_new;
   sequence->tokens.insert(sequence->tokens.end(), result.tokens.begin(), result.tokens.end());
   if (sequence->phase == Phase::kWaiting) waiting_tokens_ += added;
+  if (row.ends_prefill) release_encoder_tokens(*sequence);
   const int generated = sequence->generated();
   if (result.finished) {
     CHECK(result.kept_tokens >= 0 && result.kept_tokens <= generated,
@@ -179,13 +180,16 @@ void Scheduler::stop_running(Sequence& sequence) {
   sequence.tables.clear();
   free_slots_.push_back(std::exchange(sequence.slot, -1));
   adapters_.release(std::exchange(sequence.adapter_slot, kNoAdapter));
-  if (std::exchange(sequence.holds_encoder_tokens, false)) {
-    encoder_tokens_free_ += sequence.encoder_tokens;
-  }
+  release_encoder_tokens(sequence);
   sequence.phase = Phase::kWaiting;
   sequence.planned = 0;
   sequence.published = 0;
   running_.erase(std::find(running_.begin(), running_.end(), &sequence));
+}
+
+void Scheduler::release_encoder_tokens(Sequence& sequence) {
+  if (!std::exchange(sequence.holds_encoder_tokens, false)) return;
+  encoder_tokens_free_ += sequence.encoder_tokens;
 }
 
 void Scheduler::preempt(Sequence& sequence) {

@@ -138,6 +138,7 @@ class Scheduler {
   void enqueue(Sequence& sequence);
   void dequeue(Sequence& sequence);
   void stop_running(Sequence& sequence);
+  void release_encoder_tokens(Sequence& sequence);
   void preempt(Sequence& sequence);
   void publish(Sequence& sequence, int tokens);
   void finish(Sequence& sequence, int kept_tokens);

@@ -102,9 +102,6 @@ void Scheduler::plan_prefill(size_t index) {
                              samples ? 1 : 0});
     if (ends) {
       sequence.phase = Phase::kDecode;
-      if (std::exchange(sequence.holds_encoder_tokens, false)) {
-        encoder_tokens_free_ += sequence.encoder_tokens;
-      }
       return;
     }
   }
