@@ -4,12 +4,14 @@
 #include <cstdint>
 #include <string>
 
+#include "text/token_decoder.h"
 #include "text/tokenizer.h"
 
 namespace lmdeploy {
 
 // The concatenation of every push() and the final flush() equals Tokenizer::decode of all ids, and
-// each piece is valid UTF-8: a sequence cut by a token border is held back until it is whole.
+// each piece is valid UTF-8: a sequence cut by a token border is held back until it is whole, and
+// so is a run of byte-fallback pieces, whose text is known only once the run has ended.
 // Borrows the tokenizer. Not thread-safe; one per choice.
 class IncrementalDetokenizer {
  public:
@@ -22,8 +24,7 @@ class IncrementalDetokenizer {
  private:
   const Tokenizer* tokenizer_;
   DecodeOptions options_;
-  std::string pending_bytes_;
-  bool at_start_ = true;
+  DecodeState state_;
 };
 
 }  // namespace lmdeploy

@@ -1,0 +1,140 @@
+#include <utf8proc.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/utf8.h"
+#include "text/normalizer.h"
+#include "text/unicode_class.h"
+
+namespace lmdeploy {
+
+namespace {
+
+constexpr char32_t kFirstChangeable = 0x300;  // below it, NFC changes nothing
+constexpr char32_t kLastChangeable = 0x2FFFF;
+
+int combining_class(utf8proc_int32_t c) {
+  return static_cast<int>(utf8proc_get_property(c)->combining_class);
+}
+
+void append_decomposed(std::vector<utf8proc_int32_t>& out, char32_t c, bool compatible) {
+  utf8proc_int32_t parts[32];
+  const int options = UTF8PROC_DECOMPOSE | (compatible ? UTF8PROC_COMPAT : 0);
+  int boundclass = 0;
+  const auto count = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), parts, 32,
+                                             static_cast<utf8proc_option_t>(options), &boundclass);
+  CHECK(count >= 0 && count <= 32, "U+{:04X} decomposes into {}", static_cast<uint32_t>(c), count);
+  out.insert(out.end(), parts, parts + count);
+}
+
+// Canonical ordering: each run of marks by combining class, equal ones in place.
+void order_marks(std::vector<utf8proc_int32_t>& chars) {
+  for (size_t i = 0; i < chars.size(); ++i) {
+    if (combining_class(chars[i]) == 0) continue;
+    size_t end = i + 1;
+    while (end < chars.size() && combining_class(chars[end]) != 0) ++end;
+    std::stable_sort(chars.begin() + static_cast<std::ptrdiff_t>(i),
+                     chars.begin() + static_cast<std::ptrdiff_t>(end),
+                     [](auto a, auto b) { return combining_class(a) < combining_class(b); });
+    i = end;
+  }
+}
+
+bool is_conjoining_jamo(char32_t c) { return c >= 0x1160 && c <= 0x11FF; }
+
+// NFC of a text is the text itself where no character may change or join the one before it.
+class NfcStep : public NormalizerStep {
+ public:
+  NfcStep() : may_change_(kLastChangeable + 1 - kFirstChangeable) {
+    for (char32_t c = kFirstChangeable; c <= kLastChangeable; ++c) {
+      if (c < 0xD800 || c > 0xDFFF) may_change_[c - kFirstChangeable] = changes_or_joins(c);
+    }
+  }
+
+  void apply(std::string& text) const override {
+    std::string out;
+    size_t copied = 0;  // of `text`, in `out`
+    size_t before = 0;  // where the last character that stands for itself begins
+    for (size_t pos = 0; pos < text.size();) {
+      const DecodedChar c = decode_valid_utf8(text.data() + pos);
+      if (!may_change(c.code)) {
+        before = pos;
+        pos += c.length;
+        continue;
+      }
+      const size_t end = end_of_changes(text, pos);
+      const size_t begin = std::max(before, copied);
+      out.append(text, copied, begin - copied);
+      out += normal_form(std::string_view(text).substr(begin, end - begin), NormalForm::kNfc);
+      copied = before = pos = end;
+    }
+    if (copied == 0) return;
+    out.append(text, copied);
+    text = std::move(out);
+  }
+
+ private:
+  static bool changes_or_joins(char32_t c) {
+    if ((CharClasses::get().of(c) & kMark) != 0 || is_conjoining_jamo(c)) return true;
+    if (combining_class(static_cast<utf8proc_int32_t>(c)) != 0) return true;
+    std::string text;
+    utf8_append(text, c);
+    return normal_form(text, NormalForm::kNfc) != text;
+  }
+  bool may_change(char32_t c) const {
+    return c >= kFirstChangeable && c <= kLastChangeable && may_change_[c - kFirstChangeable];
+  }
+  size_t end_of_changes(std::string_view text, size_t pos) const {
+    while (pos < text.size()) {
+      const DecodedChar c = decode_valid_utf8(text.data() + pos);
+      if (!may_change(c.code)) break;
+      pos += c.length;
+    }
+    return pos;
+  }
+
+  std::vector<bool> may_change_;
+};
+
+class NormalFormStep : public NormalizerStep {
+ public:
+  explicit NormalFormStep(NormalForm form) : form_(form) {}
+  void apply(std::string& text) const override { text = normal_form(text, form_); }
+
+ private:
+  NormalForm form_;
+};
+
+}  // namespace
+
+std::string normal_form(std::string_view text, NormalForm form) {
+  const bool compatible = form == NormalForm::kNfkc || form == NormalForm::kNfkd;
+  const bool composed = form == NormalForm::kNfc || form == NormalForm::kNfkc;
+  std::vector<utf8proc_int32_t> chars;
+  chars.reserve(text.size());
+  for (size_t pos = 0; pos < text.size();) {
+    const DecodedChar c = decode_valid_utf8(text.data() + pos);
+    append_decomposed(chars, c.code, compatible);
+    pos += c.length;
+  }
+  order_marks(chars);
+  auto count = static_cast<utf8proc_ssize_t>(chars.size());
+  if (composed) {
+    count = utf8proc_normalize_utf32(
+        chars.data(), count, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+  }
+  std::string out;
+  out.reserve(text.size());
+  for (utf8proc_ssize_t i = 0; i < count; ++i) {
+    utf8_append(out, static_cast<char32_t>(chars[static_cast<size_t>(i)]));
+  }
+  return out;
+}
+
+std::unique_ptr<NormalizerStep> make_normal_form(NormalForm form) {
+  if (form == NormalForm::kNfc) return std::make_unique<NfcStep>();
+  return std::make_unique<NormalFormStep>(form);
+}
+
+}  // namespace lmdeploy

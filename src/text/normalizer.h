@@ -1,0 +1,51 @@
+// Normalizer: what a tokenizer does to text before it cuts words.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "text/matcher.h"
+
+namespace lmdeploy {
+
+enum class NormalForm { kNfc, kNfd, kNfkc, kNfkd };
+
+// One step over valid UTF-8. Immutable and thread-safe.
+class NormalizerStep {
+ public:
+  virtual ~NormalizerStep() = default;
+  virtual void apply(std::string& text) const = 0;
+};
+
+std::unique_ptr<NormalizerStep> make_normal_form(NormalForm form);
+// Replace: every match becomes `content`.
+std::unique_ptr<NormalizerStep> make_replace(std::unique_ptr<Matcher> matcher, std::string content);
+// Prepend: `prefix` before any text that is not empty.
+std::unique_ptr<NormalizerStep> make_prepend(std::string prefix);
+std::unique_ptr<NormalizerStep> make_lowercase();
+// Strip: white space off either end.
+std::unique_ptr<NormalizerStep> make_strip(bool left, bool right);
+// StripAccents: nonspacing marks go.
+std::unique_ptr<NormalizerStep> make_strip_accents();
+
+class Normalizer {
+ public:
+  void add(std::unique_ptr<NormalizerStep> step) { steps_.push_back(std::move(step)); }
+  bool empty() const { return steps_.empty(); }
+  std::string run(std::string_view text) const {
+    std::string out(text);
+    for (const auto& step : steps_) step->apply(out);
+    return out;
+  }
+
+ private:
+  std::vector<std::unique_ptr<NormalizerStep>> steps_;
+};
+
+// `text` in a normalization form (Unicode Standard Annex 15). Time grows as n log n in the longest
+// run of combining marks, which utf8proc's own sort does not promise.
+std::string normal_form(std::string_view text, NormalForm form);
+
+}  // namespace lmdeploy

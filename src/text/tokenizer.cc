@@ -1,0 +1,143 @@
+#include "text/tokenizer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/utf8.h"
+#include "text/detokenizer.h"
+#include "text/scratch_pool.h"
+#include "text/tokenizer_parts.h"
+
+namespace lmdeploy {
+
+struct Tokenizer::Impl {
+  TokenizerParts parts;
+  mutable ScratchPool<BpeScratch> scratches;
+
+  explicit Impl(TokenizerParts filled) : parts(std::move(filled)) {}
+
+  void encode_text(std::string_view text, bool at_start, BpeScratch& scratch,
+                   std::vector<int32_t>& ids) const;
+  void encode_normalized(std::string_view text, bool at_start, BpeScratch& scratch,
+                         std::vector<int32_t>& ids) const;
+};
+
+void collect_end_ids(TokenizerParts& parts) {
+  if (parts.eos) parts.end_ids.push_back(*parts.eos);
+  for (const char* name : {"<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|return|>"}) {
+    const int32_t id = parts.ids.find(name);
+    if (id >= 0 && parts.special[static_cast<size_t>(id)]) parts.end_ids.push_back(id);
+  }
+  std::ranges::sort(parts.end_ids);
+  const auto repeated = std::ranges::unique(parts.end_ids);
+  parts.end_ids.erase(repeated.begin(), repeated.end());
+}
+
+// Text between the added tokens found in the raw text.
+void Tokenizer::Impl::encode_text(std::string_view text, bool at_start, BpeScratch& scratch,
+                                  std::vector<int32_t>& ids) const {
+  std::string normalized;
+  if (!parts.normalizer.empty()) {
+    normalized = parts.normalizer.run(text);
+    text = normalized;
+  }
+  if (parts.normalized_tokens.empty()) {
+    encode_normalized(text, at_start, scratch, ids);
+    return;
+  }
+  parts.normalized_tokens.split(text, [&](std::string_view piece, int32_t id) {
+    if (id >= 0) {
+      ids.push_back(id);
+    } else {
+      encode_normalized(piece, at_start && piece.data() == text.data(), scratch, ids);
+    }
+  });
+}
+
+void Tokenizer::Impl::encode_normalized(std::string_view text, bool at_start, BpeScratch& scratch,
+                                        std::vector<int32_t>& ids) const {
+  if (text.empty()) return;
+  parts.pre_tokenizer.run(text, at_start, [&](std::string_view word, bool) {
+    parts.model->encode(word, scratch, ids);
+  });
+}
+
+Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Tokenizer::~Tokenizer() = default;
+
+Result<std::unique_ptr<Tokenizer>> Tokenizer::from_file(const std::string& path) {
+  ASSIGN_OR_RETURN(TokenizerParts parts, read_tokenizer_files(path));
+  return std::unique_ptr<Tokenizer>(new Tokenizer(std::make_unique<Impl>(std::move(parts))));
+}
+
+Result<std::unique_ptr<Tokenizer>> Tokenizer::from_gguf(GgufVocabulary vocabulary) {
+  ASSIGN_OR_RETURN(TokenizerParts parts, read_gguf_vocabulary(std::move(vocabulary)));
+  return std::unique_ptr<Tokenizer>(new Tokenizer(std::make_unique<Impl>(std::move(parts))));
+}
+
+std::vector<int32_t> Tokenizer::encode(std::string_view text, EncodeOptions options) const {
+  const TokenizerParts& parts = impl_->parts;
+  std::string valid;
+  if (!utf8_valid(text)) {
+    valid = utf8_replace_invalid(text);
+    text = valid;
+  }
+  std::vector<int32_t> ids;
+  ids.reserve(text.size() / 3 + 8);
+  if (options.add_special_tokens) ids = parts.prefix;
+  ScratchPool<BpeScratch>::Lease scratch(impl_->scratches);
+  parts.raw_tokens.split(text, [&](std::string_view piece, int32_t id) {
+    if (id >= 0) {
+      ids.push_back(id);
+    } else {
+      impl_->encode_text(piece, piece.data() == text.data(), *scratch, ids);
+    }
+  });
+  if (options.add_special_tokens) ids.insert(ids.end(), parts.suffix.begin(), parts.suffix.end());
+  return ids;
+}
+
+std::string Tokenizer::decode(std::span<const int32_t> ids, DecodeOptions options) const {
+  DecodeState state;
+  for (const int32_t id : ids) {
+    if (!options.skip_special_tokens || !is_special(id)) impl_->parts.decoder.push(id, state);
+  }
+  return impl_->parts.decoder.take_rest(state);
+}
+
+int32_t Tokenizer::vocab_size() const { return static_cast<int32_t>(impl_->parts.pieces.size()); }
+
+std::string_view Tokenizer::piece(int32_t id) const {
+  if (id < 0 || id >= vocab_size()) return {};
+  return impl_->parts.pieces[static_cast<size_t>(id)];
+}
+
+std::optional<int32_t> Tokenizer::id_of(std::string_view piece) const {
+  const int32_t id = impl_->parts.ids.find(piece);
+  return id < 0 ? std::nullopt : std::optional<int32_t>(id);
+}
+
+bool Tokenizer::is_special(int32_t id) const {
+  return id >= 0 && id < vocab_size() && impl_->parts.special[static_cast<size_t>(id)];
+}
+
+std::optional<int32_t> Tokenizer::bos_id() const { return impl_->parts.bos; }
+std::optional<int32_t> Tokenizer::eos_id() const { return impl_->parts.eos; }
+const std::vector<int32_t>& Tokenizer::end_ids() const { return impl_->parts.end_ids; }
+const std::string& Tokenizer::chat_template() const { return impl_->parts.chat_template; }
+
+IncrementalDetokenizer::IncrementalDetokenizer(const Tokenizer& tokenizer, DecodeOptions options)
+    : tokenizer_(&tokenizer), options_(options) {}
+
+std::string IncrementalDetokenizer::push(int32_t id) {
+  if (options_.skip_special_tokens && tokenizer_->is_special(id)) return {};
+  const TokenDecoder& decoder = tokenizer_->impl_->parts.decoder;
+  decoder.push(id, state_);
+  return decoder.take_certain(state_);
+}
+
+std::string IncrementalDetokenizer::flush() {
+  return tokenizer_->impl_->parts.decoder.take_rest(state_);
+}
+
+}  // namespace lmdeploy

@@ -1,0 +1,49 @@
+// TokenizerParts: everything a Tokenizer is made of; the readers of tokenizer.json and GGUF
+// vocabularies fill it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "text/added_tokens.h"
+#include "text/bpe.h"
+#include "text/normalizer.h"
+#include "text/piece_table.h"
+#include "text/pre_tokenizer.h"
+#include "text/token_decoder.h"
+#include "text/tokenizer.h"
+
+namespace lmdeploy {
+
+struct TokenizerParts {
+  std::vector<std::string> pieces;  // by id, added tokens included; empty: no such id
+  std::vector<bool> special;        // by id
+  PieceTable ids;                   // by piece
+
+  TokenFinder raw_tokens;         // looked for in the text as it is
+  TokenFinder normalized_tokens;  // and after normalization
+  Normalizer normalizer;
+  PreTokenizer pre_tokenizer;
+  std::unique_ptr<Bpe> model;
+  std::vector<int32_t> prefix, suffix;  // ids that add_special_tokens puts around a text
+  TokenDecoder decoder;
+
+  std::optional<int32_t> bos, eos;
+  std::vector<int32_t> end_ids;
+  std::string chat_template;
+};
+
+// Largest id + 1 that a vocabulary may have.
+inline constexpr int64_t kMaxVocabulary = int64_t{1} << 24;
+
+// The parts of `path`'s tokenizer.json (and the files beside it).
+Result<TokenizerParts> read_tokenizer_files(const std::string& path);
+Result<TokenizerParts> read_gguf_vocabulary(GgufVocabulary vocabulary);
+
+// Adds eos and the end-of-turn tokens that published chat models call by these names.
+void collect_end_ids(TokenizerParts& parts);
+
+}  // namespace lmdeploy

@@ -1,0 +1,136 @@
+"""Our tokenizer against Hugging Face `tokenizers` on real vocabularies: zero mismatches.
+
+Needs the build target tokenizer_driver (env TOKENIZER_DRIVER names it, else beside LMDEPLOY_BIN)
+and the vocabularies of third_party/vocabularies.sh; a vocabulary that is not here is skipped.
+"""
+import os
+import pathlib
+import random
+import struct
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+import tokenizer_oracle as oracle  # noqa: E402
+
+MIXED_BYTES = 5 << 20
+
+
+def driver():
+    if "TOKENIZER_DRIVER" in os.environ:
+        return os.environ["TOKENIZER_DRIVER"]
+    return pathlib.Path(os.environ.get("LMDEPLOY_BIN", ROOT / "build/bin/lmdeploy")).parent / "tokenizer_driver"
+
+
+def pack(items, kind):
+    if kind == "text":
+        records = [text.encode() for text in items]
+        return b"".join(struct.pack("<I", len(record)) + record for record in records)
+    return b"".join(struct.pack(f"<I{len(ids)}i", len(ids), *ids) for ids in items)
+
+
+def unpack(data, kind):
+    out, pos = [], 0
+    while pos < len(data):
+        (count,) = struct.unpack_from("<I", data, pos)
+        pos += 4
+        if kind == "text":
+            out.append(data[pos:pos + count].decode())
+            pos += count
+        else:
+            out.append(list(struct.unpack_from(f"<{count}i", data, pos)))
+            pos += 4 * count
+    return out
+
+
+class Pair:
+    """Our program and their object for one vocabulary."""
+
+    def __init__(self, name):
+        self.path = oracle.path_of(name)
+        if self.path is None:
+            pytest.skip(f"the vocabulary {name} is not here (third_party/vocabularies.sh)")
+        self.theirs = oracle.hugging_face(name)
+        added = self.theirs.get_added_tokens_decoder().values()
+        self.added = sorted(token.content for token in added)
+        self.ids = sorted(self.theirs.get_vocab(with_added_tokens=True).values())
+
+    def run(self, command, items, sends, returns):
+        done = subprocess.run([driver(), self.path, command], input=pack(items, sends),
+                              capture_output=True)
+        assert done.returncode == 0, done.stderr.decode()
+        return unpack(done.stdout, returns)
+
+    def encode(self, texts, special=True):
+        return self.run("encode" if special else "encode-plain", texts, "text", "ids")
+
+
+@pytest.fixture(scope="module", params=oracle.VOCABULARIES)
+def pair(request):
+    return Pair(request.param)
+
+
+def show_difference(pair, text, ours, theirs):
+    at = next((i for i, both in enumerate(zip(ours, theirs)) if both[0] != both[1]), min(len(ours), len(theirs)))
+    near = slice(max(0, at - 3), at + 5)
+    return (f"in {text[:60]!r} at token {at}: ours {ours[near]} {[pair.theirs.id_to_token(i) for i in ours[near]]}, "
+            f"theirs {theirs[near]} {[pair.theirs.id_to_token(i) for i in theirs[near]]}")
+
+
+def assert_same_ids(pair, texts, special=True):
+    ours = pair.encode(texts, special)
+    assert len(ours) == len(texts)
+    wrong = []
+    for text, mine, hf in zip(texts, ours, pair.theirs.encode_batch(texts, add_special_tokens=special)):
+        if mine != hf.ids:
+            wrong.append(show_difference(pair, text, mine, hf.ids))
+    assert not wrong, f"{len(wrong)} of {len(texts)} texts differ:\n" + "\n".join(wrong[:10])
+
+
+def test_mixed_text(pair):
+    texts = oracle.mixed_texts(1, MIXED_BYTES, pair.added)
+    assert_same_ids(pair, texts)
+    assert_same_ids(pair, texts[:300], special=False)
+
+
+def test_decode_of_encoded_text(pair):
+    texts = oracle.mixed_texts(2, MIXED_BYTES // 5, pair.added)
+    ids = [encoded.ids for encoded in pair.theirs.encode_batch(texts)]
+    for command, skip in (("decode", True), ("decode-all", False)):
+        ours = pair.run(command, ids, "ids", "text")
+        theirs = pair.theirs.decode_batch(ids, skip_special_tokens=skip)
+        wrong = [(a, b) for a, b in zip(ours, theirs) if a != b]
+        assert not wrong, f"{command}: {len(wrong)} differ, first {wrong[0]!r}"
+
+
+def test_random_ids_decoded_and_streamed(pair):
+    draw = random.Random(3)
+    sequences = [draw.choices(pair.ids, k=draw.choice([1, 2, 5, 50, 2000])) for _ in range(400)]
+    # Byte pieces in any order are what breaks UTF-8; few ids are bytes in a large vocabulary.
+    bytes_only = [id for id in pair.ids if len(pair.theirs.decode([id])) == 1 or
+                  (pair.theirs.id_to_token(id) or "").startswith("<0x")]
+    sequences += [draw.choices(bytes_only, k=draw.choice([1, 3, 40])) for _ in range(400)]
+    sequences += [[id] for id in pair.ids]
+    theirs = pair.theirs.decode_batch(sequences, skip_special_tokens=False)
+    for command in ("decode-all", "stream"):
+        ours = pair.run(command, sequences, "ids", "text")
+        wrong = [(s[:8], a, b) for s, a, b in zip(sequences, ours, theirs) if a != b]
+        assert not wrong, f"{command}: {len(wrong)} differ, first {wrong[0]!r}"
+
+
+def test_every_code_point(pair):
+    points = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    for start in range(0, len(points), 100000):
+        part = points[start:start + 100000]
+        assert_same_ids(pair, part, special=False)
+        assert_same_ids(pair, ["a" + point + "b" for point in part], special=False)
+
+
+def test_white_space_digits_and_contractions(pair):
+    draw = random.Random(4)
+    alphabet = list(" \n\r\t'") * 3 + list("aAsStT dDlL09é١中.!/-_") + ["\u017f", "\u0301", "\u00a0", "ǅ", "ʰ", "😀", "²"]
+    texts = ["".join(draw.choices(alphabet, k=draw.randrange(1, 14))) for _ in range(100000)]
+    assert_same_ids(pair, texts, special=False)
