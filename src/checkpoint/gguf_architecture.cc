@@ -178,12 +178,11 @@ class ConfigBuilder {
     const int64_t window = integer("attention.sliding_window").value_or(0);
     if (window <= 0) return;
     config_["sliding_window"] = window;
-    // Llama has no window: a file of that architecture with one is Mistral's.
+    // Llama has no window: a file of that architecture with one is Mistral's. Qwen's configurations
+    // name a window that is off (use_sliding_window), a key that GGUF does not carry.
     if (arch_.name == "llama") {
       config_["architectures"] = json::array{"MistralForCausalLM"};
       config_["model_type"] = "mistral";
-    } else if (!is_gemma3(arch_)) {
-      config_["use_sliding_window"] = true;
     }
   }
 
