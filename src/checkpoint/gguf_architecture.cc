@@ -219,8 +219,9 @@ class ConfigBuilder {
     if (const auto length = integer("rope.scaling.original_context_length")) {
       scaling["original_max_position_embeddings"] = *length;
     }
-    if (const auto attention_factor = real("rope.scaling.attn_factor")) {
-      scaling["attention_factor"] = *attention_factor;
+    // GGUF's factor multiplies yarn's default one; Hugging Face's replaces it.
+    if (const auto multiplier = real("rope.scaling.attn_factor"); multiplier && type == "yarn") {
+      scaling["attention_factor"] = *multiplier * (0.1 * std::log(std::max(*factor, 1.0)) + 1.0);
     }
     if (const auto beta_fast = real("rope.scaling.yarn_beta_fast")) scaling["beta_fast"] = *beta_fast;
     if (const auto beta_slow = real("rope.scaling.yarn_beta_slow")) scaling["beta_slow"] = *beta_slow;
