@@ -1,6 +1,7 @@
 // A model's own Jinja template, given what transformers' apply_chat_template gives it.
 #include "text/chat_template_impl.h"
 #include "text/jinja/python_text.h"
+#include "text/jinja/string_ops.h"
 #include "text/jinja/template.h"
 
 namespace lmdeploy {
@@ -135,11 +136,13 @@ class JinjaChatTemplate : public ChatTemplate::Impl {
     if (text == nullptr || !text->is_string()) {
       return invalid_argument("continue_final_message needs a last message with text content");
     }
-    *text = to_string(text->get_string()) + std::string(kContinueTag);
+    const std::string answer = to_string(text->get_string());
+    *text = answer + std::string(kContinueTag);
     ASSIGN_OR_RETURN(std::string prompt, render_messages(chat, messages));
     const std::string_view bare = kContinueTag.substr(0, kContinueTag.size() - 1);
     const size_t at = prompt.rfind(bare);
-    if (at == std::string::npos) {
+    const std::string stripped = jinja::strip_text(answer, std::nullopt, true, true);
+    if (at == std::string::npos || prompt.find(stripped) == std::string::npos) {
       return invalid_argument(
           "the chat template {} drops the final message, so that it cannot be continued", name());
     }

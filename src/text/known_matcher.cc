@@ -167,9 +167,12 @@ struct O200k {
     // [^\r\n\p{L}\p{N}]? takes this character if it can; a mark can also begin the word itself.
     const bool prefix = !is_letter(bits) && !is_number(bits) && !scan.is_newline(pos);
     for (const auto word : {lowercase_word, uppercase_word}) {
-      const size_t start = pos + (prefix ? length : 0);
+      size_t start = pos + (prefix ? length : 0);
       size_t end = word(scan, start);
-      if (end == start && (bits & kMark) != 0) end = word(scan, pos);
+      if (end == start && (bits & kMark) != 0) {
+        start = pos;
+        end = word(scan, start);
+      }
       if (end > start) return kContractions ? contraction(scan, end, true) : end;
     }
     if (is_number(bits)) return scan.skip(pos, is_number, kDigits);

@@ -38,8 +38,9 @@ struct DecodeOptions {
 
 class Tokenizer {
  public:
-  // `path`: a tokenizer.json, or a directory that holds one (tokenizer_config.json and
-  // special_tokens_map.json beside it are read for bos/eos/chat template when present).
+  // `path`: a tokenizer.json, read as Hugging Face `tokenizers` does; or a directory that holds one,
+  // read as transformers does: tokenizer_config.json, special_tokens_map.json and
+  // chat_template.jinja, where present, give bos, eos, add_bos_token and the chat template.
   static Result<std::unique_ptr<Tokenizer>> from_file(const std::string& path);
   static Result<std::unique_ptr<Tokenizer>> from_gguf(GgufVocabulary vocabulary);
 

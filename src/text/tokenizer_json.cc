@@ -208,23 +208,19 @@ Status read_template(const json::object& step, TokenizerParts& parts) {
   return {};
 }
 
-// `has_template`: whether the file itself says what goes around a text.
-Status read_post_processor(const json::value* section, TokenizerParts& parts, bool& has_template) {
+Status read_post_processor(const json::value* section, TokenizerParts& parts) {
   if (section == nullptr) return {};
   ASSIGN_OR_RETURN(const json::object* step, step_object(*section, "post_processor"));
   ASSIGN_OR_RETURN(const std::string type, required_string(*step, "type"));
   if (type == "ByteLevel") return {};  // moves offsets only
-  if (type == "TemplateProcessing") {
-    has_template = true;
-    return read_template(*step, parts);
-  }
+  if (type == "TemplateProcessing") return read_template(*step, parts);
   if (type != "Sequence") return unsupported("the post-processor '{}' is not in this version", type);
   const json::value* members = find(*step, "processors");
   if (members == nullptr || !members->is_array()) {
     return data_loss("a Sequence in 'post_processor' has no list 'processors'");
   }
   for (const json::value& member : members->get_array()) {
-    RETURN_IF_ERROR(read_post_processor(&member, parts, has_template));
+    RETURN_IF_ERROR(read_post_processor(&member, parts));
   }
   return {};
 }
@@ -257,20 +253,24 @@ std::string chat_template_of(const json::object& config) {
   return {};
 }
 
-Status read_config(const json::object& config, bool has_template, TokenizerParts& parts) {
+// A configuration that says add_bos_token or add_eos_token decides alone what goes around a text,
+// as in transformers; else the post-processor of tokenizer.json does.
+Status read_config(const json::object& config, TokenizerParts& parts) {
   if (!parts.bos) parts.bos = token_id(config, "bos_token", parts);
   if (!parts.eos) parts.eos = token_id(config, "eos_token", parts);
   if (parts.chat_template.empty()) parts.chat_template = chat_template_of(config);
-  if (has_template) return {};
   ASSIGN_OR_RETURN(const auto add_bos, get_bool(config, "add_bos_token"));
   ASSIGN_OR_RETURN(const auto add_eos, get_bool(config, "add_eos_token"));
-  if (add_bos.value_or(false) && parts.bos) parts.prefix = {*parts.bos};
-  if (add_eos.value_or(false) && parts.eos) parts.suffix = {*parts.eos};
+  if (!add_bos && !add_eos) return {};
+  parts.prefix.clear();
+  parts.suffix.clear();
+  if (add_bos.value_or(false) && parts.bos) parts.prefix.push_back(*parts.bos);
+  if (add_eos.value_or(false) && parts.eos) parts.suffix.push_back(*parts.eos);
   return {};
 }
 
 // The files beside tokenizer.json; each may be absent.
-Status read_neighbours(const std::filesystem::path& folder, bool has_template, TokenizerParts& parts) {
+Status read_neighbours(const std::filesystem::path& folder, TokenizerParts& parts) {
   if (std::ifstream file(folder / "chat_template.jinja", std::ios::binary); file) {
     parts.chat_template.assign(std::istreambuf_iterator<char>(file), {});
   }
@@ -279,15 +279,14 @@ Status read_neighbours(const std::filesystem::path& folder, bool has_template, T
     if (std::error_code error; !std::filesystem::exists(path, error)) continue;
     ASSIGN_OR_RETURN(const json::value config, read_json_file(path, kFileLimits));
     if (!config.is_object()) return data_loss("{} is not a JSON object", path);
-    if (Status status = read_config(config.get_object(), has_template, parts); !status.ok()) {
+    if (Status status = read_config(config.get_object(), parts); !status.ok()) {
       return Status(status.code(), path + ": " + status.message());
     }
   }
-  collect_end_ids(parts);
   return {};
 }
 
-Status read_tokenizer(const json::value& value, TokenizerParts& parts, bool& has_template) {
+Status read_tokenizer(const json::value& value, TokenizerParts& parts) {
   if (!value.is_object()) return data_loss("expected a JSON object");
   const json::object& file = value.get_object();
   bool byte_level = false;
@@ -295,22 +294,23 @@ Status read_tokenizer(const json::value& value, TokenizerParts& parts, bool& has
   RETURN_IF_ERROR(read_pre_tokenizer(find(file, "pre_tokenizer"), parts, byte_level));
   RETURN_IF_ERROR(read_model(file, byte_level, parts));
   RETURN_IF_ERROR(read_added_tokens(file, parts));
-  RETURN_IF_ERROR(read_post_processor(find(file, "post_processor"), parts, has_template));
+  RETURN_IF_ERROR(read_post_processor(find(file, "post_processor"), parts));
   return read_decoder(find(file, "decoder"), parts);
 }
 
 }  // namespace
 
 Result<TokenizerParts> read_tokenizer_files(const std::string& path) {
-  std::filesystem::path file(path);
-  if (std::error_code error; std::filesystem::is_directory(file, error)) file /= "tokenizer.json";
-  ASSIGN_OR_RETURN(const json::value value, read_json_file(file.string(), kFileLimits));
+  std::error_code error;
+  const bool is_folder = std::filesystem::is_directory(path, error);
+  const std::string file = is_folder ? (std::filesystem::path(path) / "tokenizer.json").string() : path;
+  ASSIGN_OR_RETURN(const json::value value, read_json_file(file, kFileLimits));
   TokenizerParts parts;
-  bool has_template = false;
-  if (Status status = read_tokenizer(value, parts, has_template); !status.ok()) {
-    return Status(status.code(), file.string() + ": " + status.message());
+  if (Status status = read_tokenizer(value, parts); !status.ok()) {
+    return Status(status.code(), file + ": " + status.message());
   }
-  RETURN_IF_ERROR(read_neighbours(file.parent_path(), has_template, parts));
+  if (is_folder) RETURN_IF_ERROR(read_neighbours(path, parts));
+  collect_end_ids(parts);
   return parts;
 }
 

@@ -39,7 +39,7 @@ struct TokenizerParts {
 // Largest id + 1 that a vocabulary may have.
 inline constexpr int64_t kMaxVocabulary = int64_t{1} << 24;
 
-// The parts of `path`'s tokenizer.json (and the files beside it).
+// See Tokenizer::from_file and from_gguf.
 Result<TokenizerParts> read_tokenizer_files(const std::string& path);
 Result<TokenizerParts> read_gguf_vocabulary(GgufVocabulary vocabulary);
 

@@ -84,7 +84,7 @@ def assert_same_ids(pair, texts, special=True):
     ours = pair.encode(texts, special)
     assert len(ours) == len(texts)
     wrong = []
-    for text, mine, hf in zip(texts, ours, pair.theirs.encode_batch(texts, add_special_tokens=special)):
+    for text, mine, hf in zip(texts, ours, pair.theirs.encode_batch_fast(texts, add_special_tokens=special)):
         if mine != hf.ids:
             wrong.append(show_difference(pair, text, mine, hf.ids))
     assert not wrong, f"{len(wrong)} of {len(texts)} texts differ:\n" + "\n".join(wrong[:10])
@@ -131,6 +131,6 @@ def test_every_code_point(pair):
 
 def test_white_space_digits_and_contractions(pair):
     draw = random.Random(4)
-    alphabet = list(" \n\r\t'") * 3 + list("aAsStT dDlL09é١中.!/-_") + ["\u017f", "\u0301", "\u00a0", "ǅ", "ʰ", "😀", "²"]
+    alphabet = list(" \n\r\t'") * 3 + list("aAsStT dDlL09é١中.!/-_") + ["\u017f", "\u0301", "\u0301", "\u00a0", "ǅ", "ʰ", "😀", "²"]
     texts = ["".join(draw.choices(alphabet, k=draw.randrange(1, 14))) for _ in range(100000)]
     assert_same_ids(pair, texts, special=False)
