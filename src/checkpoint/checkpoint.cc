@@ -8,7 +8,8 @@
 
 namespace lmdeploy {
 
-Result<std::unique_ptr<Checkpoint>> Checkpoint::open(const std::string& path, CheckpointParts parts) {
+Result<std::unique_ptr<Checkpoint>> Checkpoint::open(const std::string& path,
+                                                     CheckpointParts parts) {
   const std::filesystem::path file(path);
   std::error_code error;
   const std::filesystem::file_status status = std::filesystem::status(file, error);
@@ -18,8 +19,10 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::open(const std::string& path, Ch
     return invalid_argument("{} is one file of a model; pass the directory that holds it", path);
   }
   if (file.extension() == ".pth" || file.extension() == ".bin" || file.extension() == ".pt") {
-    return unsupported("{} is a torch file, which is not read in this version; take the model as "
-                       "safetensors or GGUF", path);
+    return unsupported(
+        "{} is a torch file, which is not read in this version; take the model as "
+        "safetensors or GGUF",
+        path);
   }
   return open_gguf_checkpoint(path);
 }

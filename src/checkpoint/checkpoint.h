@@ -22,15 +22,16 @@ namespace lmdeploy {
 // What a converter already did to a tensor, relative to the Hugging Face layout. Bit set.
 enum Baked : uint32_t {
   kBakedNothing = 0,
-  kBakedInterleavedRope = 1,  // rows of each head in (i, half) order instead of (half, i): GGUF llama q/k
-  kBakedNormPlusOne = 2,      // norm weights hold 1 + w: GGUF gemma
+  kBakedInterleavedRope =
+      1,  // rows of each head in (i, half) order instead of (half, i): GGUF llama q/k
+  kBakedNormPlusOne = 2,  // norm weights hold 1 + w: GGUF gemma
 };
 
 struct TensorRecord {
-  std::string name;   // Hugging Face name, e.g. "model.layers.0.self_attn.q_proj.weight"
+  std::string name;    // Hugging Face name, e.g. "model.layers.0.self_attn.q_proj.weight"
   std::string source;  // name in the file, where it differs; for error messages
   DType dtype;
-  Shape shape;        // as Hugging Face writes it: [out, in] for a Linear
+  Shape shape;            // as Hugging Face writes it: [out, in] for a Linear
   const std::byte* data;  // in the mapping; may be unaligned
   size_t bytes;
   uint32_t baked = kBakedNothing;

@@ -9,7 +9,8 @@ namespace {
 
 // The value inside, or `otherwise` with the error remembered.
 template <class T>
-T value_or_problem(Result<std::optional<T>> value, T otherwise, std::vector<std::string>& problems) {
+T value_or_problem(Result<std::optional<T>> value, T otherwise,
+                   std::vector<std::string>& problems) {
   if (!value.ok()) {
     problems.push_back(value.status().message());
     return otherwise;

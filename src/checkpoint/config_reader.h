@@ -10,8 +10,8 @@
 
 namespace lmdeploy {
 
-// Getters return the value, or the default when the key is absent or null; a missing required key or
-// a wrong type is remembered and a harmless value returned. Ask status() when all keys are read.
+// Getters return the value, or the default when the key is absent or null; a missing required key
+// or a wrong type is remembered and a harmless value returned. Ask status() when all keys are read.
 class ConfigReader {
  public:
   explicit ConfigReader(const json::object& config, std::string what = "config.json")

@@ -29,8 +29,8 @@ std::vector<std::byte> dummy_values(std::string_view name, DType dtype, float me
     const int64_t first = (slice.row_begin + row) * slice.full_cols + slice.col_begin;
     for (int64_t col = 0; col < slice.cols; ++col) {
       const double normal = hash_normal(key, static_cast<uint64_t>(first + col));
-      store(static_cast<float>(static_cast<double>(mean) + static_cast<double>(stddev) * normal), dtype,
-            at);
+      store(static_cast<float>(static_cast<double>(mean) + static_cast<double>(stddev) * normal),
+            dtype, at);
       at += each;
     }
   }

@@ -10,14 +10,15 @@
 
 namespace lmdeploy {
 
-// Rows [row_begin, row_begin + rows) and columns [col_begin, col_begin + cols) of a tensor whose rows
-// have full_cols elements.
+// Rows [row_begin, row_begin + rows) and columns [col_begin, col_begin + cols) of a tensor whose
+// rows have full_cols elements.
 struct DummySlice {
   int64_t row_begin, rows, col_begin, cols, full_cols;
 };
 
-// The slice as rows * cols contiguous elements of `dtype` (f32, f16 or bf16). Element i of the whole
-// tensor is mean + stddev * hash_normal(hash_name(name), i) in double, rounded to fp32, then to dtype.
+// The slice as rows * cols contiguous elements of `dtype` (f32, f16 or bf16). Element i of the
+// whole tensor is mean + stddev * hash_normal(hash_name(name), i) in double, rounded to fp32, then
+// to dtype.
 std::vector<std::byte> dummy_values(std::string_view name, DType dtype, float mean, float stddev,
                                     const DummySlice& slice);
 

@@ -47,8 +47,8 @@ std::optional<T> bounded(Result<std::optional<T>> value, std::string_view key, T
 
 }  // namespace
 
-GenerationDefaults read_generation_defaults(const json::object& generation, const json::object& config,
-                                            ProblemList& problems) {
+GenerationDefaults read_generation_defaults(const json::object& generation,
+                                            const json::object& config, ProblemList& problems) {
   constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
   GenerationDefaults out;
   out.eos_ids = token_ids(generation, "eos_token_id", problems);

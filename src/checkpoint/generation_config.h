@@ -9,7 +9,7 @@ namespace lmdeploy {
 
 // `generation` is the file's object (empty when there is none). Stop ids and BOS that it does not
 // name come from `config`.
-GenerationDefaults read_generation_defaults(const json::object& generation, const json::object& config,
-                                            ProblemList& problems);
+GenerationDefaults read_generation_defaults(const json::object& generation,
+                                            const json::object& config, ProblemList& problems);
 
 }  // namespace lmdeploy

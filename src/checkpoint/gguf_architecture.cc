@@ -14,9 +14,9 @@ struct GgufArchitecture {
   std::string_view name;     // general.architecture, and the prefix of its metadata keys
   std::string_view hf_name;  // architectures[0]
   std::string_view model_type;
-  bool interleaved_rope;     // converter put the rows of q and k in interleaved order
-  bool norm_plus_one;        // converter added 1 to norm weights
-  double rope_theta;         // where the metadata has none
+  bool interleaved_rope;  // converter put the rows of q and k in interleaved order
+  bool norm_plus_one;     // converter added 1 to norm weights
+  double rope_theta;      // where the metadata has none
 };
 
 namespace {
@@ -37,16 +37,11 @@ constexpr NamePair kModelNames[] = {
     {"output", "lm_head"},
 };
 constexpr NamePair kLayerNames[] = {
-    {"attn_norm", "input_layernorm"},
-    {"attn_q", "self_attn.q_proj"},
-    {"attn_k", "self_attn.k_proj"},
-    {"attn_v", "self_attn.v_proj"},
-    {"attn_output", "self_attn.o_proj"},
-    {"attn_q_norm", "self_attn.q_norm"},
-    {"attn_k_norm", "self_attn.k_norm"},
-    {"ffn_gate", "mlp.gate_proj"},
-    {"ffn_up", "mlp.up_proj"},
-    {"ffn_down", "mlp.down_proj"},
+    {"attn_norm", "input_layernorm"},    {"attn_q", "self_attn.q_proj"},
+    {"attn_k", "self_attn.k_proj"},      {"attn_v", "self_attn.v_proj"},
+    {"attn_output", "self_attn.o_proj"}, {"attn_q_norm", "self_attn.q_norm"},
+    {"attn_k_norm", "self_attn.k_norm"}, {"ffn_gate", "mlp.gate_proj"},
+    {"ffn_up", "mlp.up_proj"},           {"ffn_down", "mlp.down_proj"},
 };
 // The norm before the MLP is named after what precedes it where there is one norm a sublayer.
 constexpr NamePair kPreNormNames[] = {
@@ -130,8 +125,10 @@ class ConfigBuilder {
       size = sizes[0];
       for (int64_t other : sizes) {
         if (other == sizes[0]) continue;
-        problems_.add("metadata value '{}' differs between layers, which is not supported in this "
-                      "version", key(name));
+        problems_.add(
+            "metadata value '{}' differs between layers, which is not supported in this "
+            "version",
+            key(name));
         return 1;
       }
     } else {
@@ -173,7 +170,8 @@ class ConfigBuilder {
 
   void attention() {
     const std::optional<double> eps = real("attention.layer_norm_rms_epsilon");
-    if (!eps) problems_.add("metadata value '{}' is missing", key("attention.layer_norm_rms_epsilon"));
+    if (!eps)
+      problems_.add("metadata value '{}' is missing", key("attention.layer_norm_rms_epsilon"));
     config_["rms_norm_eps"] = eps.value_or(1e-6);
     const int64_t window = integer("attention.sliding_window").value_or(0);
     if (window <= 0) return;
@@ -194,7 +192,8 @@ class ConfigBuilder {
         problems_.add("metadata value '{}' is {}; expected an even number up to the head's {}",
                       key("rope.dimension_count"), rotary, head_dim_);
       }
-      config_["partial_rotary_factor"] = static_cast<double>(rotary) / static_cast<double>(head_dim_);
+      config_["partial_rotary_factor"] =
+          static_cast<double>(rotary) / static_cast<double>(head_dim_);
     }
     config_["rope_scaling"] = rope_scaling();
   }
@@ -223,8 +222,10 @@ class ConfigBuilder {
     if (const auto multiplier = real("rope.scaling.attn_factor"); multiplier && type == "yarn") {
       scaling["attention_factor"] = *multiplier * (0.1 * std::log(std::max(*factor, 1.0)) + 1.0);
     }
-    if (const auto beta_fast = real("rope.scaling.yarn_beta_fast")) scaling["beta_fast"] = *beta_fast;
-    if (const auto beta_slow = real("rope.scaling.yarn_beta_slow")) scaling["beta_slow"] = *beta_slow;
+    if (const auto beta_fast = real("rope.scaling.yarn_beta_fast"))
+      scaling["beta_fast"] = *beta_fast;
+    if (const auto beta_slow = real("rope.scaling.yarn_beta_slow"))
+      scaling["beta_slow"] = *beta_slow;
     return scaling;
   }
 
@@ -263,13 +264,14 @@ class ConfigBuilder {
     layer_types();
   }
 
-  // Which layers have the window: a list of bools, or every p-th layer without it (p = 6 if silent).
+  // Which layers have the window: a list of bools, or every p-th layer without it (p = 6 if
+  // silent).
   void layer_types() {
     constexpr int64_t kMaxLayers = 4096;
     constexpr int64_t kPattern = 6;
     if (layers_ > kMaxLayers) {
-      problems_.add("metadata value '{}' is {}; at most {} are possible", key("block_count"), layers_,
-                    kMaxLayers);
+      problems_.add("metadata value '{}' is {}; at most {} are possible", key("block_count"),
+                    layers_, kMaxLayers);
       return;
     }
     const std::string name = key("attention.sliding_window_pattern");
@@ -288,8 +290,8 @@ class ConfigBuilder {
     }
     json::array types;
     for (int64_t layer = 0; layer < layers_; ++layer) {
-      const bool window = windowed.empty() ? (layer + 1) % pattern != 0
-                                           : windowed[static_cast<size_t>(layer)] != 0;
+      const bool window =
+          windowed.empty() ? (layer + 1) % pattern != 0 : windowed[static_cast<size_t>(layer)] != 0;
       types.push_back(window ? "sliding_attention" : "full_attention");
     }
     config_["layer_types"] = std::move(types);

@@ -18,9 +18,9 @@ struct GgufArchitecture;
 // The table entry for general.architecture; kUnsupported, with the list of known ones, if none.
 Result<const GgufArchitecture*> find_gguf_architecture(std::string_view name);
 
-// The Hugging Face name of a tensor: "blk.3.attn_q.weight" -> "model.layers.3.self_attn.q_proj.weight".
-// A tensor that the architecture does not have keeps its name, so that whoever loads the model
-// reports it as never read.
+// The Hugging Face name of a tensor: "blk.3.attn_q.weight" ->
+// "model.layers.3.self_attn.q_proj.weight". A tensor that the architecture does not have keeps its
+// name, so that whoever loads the model reports it as never read.
 std::string hf_tensor_name(const GgufArchitecture& architecture, std::string_view gguf_name);
 
 // Bit set of Baked for a tensor, by its Hugging Face name.

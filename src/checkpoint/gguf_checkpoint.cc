@@ -15,8 +15,8 @@ namespace lmdeploy {
 
 namespace {
 
-std::optional<int32_t> token_id(const GgufMetadata& metadata, std::string_view name, size_t vocabulary,
-                                ProblemList& problems) {
+std::optional<int32_t> token_id(const GgufMetadata& metadata, std::string_view name,
+                                size_t vocabulary, ProblemList& problems) {
   const std::string key = fmt::format("tokenizer.ggml.{}", name);
   const std::optional<int64_t> id = metadata.integer(key, problems);
   if (!id) return std::nullopt;
@@ -42,10 +42,11 @@ GgufTokenizerMetadata read_tokenizer(const GgufMetadata& metadata, ProblemList& 
   if (count > static_cast<size_t>(std::numeric_limits<int32_t>::max())) {
     problems.add("the vocabulary has {} tokens", count);
   }
-  for (auto [what, size] : {std::pair("scores", out.scores.size()),
-                            std::pair("token_type", out.token_types.size())}) {
+  for (auto [what, size] :
+       {std::pair("scores", out.scores.size()), std::pair("token_type", out.token_types.size())}) {
     if (size == 0 || size == count) continue;
-    problems.add("metadata value 'tokenizer.ggml.{}' has {} elements for {} tokens", what, size, count);
+    problems.add("metadata value 'tokenizer.ggml.{}' has {} elements for {} tokens", what, size,
+                 count);
   }
   out.bos = token_id(metadata, "bos_token_id", count, problems);
   out.eos = token_id(metadata, "eos_token_id", count, problems);
@@ -71,8 +72,9 @@ class GgufCheckpoint final : public Checkpoint {
     ProblemList problems;
     const auto name = gguf.metadata.string("general.architecture", problems);
     if (!name) {
-      problems.add("metadata value 'general.architecture' is missing: this is no language model "
-                   "(an adapter, a projector or a bare vocabulary)");
+      problems.add(
+          "metadata value 'general.architecture' is missing: this is no language model "
+          "(an adapter, a projector or a bare vocabulary)");
       return problems.status(StatusCode::kDataLoss, path_);
     }
     RETURN_IF_ERROR(refuse_partial(gguf, *name));
@@ -97,8 +99,10 @@ class GgufCheckpoint final : public Checkpoint {
     ProblemList problems;
     const int64_t splits = gguf.metadata.integer("split.count", problems).value_or(1);
     if (splits > 1) {
-      return unsupported("{} is one of {} parts of a split GGUF; join them first: "
-                         "llama-gguf-split --merge FIRST_PART OUTPUT", path_, splits);
+      return unsupported(
+          "{} is one of {} parts of a split GGUF; join them first: "
+          "llama-gguf-split --merge FIRST_PART OUTPUT",
+          path_, splits);
     }
     const auto type = gguf.metadata.string("general.type", problems);
     if (type == "adapter" || architecture == "clip") {
@@ -108,10 +112,14 @@ class GgufCheckpoint final : public Checkpoint {
     return Status();
   }
 
-  void add_tensors(const GgufArchitecture& architecture, const GgufFile& gguf, ProblemList& problems) {
+  void add_tensors(const GgufArchitecture& architecture, const GgufFile& gguf,
+                   ProblemList& problems) {
     for (const GgufTensor& tensor : gguf.tensors) {
       TensorRecord record{hf_tensor_name(architecture, utf8_replace_invalid(tensor.name)),
-                          utf8_replace_invalid(tensor.name), tensor.dtype, tensor.shape, tensor.data,
+                          utf8_replace_invalid(tensor.name),
+                          tensor.dtype,
+                          tensor.shape,
+                          tensor.data,
                           tensor.bytes};
       record.baked = gguf_baked(architecture, record.name);
       std::string key = record.name;

@@ -30,17 +30,23 @@ struct GgmlType {
   std::optional<DType> dtype;
 };
 constexpr GgmlType kGgmlTypes[] = {
-    {0, "F32", DType::kF32},    {1, "F16", DType::kF16},    {2, "Q4_0", DType::kQ4_0},
-    {3, "Q4_1", DType::kQ4_1},  {6, "Q5_0", DType::kQ5_0},  {7, "Q5_1", DType::kQ5_1},
-    {8, "Q8_0", DType::kQ8_0},  {9, "Q8_1", {}},            {10, "Q2_K", {}},
-    {11, "Q3_K", {}},           {12, "Q4_K", DType::kQ4_K}, {13, "Q5_K", DType::kQ5_K},
-    {14, "Q6_K", DType::kQ6_K}, {15, "Q8_K", {}},           {16, "IQ2_XXS", {}},
-    {17, "IQ2_XS", {}},         {18, "IQ3_XXS", {}},        {19, "IQ1_S", {}},
-    {20, "IQ4_NL", {}},         {21, "IQ3_S", {}},          {22, "IQ2_S", {}},
-    {23, "IQ4_XS", {}},         {24, "I8", DType::kI8},     {25, "I16", DType::kI16},
-    {26, "I32", DType::kI32},   {27, "I64", DType::kI64},   {28, "F64", DType::kF64},
-    {29, "IQ1_M", {}},          {30, "BF16", DType::kBF16}, {34, "TQ1_0", {}},
-    {35, "TQ2_0", {}},          {39, "MXFP4", {}},          {40, "NVFP4", {}},
+    {0, "F32", DType::kF32},    {1, "F16", DType::kF16},
+    {2, "Q4_0", DType::kQ4_0},  {3, "Q4_1", DType::kQ4_1},
+    {6, "Q5_0", DType::kQ5_0},  {7, "Q5_1", DType::kQ5_1},
+    {8, "Q8_0", DType::kQ8_0},  {9, "Q8_1", {}},
+    {10, "Q2_K", {}},           {11, "Q3_K", {}},
+    {12, "Q4_K", DType::kQ4_K}, {13, "Q5_K", DType::kQ5_K},
+    {14, "Q6_K", DType::kQ6_K}, {15, "Q8_K", {}},
+    {16, "IQ2_XXS", {}},        {17, "IQ2_XS", {}},
+    {18, "IQ3_XXS", {}},        {19, "IQ1_S", {}},
+    {20, "IQ4_NL", {}},         {21, "IQ3_S", {}},
+    {22, "IQ2_S", {}},          {23, "IQ4_XS", {}},
+    {24, "I8", DType::kI8},     {25, "I16", DType::kI16},
+    {26, "I32", DType::kI32},   {27, "I64", DType::kI64},
+    {28, "F64", DType::kF64},   {29, "IQ1_M", {}},
+    {30, "BF16", DType::kBF16}, {34, "TQ1_0", {}},
+    {35, "TQ2_0", {}},          {39, "MXFP4", {}},
+    {40, "NVFP4", {}},
 };
 
 // Reads forward through the header; once a read goes past the end every later one fails too.
@@ -135,8 +141,8 @@ class Parser {
     RETURN_IF_ERROR(read_tensor_table());
     RETURN_IF_ERROR(read_alignment());
     place_tensors();
-    RETURN_IF_ERROR(problems_.status(unsupported_ ? StatusCode::kUnsupported : StatusCode::kDataLoss,
-                                     path_));
+    RETURN_IF_ERROR(
+        problems_.status(unsupported_ ? StatusCode::kUnsupported : StatusCode::kDataLoss, path_));
     return std::move(file_);
   }
 
@@ -147,8 +153,10 @@ class Parser {
   };
 
   Status truncated(std::string_view where) const {
-    return data_loss("{} is truncated or damaged: the file ends ({} bytes) inside {}, at byte {}; "
-                     "download or copy it again", path_, bytes_.size(), where, cursor_.position());
+    return data_loss(
+        "{} is truncated or damaged: the file ends ({} bytes) inside {}, at byte {}; "
+        "download or copy it again",
+        path_, bytes_.size(), where, cursor_.position());
   }
 
   Status read_header() {
@@ -159,18 +167,23 @@ class Parser {
     cursor_.skip(kMagic.size());
     if (!cursor_.read(file_.version)) return truncated("the header");
     if (file_.version != 0 && (file_.version & 0xFFFF) == 0) {
-      return unsupported("{} is a big-endian GGUF file; convert it to little-endian "
-                         "(gguf-py's gguf_convert_endian.py)", path_);
+      return unsupported(
+          "{} is a big-endian GGUF file; convert it to little-endian "
+          "(gguf-py's gguf_convert_endian.py)",
+          path_);
     }
     if (file_.version < 2 || file_.version > 3) {
-      return unsupported("{} is GGUF version {}; versions 2 and 3 are read. Convert the model again "
-                         "with a current llama.cpp", path_, file_.version);
+      return unsupported(
+          "{} is GGUF version {}; versions 2 and 3 are read. Convert the model again "
+          "with a current llama.cpp",
+          path_, file_.version);
     }
     if (!cursor_.read(tensor_count_) || !cursor_.read(value_count_)) return truncated("the header");
     // The smallest tensor entry has 24 bytes and the smallest value 13: larger counts are lies.
     if (tensor_count_ > bytes_.size() / 24 || value_count_ > bytes_.size() / 13) {
-      return data_loss("{} claims {} tensors and {} metadata values, more than its {} bytes can hold",
-                       path_, tensor_count_, value_count_, bytes_.size());
+      return data_loss(
+          "{} claims {} tensors and {} metadata values, more than its {} bytes can hold", path_,
+          tensor_count_, value_count_, bytes_.size());
     }
     return Status();
   }
@@ -238,11 +251,13 @@ class Parser {
                                      [&](const GgmlType& t) { return t.id == type; });
     if (known == std::end(kGgmlTypes) || !known->dtype) {
       unsupported_ = true;
-      const std::string type_name =
-          known == std::end(kGgmlTypes) ? fmt::format("of unknown ggml type {}", type) : known->name;
-      problems_.add("tensor '{}' is {}; read are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, "
-                    "Q5_K and Q6_K: take a file in one of them, or quantize the model again",
-                    name, type_name);
+      const std::string type_name = known == std::end(kGgmlTypes)
+                                        ? fmt::format("of unknown ggml type {}", type)
+                                        : known->name;
+      problems_.add(
+          "tensor '{}' is {}; read are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, "
+          "Q5_K and Q6_K: take a file in one of them, or quantize the model again",
+          name, type_name);
       return;
     }
     GgufTensor tensor{name, *known->dtype, {}, nullptr, 0};
@@ -268,8 +283,7 @@ class Parser {
   }
 
   Status read_alignment() {
-    const std::optional<int64_t> value =
-        file_.metadata.integer("general.alignment", problems_);
+    const std::optional<int64_t> value = file_.metadata.integer("general.alignment", problems_);
     if (!value) return Status();
     if (*value < 1 || *value > (1 << 20) || !std::has_single_bit(static_cast<uint64_t>(*value))) {
       return data_loss("{}: general.alignment is {}; expected a power of two up to 2^20", path_,
@@ -295,10 +309,11 @@ class Parser {
     for (const PlacedTensor& place : placed_) {
       GgufTensor& tensor = file_.tensors[place.index];
       if (place.offset > data_bytes || tensor.bytes > data_bytes - place.offset) {
-        problems_.add("tensor '{}' needs bytes {} to {} of the data, which has {}: the file is "
-                      "truncated; download or copy it again", tensor.name, place.offset,
-                      static_cast<double>(place.offset) + static_cast<double>(tensor.bytes),
-                      data_bytes);
+        problems_.add(
+            "tensor '{}' needs bytes {} to {} of the data, which has {}: the file is "
+            "truncated; download or copy it again",
+            tensor.name, place.offset,
+            static_cast<double>(place.offset) + static_cast<double>(tensor.bytes), data_bytes);
         continue;
       }
       if (place.offset % alignment_ != 0) {
@@ -331,8 +346,8 @@ class Parser {
 // Adds "metadata value 'k' is X; expected Y".
 void wrong_type(std::string_view key, const GgufValue& value, const char* expected,
                 ProblemList& problems) {
-  problems.add("metadata value '{}' is {}{}; expected {}", key, value.is_array ? "an array of " : "",
-               gguf_type_name(value.type), expected);
+  problems.add("metadata value '{}' is {}{}; expected {}", key,
+               value.is_array ? "an array of " : "", gguf_type_name(value.type), expected);
 }
 
 }  // namespace

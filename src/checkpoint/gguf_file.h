@@ -20,14 +20,26 @@ namespace lmdeploy {
 
 // Value types, numbered as in the file.
 enum class GgufType : uint32_t {
-  kU8, kI8, kU16, kI16, kU32, kI32, kF32, kBool, kString, kArray, kU64, kI64, kF64
+  kU8,
+  kI8,
+  kU16,
+  kI16,
+  kU32,
+  kI32,
+  kF32,
+  kBool,
+  kString,
+  kArray,
+  kU64,
+  kI64,
+  kF64
 };
 const char* gguf_type_name(GgufType type);
 
 struct GgufValue {
-  GgufType type;        // of the value, or of the elements of an array
+  GgufType type;  // of the value, or of the elements of an array
   bool is_array;
-  uint64_t count;       // elements; 1 for a scalar
+  uint64_t count;         // elements; 1 for a scalar
   const std::byte* data;  // the first element; a string is a u64 length and its bytes
 };
 
@@ -39,8 +51,8 @@ struct GgufTensor {
   size_t bytes;
 };
 
-// Typed access to metadata. An absent key gives nullopt (or an empty array); a value of another type
-// or out of range is added to `problems`.
+// Typed access to metadata. An absent key gives nullopt (or an empty array); a value of another
+// type or out of range is added to `problems`.
 class GgufMetadata {
  public:
   std::optional<int64_t> integer(std::string_view key, ProblemList& problems) const;
@@ -67,8 +79,8 @@ struct GgufFile {
 };
 
 // Reads the header at the front of `bytes`, a whole file. Lengths and offsets are checked against
-// it, and tensor data must fill the data section without overlap or hole. kUnsupported for a version
-// or a tensor type that is not read, kDataLoss for a damaged file; every problem is named.
+// it, and tensor data must fill the data section without overlap or hole. kUnsupported for a
+// version or a tensor type that is not read, kDataLoss for a damaged file; every problem is named.
 Result<GgufFile> parse_gguf(std::span<const std::byte> bytes, std::string_view path);
 
 }  // namespace lmdeploy

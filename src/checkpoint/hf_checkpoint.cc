@@ -22,7 +22,8 @@ constexpr JsonLimits kConfigLimits{32, size_t{16} << 20};
 
 // Buffers that some checkpoints store and that follow from the configuration.
 constexpr std::array<std::string_view, 5> kBufferSuffixes = {
-    ".rotary_emb.inv_freq", ".rotary_pos_emb.inv_freq", ".masked_bias", ".attn.bias", ".position_ids"};
+    ".rotary_emb.inv_freq", ".rotary_pos_emb.inv_freq", ".masked_bias", ".attn.bias",
+    ".position_ids"};
 
 // A multimodal model's names: where the language model's tensors are, and what is not part of it.
 struct Prefix {
@@ -31,9 +32,16 @@ struct Prefix {
 constexpr std::array<Prefix, 3> kTextPrefixes = {{{"model.language_model.", "model."},
                                                   {"language_model.model.", "model."},
                                                   {"language_model.", ""}}};
-constexpr std::array<std::string_view, 10> kVisionPrefixes = {
-    "visual.", "vision_tower.", "vision_model.", "multi_modal_projector.", "mlp1.", "image_newline",
-    "model.visual.", "model.vision_tower.", "model.multi_modal_projector.", "model.image_newline"};
+constexpr std::array<std::string_view, 10> kVisionPrefixes = {"visual.",
+                                                              "vision_tower.",
+                                                              "vision_model.",
+                                                              "multi_modal_projector.",
+                                                              "mlp1.",
+                                                              "image_newline",
+                                                              "model.visual.",
+                                                              "model.vision_tower.",
+                                                              "model.multi_modal_projector.",
+                                                              "model.image_newline"};
 
 bool is_buffer(std::string_view name) {
   return std::any_of(kBufferSuffixes.begin(), kBufferSuffixes.end(),
@@ -92,8 +100,10 @@ class HfCheckpoint final : public Checkpoint {
     if (parts == CheckpointParts::kConfigOnly) return Status();
     RETURN_IF_ERROR(refuse_quantized(config_, path_));
     if (exists("hf_quant_config.json")) {
-      return unsupported("{}: the weights are quantized (hf_quant_config.json), which comes with a "
-                         "later version; use the unquantized model or a GGUF file of it", path_);
+      return unsupported(
+          "{}: the weights are quantized (hf_quant_config.json), which comes with a "
+          "later version; use the unquantized model or a GGUF file of it",
+          path_);
     }
     return read_weights(multimodal);
   }
@@ -156,7 +166,8 @@ class HfCheckpoint final : public Checkpoint {
     const std::string path = file(name);
     ASSIGN_OR_RETURN(MappedFile mapped, MappedFile::open(path));
     RETURN_IF_ERROR(refuse_lfs_pointer(text_of(mapped.bytes()), path));
-    ASSIGN_OR_RETURN(std::vector<SafetensorsTensor> tensors, parse_safetensors(mapped.bytes(), path));
+    ASSIGN_OR_RETURN(std::vector<SafetensorsTensor> tensors,
+                     parse_safetensors(mapped.bytes(), path));
     for (SafetensorsTensor& tensor : tensors) {
       const auto listed = weights.listed.find(tensor.name);
       if (listed != weights.listed.end() && listed->second != name) {
@@ -175,8 +186,8 @@ class HfCheckpoint final : public Checkpoint {
                   ProblemList& problems) {
     if (is_buffer(tensor.name) || (multimodal && is_vision(tensor.name))) return;
     std::string name = multimodal ? text_name(tensor.name) : tensor.name;
-    TensorRecord record{name, std::move(tensor.name), tensor.dtype, tensor.shape, tensor.data,
-                        tensor.bytes};
+    TensorRecord record{
+        name, std::move(tensor.name), tensor.dtype, tensor.shape, tensor.data, tensor.bytes};
     if (!tensors_.emplace(name, std::move(record)).second) {
       problems.add("tensor '{}' occurs a second time in {}", name, file_name);
     }
@@ -187,7 +198,8 @@ class HfCheckpoint final : public Checkpoint {
 
 }  // namespace
 
-Result<std::unique_ptr<Checkpoint>> open_hf_checkpoint(const std::string& path, CheckpointParts parts) {
+Result<std::unique_ptr<Checkpoint>> open_hf_checkpoint(const std::string& path,
+                                                       CheckpointParts parts) {
   auto checkpoint = std::make_unique<HfCheckpoint>(path);
   RETURN_IF_ERROR(checkpoint->read(parts));
   return std::unique_ptr<Checkpoint>(std::move(checkpoint));

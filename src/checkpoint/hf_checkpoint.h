@@ -9,6 +9,7 @@
 
 namespace lmdeploy {
 
-Result<std::unique_ptr<Checkpoint>> open_hf_checkpoint(const std::string& path, CheckpointParts parts);
+Result<std::unique_ptr<Checkpoint>> open_hf_checkpoint(const std::string& path,
+                                                       CheckpointParts parts);
 
 }  // namespace lmdeploy

@@ -37,31 +37,71 @@ struct ModelType {
 
 const ModelType* find_model_type(std::string_view name) {
   static const std::array<ModelType, 5> kModelTypes = {{
-      {"llama", "LlamaForCausalLM",
-       {{"hidden_size", 4096}, {"intermediate_size", 11008}, {"num_hidden_layers", 32},
-        {"num_attention_heads", 32}, {"vocab_size", 32000}, {"max_position_embeddings", 2048},
-        {"rms_norm_eps", 1e-6}, {"hidden_act", "silu"}, {"tie_word_embeddings", false}}},
-      {"mistral", "MistralForCausalLM",
-       {{"hidden_size", 4096}, {"intermediate_size", 14336}, {"num_hidden_layers", 32},
-        {"num_attention_heads", 32}, {"num_key_value_heads", 8}, {"vocab_size", 32000},
-        {"max_position_embeddings", 131072}, {"rms_norm_eps", 1e-6}, {"hidden_act", "silu"},
-        {"sliding_window", 4096}, {"tie_word_embeddings", false}}},
-      {"qwen2", "Qwen2ForCausalLM",
-       {{"hidden_size", 4096}, {"intermediate_size", 22016}, {"num_hidden_layers", 32},
-        {"num_attention_heads", 32}, {"num_key_value_heads", 32}, {"vocab_size", 151936},
-        {"max_position_embeddings", 32768}, {"rms_norm_eps", 1e-6}, {"hidden_act", "silu"},
+      {"llama",
+       "LlamaForCausalLM",
+       {{"hidden_size", 4096},
+        {"intermediate_size", 11008},
+        {"num_hidden_layers", 32},
+        {"num_attention_heads", 32},
+        {"vocab_size", 32000},
+        {"max_position_embeddings", 2048},
+        {"rms_norm_eps", 1e-6},
+        {"hidden_act", "silu"},
         {"tie_word_embeddings", false}}},
-      {"qwen3", "Qwen3ForCausalLM",
-       {{"hidden_size", 4096}, {"intermediate_size", 22016}, {"num_hidden_layers", 32},
-        {"num_attention_heads", 32}, {"num_key_value_heads", 32}, {"head_dim", 128},
-        {"vocab_size", 151936}, {"max_position_embeddings", 32768}, {"rms_norm_eps", 1e-6},
-        {"hidden_act", "silu"}, {"tie_word_embeddings", false}}},
-      {"gemma3_text", "Gemma3ForCausalLM",
-       {{"hidden_size", 2304}, {"intermediate_size", 9216}, {"num_hidden_layers", 26},
-        {"num_attention_heads", 8}, {"num_key_value_heads", 4}, {"head_dim", 256},
-        {"vocab_size", 262208}, {"max_position_embeddings", 131072}, {"rms_norm_eps", 1e-6},
-        {"hidden_activation", "gelu_pytorch_tanh"}, {"query_pre_attn_scalar", 256},
-        {"sliding_window", 4096}, {"rope_theta", 1e6}, {"rope_local_base_freq", 1e4},
+      {"mistral",
+       "MistralForCausalLM",
+       {{"hidden_size", 4096},
+        {"intermediate_size", 14336},
+        {"num_hidden_layers", 32},
+        {"num_attention_heads", 32},
+        {"num_key_value_heads", 8},
+        {"vocab_size", 32000},
+        {"max_position_embeddings", 131072},
+        {"rms_norm_eps", 1e-6},
+        {"hidden_act", "silu"},
+        {"sliding_window", 4096},
+        {"tie_word_embeddings", false}}},
+      {"qwen2",
+       "Qwen2ForCausalLM",
+       {{"hidden_size", 4096},
+        {"intermediate_size", 22016},
+        {"num_hidden_layers", 32},
+        {"num_attention_heads", 32},
+        {"num_key_value_heads", 32},
+        {"vocab_size", 151936},
+        {"max_position_embeddings", 32768},
+        {"rms_norm_eps", 1e-6},
+        {"hidden_act", "silu"},
+        {"tie_word_embeddings", false}}},
+      {"qwen3",
+       "Qwen3ForCausalLM",
+       {{"hidden_size", 4096},
+        {"intermediate_size", 22016},
+        {"num_hidden_layers", 32},
+        {"num_attention_heads", 32},
+        {"num_key_value_heads", 32},
+        {"head_dim", 128},
+        {"vocab_size", 151936},
+        {"max_position_embeddings", 32768},
+        {"rms_norm_eps", 1e-6},
+        {"hidden_act", "silu"},
+        {"tie_word_embeddings", false}}},
+      {"gemma3_text",
+       "Gemma3ForCausalLM",
+       {{"hidden_size", 2304},
+        {"intermediate_size", 9216},
+        {"num_hidden_layers", 26},
+        {"num_attention_heads", 8},
+        {"num_key_value_heads", 4},
+        {"head_dim", 256},
+        {"vocab_size", 262208},
+        {"max_position_embeddings", 131072},
+        {"rms_norm_eps", 1e-6},
+        {"hidden_activation", "gelu_pytorch_tanh"},
+        {"query_pre_attn_scalar", 256},
+        {"sliding_window", 4096},
+        {"rope_theta", 1e6},
+        {"rope_local_base_freq", 1e4},
         {"tie_word_embeddings", true}}},
   }};
   for (const ModelType& type : kModelTypes) {
@@ -174,10 +214,11 @@ void settle_rope_parameters(json::object& config, ProblemList& problems) {
     const json::object& local = sliding->get_object();
     const std::string_view type = text_of(find(local, "rope_type"));
     if (!type.empty() && type != "default") {
-      problems.add("'rope_parameters.sliding_attention' has rope_type '{}'; only 'default' is known",
-                   type);
+      problems.add(
+          "'rope_parameters.sliding_attention' has rope_type '{}'; only 'default' is known", type);
     }
-    if (const json::value* theta = find(local, "rope_theta")) config["rope_local_base_freq"] = *theta;
+    if (const json::value* theta = find(local, "rope_theta"))
+      config["rope_local_base_freq"] = *theta;
   }
   if (full != nullptr && full->is_object()) spread_rope(full->get_object(), config);
 }
@@ -206,15 +247,16 @@ void settle_rope_scaling(json::object& config, ProblemList& problems) {
   config["rope_scaling"] = std::move(scaling);
 }
 
-// Gemma 3 before transformers 4.53 has the pattern (every sixth layer is global) and no layer_types.
+// Gemma 3 before transformers 4.53 has the pattern (every sixth layer is global) and no
+// layer_types.
 void settle_layer_types(json::object& config, ProblemList& problems) {
   move_member(config, "_sliding_window_pattern", config, "sliding_window_pattern");
   const std::string_view model_type = text_of(find(config, "model_type"));
   if (model_type != "gemma3_text" || find(config, "layer_types") != nullptr) return;
   const Result<std::optional<int64_t>> layers = get_int(config, "num_hidden_layers");
   const Result<std::optional<int64_t>> pattern = get_int(config, "sliding_window_pattern");
-  if (!layers.ok() || !pattern.ok() || layers->value_or(0) < 1 || layers->value_or(0) > kMaxLayers ||
-      pattern->value_or(6) < 1) {
+  if (!layers.ok() || !pattern.ok() || layers->value_or(0) < 1 ||
+      layers->value_or(0) > kMaxLayers || pattern->value_or(6) < 1) {
     problems.add("'num_hidden_layers' and 'sliding_window_pattern' do not give the layers' types");
     return;
   }
@@ -250,8 +292,10 @@ Status refuse_quantized(const json::object& config, std::string_view path) {
     if (value == nullptr || !value->is_object() || value->get_object().empty()) continue;
     std::string_view method = text_of(find(value->get_object(), "quant_method"));
     if (method.empty()) method = "unnamed";
-    return unsupported("{}: the weights are quantized ('{}', method '{}'), which comes with a later "
-                       "version; use the unquantized model or a GGUF file of it", path, key, method);
+    return unsupported(
+        "{}: the weights are quantized ('{}', method '{}'), which comes with a later "
+        "version; use the unquantized model or a GGUF file of it",
+        path, key, method);
   }
   return Status();
 }

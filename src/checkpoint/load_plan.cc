@@ -38,7 +38,8 @@ Slice resolve(const LoadSource& source) {
   CHECK(slice.row_begin >= 0 && slice.rows >= 0 && slice.row_begin + slice.rows <= full_rows,
         "rows [{}, +{}) of {} {}", slice.row_begin, slice.rows, source.tensor, shape.to_string());
   CHECK(slice.col_begin >= 0 && slice.cols >= 0 && slice.col_begin + slice.cols <= slice.full_cols,
-        "columns [{}, +{}) of {} {}", slice.col_begin, slice.cols, source.tensor, shape.to_string());
+        "columns [{}, +{}) of {} {}", slice.col_begin, slice.cols, source.tensor,
+        shape.to_string());
   return slice;
 }
 
@@ -91,7 +92,8 @@ class PageReleaser {
   }
 
   void consumed(const TensorRecord* record) {
-    if (uses_.find(record)->second.fetch_sub(1) == 1) checkpoint_.release(record->data, record->bytes);
+    if (uses_.find(record)->second.fetch_sub(1) == 1)
+      checkpoint_.release(record->data, record->bytes);
   }
 
   // Pages that hold the end of one tensor and the beginning of the next lie wholly inside neither,
@@ -155,9 +157,8 @@ Status run_all(std::vector<const Load*> loads, ThreadPool& pool, std::string_vie
     }
     return sum;
   };
-  std::stable_sort(loads.begin(), loads.end(), [&](const Load* a, const Load* b) {
-    return elements(a) > elements(b);
-  });
+  std::stable_sort(loads.begin(), loads.end(),
+                   [&](const Load* a, const Load* b) { return elements(a) > elements(b); });
   std::vector<Status> results(loads.size());
   pool.parallel_dynamic(static_cast<int64_t>(loads.size()), [&](int64_t i) {
     results[static_cast<size_t>(i)] = run(*loads[static_cast<size_t>(i)]);
@@ -183,12 +184,12 @@ Status LoadPlan::check(const Checkpoint& checkpoint) const {
     for (const LoadSource& source : load.sources) check_source(load, source, checkpoint, problems);
   }
   for (const auto& [name, record] : checkpoint.tensors()) {
-    const bool ignored = std::any_of(ignored_.begin(), ignored_.end(), [&](const std::string& pattern) {
-      return matches(pattern, name);
-    });
+    const bool ignored =
+        std::any_of(ignored_.begin(), ignored_.end(),
+                    [&](const std::string& pattern) { return matches(pattern, name); });
     if (!ignored && !read.contains(name)) {
-      problems.add("tensor '{}' {} {} is not part of the model that the configuration describes", name,
-                   dtype_name(record.dtype), record.shape.to_string());
+      problems.add("tensor '{}' {} {} is not part of the model that the configuration describes",
+                   name, dtype_name(record.dtype), record.shape.to_string());
     }
   }
   return problems.status(StatusCode::kDataLoss, checkpoint.path());
@@ -206,7 +207,8 @@ Status LoadPlan::execute(const Checkpoint& checkpoint, ThreadPool& pool,
     present.push_back(&load);
     for (const LoadSource& source : load.sources) {
       const TensorRecord* record = checkpoint.find(source.tensor);
-      CHECK(record != nullptr && record->shape == source.shape, "{} was not checked", source.tensor);
+      CHECK(record != nullptr && record->shape == source.shape, "{} was not checked",
+            source.tensor);
       total += slice_bytes(loaded(*record, source));
     }
   }
@@ -230,7 +232,8 @@ Status LoadPlan::execute(const Checkpoint& checkpoint, ThreadPool& pool,
 
 Status LoadPlan::execute_dummy(DType dtype, ThreadPool& pool) const {
   if (dtype != DType::kF32 && dtype != DType::kF16 && dtype != DType::kBF16) {
-    return invalid_argument("dummy weights cannot be {}; choose f32, f16 or bf16", dtype_name(dtype));
+    return invalid_argument("dummy weights cannot be {}; choose f32, f16 or bf16",
+                            dtype_name(dtype));
   }
   std::vector<const Load*> present;
   for (const Load& load : loads_) {
@@ -245,9 +248,9 @@ Status LoadPlan::execute_dummy(DType dtype, ThreadPool& pool) const {
     std::vector<LoadedSlice> slices;
     for (const LoadSource& source : load.sources) {
       const Slice slice = resolve(source);
-      storage.push_back(dummy_values(source.tensor, dtype, load.dummy_mean, load.dummy_stddev,
-                                     {slice.row_begin, slice.rows, slice.col_begin, slice.cols,
-                                      slice.full_cols}));
+      storage.push_back(dummy_values(
+          source.tensor, dtype, load.dummy_mean, load.dummy_stddev,
+          {slice.row_begin, slice.rows, slice.col_begin, slice.cols, slice.full_cols}));
       slices.push_back({dtype, slice.rows, slice.cols, storage.back().data(),
                         static_cast<size_t>(dtype_bytes(dtype, slice.cols)), kBakedNothing});
     }

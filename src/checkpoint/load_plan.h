@@ -30,9 +30,9 @@ struct LoadSource {
   int64_t col_begin = 0, col_count = -1;
 };
 
-// The bytes of a LoadSource at execution: `rows` rows of `cols` elements, `row_bytes` apart. Dimension
-// 0 is the rows, so a vector of n elements is n rows of 1. May be unaligned. Valid during the store
-// call.
+// The bytes of a LoadSource at execution: `rows` rows of `cols` elements, `row_bytes` apart.
+// Dimension 0 is the rows, so a vector of n elements is n rows of 1. May be unaligned. Valid during
+// the store call.
 struct LoadedSlice {
   DType dtype;
   int64_t rows, cols;
@@ -44,8 +44,8 @@ struct LoadedSlice {
 struct Load {
   std::string name;                 // for messages: "model.layers.0.self_attn.qkv_proj"
   std::vector<LoadSource> sources;  // handed to store in this order
-  // Copies, converts or packs into the destination. Runs on a worker thread, concurrently with other
-  // loads. A Status says why the data cannot be used (an unsupported dtype).
+  // Copies, converts or packs into the destination. Runs on a worker thread, concurrently with
+  // other loads. A Status says why the data cannot be used (an unsupported dtype).
   std::function<Status(std::span<const LoadedSlice>)> store;
   // When no source exists in the checkpoint the load is skipped and `absent` called instead of
   // failing (a bias that some checkpoints lack). Empty function: the tensors are required.
@@ -85,7 +85,8 @@ class LoadPlan {
 // A place in the checkpoint's name tree: Weights(plan) / "model" / "layers" / 3 / "self_attn".
 class Weights {
  public:
-  explicit Weights(LoadPlan& plan, std::string prefix = {}) : plan_(&plan), prefix_(std::move(prefix)) {}
+  explicit Weights(LoadPlan& plan, std::string prefix = {})
+      : plan_(&plan), prefix_(std::move(prefix)) {}
 
   Weights operator/(std::string_view name) const {
     return Weights(*plan_, prefix_.empty() ? std::string(name) : prefix_ + "." + std::string(name));

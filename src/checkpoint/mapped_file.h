@@ -9,8 +9,8 @@
 
 namespace lmdeploy {
 
-// Owns the mapping; moves. Reading is thread-safe. A file that another program truncates while it is
-// mapped raises SIGBUS on access: nothing in this process can prevent that.
+// Owns the mapping; moves. Reading is thread-safe. A file that another program truncates while it
+// is mapped raises SIGBUS on access: nothing in this process can prevent that.
 class MappedFile {
  public:
   // kNotFound when there is no such file, kInvalidArgument for a directory or an empty file.

@@ -31,7 +31,8 @@ fs::path hub_cache() {
 // "name" or "org/name" in letters, digits, '-', '_' and '.', neither part beginning with '.'.
 bool is_hub_id(std::string_view model) {
   const size_t slash = model.find('/');
-  if (model.empty() || model.size() > 200 || model.find("..") != std::string_view::npos) return false;
+  if (model.empty() || model.size() > 200 || model.find("..") != std::string_view::npos)
+    return false;
   if (model.find('/', slash == std::string_view::npos ? 0 : slash + 1) != std::string_view::npos) {
     return false;
   }
@@ -79,9 +80,11 @@ Result<std::string> resolve_model_path(std::string_view model) {
   const fs::path cache = hub_cache();
   const fs::path snapshot = snapshot_of(cache / folder);
   if (!snapshot.empty()) return snapshot.string();
-  return not_found("'{}' is neither a file, nor a directory, nor a model in the Hugging Face cache ({}). "
-                   "Downloading is not in this version: run `huggingface-cli download {}`, or copy the "
-                   "model here and pass its path", model, cache.string(), model);
+  return not_found(
+      "'{}' is neither a file, nor a directory, nor a model in the Hugging Face cache ({}). "
+      "Downloading is not in this version: run `huggingface-cli download {}`, or copy the "
+      "model here and pass its path",
+      model, cache.string(), model);
 }
 
 }  // namespace lmdeploy

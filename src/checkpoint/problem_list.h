@@ -23,7 +23,8 @@ class ProblemList {
   bool empty() const { return problems_.empty(); }
   size_t size() const { return problems_.size(); }
 
-  // OK when nothing was added; else "<what>: <problem>" or "<what> has N problems:" and a line each.
+  // OK when nothing was added; else "<what>: <problem>" or "<what> has N problems:" and a line
+  // each.
   Status status(StatusCode code, std::string_view what) const;
 
  private:

@@ -23,9 +23,9 @@ struct NamedDType {
   DType dtype;
 };
 constexpr NamedDType kDTypes[] = {
-    {"F32", DType::kF32}, {"F16", DType::kF16}, {"BF16", DType::kBF16},
-    {"F64", DType::kF64}, {"I64", DType::kI64}, {"I32", DType::kI32},
-    {"I16", DType::kI16}, {"I8", DType::kI8},   {"U8", DType::kU8},
+    {"F32", DType::kF32},   {"F16", DType::kF16},        {"BF16", DType::kBF16},
+    {"F64", DType::kF64},   {"I64", DType::kI64},        {"I32", DType::kI32},
+    {"I16", DType::kI16},   {"I8", DType::kI8},          {"U8", DType::kU8},
     {"BOOL", DType::kBool}, {"F8_E4M3", DType::kF8E4M3}, {"F8_E5M2", DType::kF8E5M2},
 };
 
@@ -60,8 +60,8 @@ class Parser {
     if (tensors_.empty() && problems_.empty()) problems_.add("the header names no tensor");
     check_layout();
     const bool damaged = problems_.size() > unsupported_;
-    RETURN_IF_ERROR(problems_.status(damaged ? StatusCode::kDataLoss : StatusCode::kUnsupported,
-                                     path_));
+    RETURN_IF_ERROR(
+        problems_.status(damaged ? StatusCode::kDataLoss : StatusCode::kUnsupported, path_));
     return std::move(tensors_);
   }
 
@@ -74,15 +74,20 @@ class Parser {
     }
     std::memcpy(&length, bytes_.data(), sizeof(length));
     if (length > kMaxHeaderBytes) {
-      return data_loss("{} claims a header of {} bytes; at most {} are accepted. It is no safetensors "
-                       "file or is damaged", path_, length, kMaxHeaderBytes);
+      return data_loss(
+          "{} claims a header of {} bytes; at most {} are accepted. It is no safetensors "
+          "file or is damaged",
+          path_, length, kMaxHeaderBytes);
     }
     if (length > bytes_.size() - kLengthBytes) {
-      return data_loss("{} is truncated: its header has {} bytes, the file {}; download or copy it "
-                       "again", path_, length, bytes_.size());
+      return data_loss(
+          "{} is truncated: its header has {} bytes, the file {}; download or copy it "
+          "again",
+          path_, length, bytes_.size());
     }
     data_ = bytes_.subspan(kLengthBytes + length);
-    const std::string_view text(reinterpret_cast<const char*>(bytes_.data()) + kLengthBytes, length);
+    const std::string_view text(reinterpret_cast<const char*>(bytes_.data()) + kLengthBytes,
+                                length);
     Result<json::value> header = parse_json(text, fmt::format("the header of {}", path_),
                                             {kMaxHeaderDepth, kMaxHeaderBytes});
     if (!header.ok()) return data_loss("{}", header.status().message());
@@ -116,8 +121,8 @@ class Parser {
   // Sets shape and bytes.
   bool read_shape(const json::array& dims, SafetensorsTensor& tensor) {
     if (dims.size() > static_cast<size_t>(Shape::kMaxRank)) {
-      problems_.add("tensor '{}' has {} dimensions; at most {} are possible", tensor.name, dims.size(),
-                    Shape::kMaxRank);
+      problems_.add("tensor '{}' has {} dimensions; at most {} are possible", tensor.name,
+                    dims.size(), Shape::kMaxRank);
       return false;
     }
     uint64_t bytes = static_cast<uint64_t>(dtype_bytes(tensor.dtype, 1));
@@ -144,20 +149,23 @@ class Parser {
     }
     if (*end - *begin != tensor.bytes) {
       problems_.add("tensor '{}' {} {} needs {} bytes; its data_offsets hold {}", tensor.name,
-                    dtype_name(tensor.dtype), tensor.shape.to_string(), tensor.bytes, *end - *begin);
+                    dtype_name(tensor.dtype), tensor.shape.to_string(), tensor.bytes,
+                    *end - *begin);
       return;
     }
     if (*end > data_.size()) {
-      problems_.add("tensor '{}' ends at byte {} of the data, which has {}: the file is truncated; "
-                    "download or copy it again", tensor.name, *end, data_.size());
+      problems_.add(
+          "tensor '{}' ends at byte {} of the data, which has {}: the file is truncated; "
+          "download or copy it again",
+          tensor.name, *end, data_.size());
       return;
     }
     tensor.data = data_.data() + *begin;
     tensors_.push_back(std::move(tensor));
   }
 
-  // The tensors in the order of their data must touch each other and fill the file. A hole is only a
-  // finding when no tensor was left out for another reason.
+  // The tensors in the order of their data must touch each other and fill the file. A hole is only
+  // a finding when no tensor was left out for another reason.
   void check_layout() {
     std::vector<const SafetensorsTensor*> order;
     for (const SafetensorsTensor& tensor : tensors_) order.push_back(&tensor);

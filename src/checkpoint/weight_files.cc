@@ -63,10 +63,13 @@ Result<WeightFiles> read_index(const std::string& directory) {
   for (const auto& [key, value] : map->get_object()) {
     const std::string tensor(key.data(), key.size());
     const json::string* text = value.if_string();
-    const std::string file = text == nullptr ? std::string() : std::string(text->data(), text->size());
+    const std::string file =
+        text == nullptr ? std::string() : std::string(text->data(), text->size());
     if (!is_shard_name(file)) {
-      problems.add("tensor '{}' is said to be in {}; expected the name of a .safetensors file beside "
-                   "the index", tensor, to_json_text(value));
+      problems.add(
+          "tensor '{}' is said to be in {}; expected the name of a .safetensors file beside "
+          "the index",
+          tensor, to_json_text(value));
       continue;
     }
     out.listed.emplace(tensor, file);
@@ -84,51 +87,64 @@ Result<WeightFiles> find_weight_files(const std::string& directory) {
   if (exists(directory, kSingle)) return WeightFiles{{kSingle}, {}};
   const std::vector<std::string> names = names_in(directory);
   if (const std::string shard = first_named(names, "model-", ".safetensors"); !shard.empty()) {
-    return not_found("{} holds {} but no {}, which names the parts; download it too", directory, shard,
-                     kIndex);
+    return not_found("{} holds {} but no {}, which names the parts; download it too", directory,
+                     shard, kIndex);
   }
   if (const std::string bin = first_named(names, "pytorch_model", ".bin"); !bin.empty()) {
-    return unsupported("{} holds its weights as torch pickles ({}), which come with a later version; "
-                       "save the model as safetensors: AutoModelForCausalLM.from_pretrained(DIR)"
-                       ".save_pretrained(NEW_DIR, safe_serialization=True)", directory, bin);
+    return unsupported(
+        "{} holds its weights as torch pickles ({}), which come with a later version; "
+        "save the model as safetensors: AutoModelForCausalLM.from_pretrained(DIR)"
+        ".save_pretrained(NEW_DIR, safe_serialization=True)",
+        directory, bin);
   }
   if (const std::string meta = first_named(names, "consolidated.", ""); !meta.empty()) {
-    return unsupported("{} holds only {}, weights in their maker's own layout; take the model's "
-                       "Hugging Face files (config.json, model.safetensors)", directory, meta);
+    return unsupported(
+        "{} holds only {}, weights in their maker's own layout; take the model's "
+        "Hugging Face files (config.json, model.safetensors)",
+        directory, meta);
   }
-  return not_found("{} has a config.json but no weights: neither {} nor {}; download the model "
-                   "completely", directory, kSingle, kIndex);
+  return not_found(
+      "{} has a config.json but no weights: neither {} nor {}; download the model "
+      "completely",
+      directory, kSingle, kIndex);
 }
 
 Status check_model_directory(const std::string& directory) {
   std::error_code error;
   if (exists(directory, "triton_models") || fs::path(directory).filename() == "triton_models") {
-    return unsupported("{} is a TurboMind workspace (triton_models/), made by `lmdeploy convert`; it is "
-                       "not read. Pass the Hugging Face model that it was made from", directory);
+    return unsupported(
+        "{} is a TurboMind workspace (triton_models/), made by `lmdeploy convert`; it is "
+        "not read. Pass the Hugging Face model that it was made from",
+        directory);
   }
   if (exists(directory, "config.json")) return Status();
   const std::vector<std::string> names = names_in(directory);
   if (names.empty()) return not_found("{} is empty; download the model into it", directory);
   if (exists(directory, "adapter_config.json")) {
-    return unsupported("{} holds a LoRA adapter (adapter_config.json) and no model; pass the base "
-                       "model that adapter_config.json names", directory);
+    return unsupported(
+        "{} holds a LoRA adapter (adapter_config.json) and no model; pass the base "
+        "model that adapter_config.json names",
+        directory);
   }
   if (const std::string pth = first_named(names, "consolidated.", ".pth"); !pth.empty()) {
-    return unsupported("{} holds Meta's own weights ({}), which are not read; take the model's Hugging "
-                       "Face files, or convert it with transformers' convert_llama_weights_to_hf.py",
-                       directory, pth);
+    return unsupported(
+        "{} holds Meta's own weights ({}), which are not read; take the model's Hugging "
+        "Face files, or convert it with transformers' convert_llama_weights_to_hf.py",
+        directory, pth);
   }
   if (const std::string gguf = first_named(names, "", ".gguf"); !gguf.empty()) {
-    return invalid_argument("{} has no config.json but GGUF files; pass the file itself: {}", directory,
-                            (fs::path(directory) / gguf).string());
+    return invalid_argument("{} has no config.json but GGUF files; pass the file itself: {}",
+                            directory, (fs::path(directory) / gguf).string());
   }
   return not_found("{} has no config.json: it is no Hugging Face model directory", directory);
 }
 
 Status refuse_lfs_pointer(std::string_view text, std::string_view path) {
   if (!text.starts_with("version https://git-lfs")) return Status();
-  return data_loss("{} is a git-lfs pointer and not the file itself; run `git lfs pull` in the "
-                   "repository, or download the file", path);
+  return data_loss(
+      "{} is a git-lfs pointer and not the file itself; run `git lfs pull` in the "
+      "repository, or download the file",
+      path);
 }
 
 }  // namespace lmdeploy

@@ -116,7 +116,8 @@ inline GgufBuilder small_gguf_metadata(const std::string& architecture) {
   out.u32(key("attention.head_count_kv"), 1).f32(key("attention.layer_norm_rms_epsilon"), 1e-5f);
   out.f32(key("rope.freq_base"), 500000.0f);
   out.text("tokenizer.ggml.model", "gpt2").text("tokenizer.ggml.pre", "llama-bpe");
-  out.texts("tokenizer.ggml.tokens", {"a", "b", "ab", "<eos>"}).texts("tokenizer.ggml.merges", {"a b"});
+  out.texts("tokenizer.ggml.tokens", {"a", "b", "ab", "<eos>"})
+      .texts("tokenizer.ggml.merges", {"a b"});
   out.array<int32_t>("tokenizer.ggml.token_type", 5, {1, 1, 1, 3});
   out.u32("tokenizer.ggml.eos_token_id", 3).text("tokenizer.chat_template", "{{ messages }}");
   return out;

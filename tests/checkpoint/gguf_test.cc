@@ -14,7 +14,8 @@ Result<std::unique_ptr<Checkpoint>> open(const std::string& bytes) {
   return Checkpoint::open(directory.write("m.gguf", bytes));
 }
 
-void expect_refused(const std::string& bytes, StatusCode code, std::initializer_list<const char*> parts) {
+void expect_refused(const std::string& bytes, StatusCode code,
+                    std::initializer_list<const char*> parts) {
   const auto result = open(bytes);
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.status().code(), code) << result.status().message();
@@ -31,13 +32,24 @@ TEST(Gguf, LlamaBecomesAHuggingFaceModel) {
   EXPECT_TRUE(model.is_gguf());
   EXPECT_EQ(model.model_name(), "Tiny Model");
   EXPECT_EQ(model.gguf_chat_template(), "{{ messages }}");
-  const json::object expected = {
-      {"architectures", json::array{"LlamaForCausalLM"}}, {"model_type", "llama"},
-      {"hidden_size", 64}, {"intermediate_size", 96}, {"num_hidden_layers", 1},
-      {"num_attention_heads", 2}, {"num_key_value_heads", 1}, {"max_position_embeddings", 128},
-      {"head_dim", 32}, {"rms_norm_eps", 1e-5}, {"rope_theta", 500000.0}, {"rope_scaling", nullptr},
-      {"vocab_size", 4}, {"tie_word_embeddings", true}, {"attention_bias", false},
-      {"mlp_bias", false}, {"hidden_act", "silu"}, {"eos_token_id", 3}};
+  const json::object expected = {{"architectures", json::array{"LlamaForCausalLM"}},
+                                 {"model_type", "llama"},
+                                 {"hidden_size", 64},
+                                 {"intermediate_size", 96},
+                                 {"num_hidden_layers", 1},
+                                 {"num_attention_heads", 2},
+                                 {"num_key_value_heads", 1},
+                                 {"max_position_embeddings", 128},
+                                 {"head_dim", 32},
+                                 {"rms_norm_eps", 1e-5},
+                                 {"rope_theta", 500000.0},
+                                 {"rope_scaling", nullptr},
+                                 {"vocab_size", 4},
+                                 {"tie_word_embeddings", true},
+                                 {"attention_bias", false},
+                                 {"mlp_bias", false},
+                                 {"hidden_act", "silu"},
+                                 {"eos_token_id", 3}};
   EXPECT_EQ(model.config(), expected) << to_json_text(json::value(model.config()));
 
   const TensorRecord* q = model.find("model.layers.0.self_attn.q_proj.weight");
@@ -86,7 +98,8 @@ TEST(Gguf, Gemma3HasSandwichNormsWithOneAddedAndLayerTypes) {
   EXPECT_EQ(config.at("rope_local_base_freq"), 10000.0);
   EXPECT_EQ(config.at("layer_types"), (json::array{"sliding_attention"}));
   EXPECT_EQ(config.at("rope_scaling"), (json::object{{"rope_type", "linear"}, {"factor", 8.0}}));
-  for (const char* name : {"pre_feedforward_layernorm", "self_attn.k_norm", "post_feedforward_layernorm"}) {
+  for (const char* name :
+       {"pre_feedforward_layernorm", "self_attn.k_norm", "post_feedforward_layernorm"}) {
     const TensorRecord* record = model.find(std::string("model.layers.0.") + name + ".weight");
     ASSERT_NE(record, nullptr) << name;
     EXPECT_EQ(record->baked, kBakedNormPlusOne) << name;
@@ -187,22 +200,25 @@ TEST(Gguf, MissingAndWronglyTypedMetadataIsNamed) {
   builder.u32("llama.attention.head_count", 0).u32("llama.embedding_length", 64);
   builder.u32("tokenizer.ggml.eos_token_id", 7).texts("tokenizer.ggml.tokens", {"a"});
   builder.array<float>("tokenizer.ggml.scores", 6, {1.0f, 2.0f});
-  expect_refused(builder.tensor("output_norm.weight", {64}, 0, 256).build(), StatusCode::kDataLoss,
-                 {"'llama.block_count' is string; expected an integer",
-                  "'llama.attention.head_count' is 0", "'llama.feed_forward_length' is missing",
-                  "'llama.context_length' is missing", "layer_norm_rms_epsilon' is missing",
-                  "'token_embd.weight' is missing", "eos_token_id' is 7, outside the vocabulary of 1",
-                  "scores' has 2 elements for 1 tokens"});
+  expect_refused(
+      builder.tensor("output_norm.weight", {64}, 0, 256).build(), StatusCode::kDataLoss,
+      {"'llama.block_count' is string; expected an integer", "'llama.attention.head_count' is 0",
+       "'llama.feed_forward_length' is missing", "'llama.context_length' is missing",
+       "layer_norm_rms_epsilon' is missing", "'token_embd.weight' is missing",
+       "eos_token_id' is 7, outside the vocabulary of 1", "scores' has 2 elements for 1 tokens"});
 }
 
 TEST(Gguf, PartsAndOtherThingsThanModelsAreRefused) {
   expect_refused(small_gguf_metadata("llama").value("split.count", 2, uint16_t{3}).build(),
                  StatusCode::kUnsupported, {"one of 3 parts", "--merge"});
-  expect_refused(GgufBuilder().text("general.architecture", "clip").build(), StatusCode::kUnsupported,
-                 {"vision projector"});
-  expect_refused(GgufBuilder().u32("x", 1).build(), StatusCode::kDataLoss, {"general.architecture"});
-  expect_refused(small_gguf_metadata("llama").u32("llama.expert_count", 8)
-                     .tensor("token_embd.weight", {64, 4}, 0, 1024).build(),
+  expect_refused(GgufBuilder().text("general.architecture", "clip").build(),
+                 StatusCode::kUnsupported, {"vision projector"});
+  expect_refused(GgufBuilder().u32("x", 1).build(), StatusCode::kDataLoss,
+                 {"general.architecture"});
+  expect_refused(small_gguf_metadata("llama")
+                     .u32("llama.expert_count", 8)
+                     .tensor("token_embd.weight", {64, 4}, 0, 1024)
+                     .build(),
                  StatusCode::kDataLoss, {"mixture of experts"});
   expect_refused("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
                  StatusCode::kDataLoss, {"git lfs pull"});

@@ -10,7 +10,8 @@ namespace {
 
 constexpr const char* kConfig = R"({"architectures":["LlamaForCausalLM"],"eos_token_id":2})";
 
-void expect_refused(const std::string& path, StatusCode code, std::initializer_list<const char*> parts) {
+void expect_refused(const std::string& path, StatusCode code,
+                    std::initializer_list<const char*> parts) {
   const auto result = Checkpoint::open(path);
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.status().code(), code) << result.status().message();
@@ -39,7 +40,8 @@ TEST(HfCheckpoint, SingleFile) {
 }
 
 std::string one_tensor(const std::string& name) {
-  return safetensors_file("{\"" + name + R"(":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", "abcd");
+  return safetensors_file("{\"" + name + R"(":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})",
+                          "abcd");
 }
 
 TEST(HfCheckpoint, ShardsThroughTheIndex) {
@@ -75,8 +77,9 @@ TEST(HfCheckpoint, EveryProblemOfTheShardsIsNamed) {
 }
 
 TEST(HfCheckpoint, AnIndexCannotLeadOutOfItsDirectory) {
-  for (const char* name : {"../secret.safetensors", "/etc/passwd", "sub/x.safetensors", "",
-                           "model.safetensors.index.json", "a\\\\b.safetensors", "x\\u0000.safetensors"}) {
+  for (const char* name :
+       {"../secret.safetensors", "/etc/passwd", "sub/x.safetensors", "",
+        "model.safetensors.index.json", "a\\\\b.safetensors", "x\\u0000.safetensors"}) {
     TemporaryDirectory dir;
     dir.write("config.json", kConfig);
     dir.write("model.safetensors.index.json",
@@ -97,10 +100,13 @@ TEST(HfCheckpoint, MultimodalTensorsGetTheLanguageModelsNames) {
   TemporaryDirectory dir;
   dir.write("config.json", R"({"architectures":["Gemma3ForConditionalGeneration"],
                                "text_config":{"model_type":"gemma3_text"}})");
-  dir.write("model.safetensors", safetensors_file(
-      R"({"language_model.model.norm.weight":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
-      R"("model.language_model.embed_tokens.weight":{"dtype":"U8","shape":[1],"data_offsets":[1,2]},)"
-      R"("vision_tower.x":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}})", "abc"));
+  dir.write(
+      "model.safetensors",
+      safetensors_file(
+          R"({"language_model.model.norm.weight":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
+          R"("model.language_model.embed_tokens.weight":{"dtype":"U8","shape":[1],"data_offsets":[1,2]},)"
+          R"("vision_tower.x":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}})",
+          "abc"));
   const auto result = Checkpoint::open(dir.path());
   ASSERT_TRUE(result.ok()) << result.status().message();
   EXPECT_EQ((*result)->tensors().size(), 2u);
@@ -126,20 +132,29 @@ TEST(HfCheckpoint, OtherDirectoriesAreRefusedByName) {
   };
   const Case cases[] = {
       {{}, StatusCode::kNotFound, {"is empty"}},
-      {{{"triton_models/weights/config.ini", ""}}, StatusCode::kUnsupported, {"TurboMind workspace"}},
-      {{{"params.json", "{}"}, {"consolidated.00.pth", "x"}}, StatusCode::kUnsupported,
+      {{{"triton_models/weights/config.ini", ""}},
+       StatusCode::kUnsupported,
+       {"TurboMind workspace"}},
+      {{{"params.json", "{}"}, {"consolidated.00.pth", "x"}},
+       StatusCode::kUnsupported,
        {"Meta's own weights (consolidated.00.pth)"}},
-      {{{"adapter_config.json", "{}"}, {"adapter_model.safetensors", "x"}}, StatusCode::kUnsupported,
+      {{{"adapter_config.json", "{}"}, {"adapter_model.safetensors", "x"}},
+       StatusCode::kUnsupported,
        {"LoRA adapter", "base model"}},
       {{{"m.gguf", "x"}}, StatusCode::kInvalidArgument, {"pass the file itself", "m.gguf"}},
       {{{"readme.md", "x"}}, StatusCode::kNotFound, {"no config.json"}},
-      {{{"config.json", kConfig}, {"pytorch_model-00001-of-00002.bin", "x"}}, StatusCode::kUnsupported,
+      {{{"config.json", kConfig}, {"pytorch_model-00001-of-00002.bin", "x"}},
+       StatusCode::kUnsupported,
        {"torch pickles (pytorch_model-00001-of-00002.bin)", "safe_serialization"}},
-      {{{"config.json", kConfig}, {"model-00001-of-00002.safetensors", "x"}}, StatusCode::kNotFound,
+      {{{"config.json", kConfig}, {"model-00001-of-00002.safetensors", "x"}},
+       StatusCode::kNotFound,
        {"model.safetensors.index.json"}},
-      {{{"config.json", R"({"architectures":["A"],"quantization_config":{"quant_method":"gptq"}})"}},
-       StatusCode::kUnsupported, {"'gptq'", "later version"}},
-      {{{"config.json", "version https://git-lfs.github.com/spec/v1\n"}}, StatusCode::kDataLoss,
+      {{{"config.json",
+         R"({"architectures":["A"],"quantization_config":{"quant_method":"gptq"}})"}},
+       StatusCode::kUnsupported,
+       {"'gptq'", "later version"}},
+      {{{"config.json", "version https://git-lfs.github.com/spec/v1\n"}},
+       StatusCode::kDataLoss,
        {"git-lfs pointer"}},
       {{{"config.json", "{"}}, StatusCode::kInvalidArgument, {"config.json is not valid JSON"}},
       {{{"config.json", ""}}, StatusCode::kInvalidArgument, {"config.json is empty"}},
@@ -169,7 +184,8 @@ TEST(ModelPath, FindsTheSnapshotThatMainNames) {
   for (const char* name : {"org/other", "gpt2", "evil/m"}) {
     const auto missing = resolve_model_path(name);
     ASSERT_FALSE(missing.ok());
-    EXPECT_NE(missing.status().message().find("Downloading is not in this version"), std::string::npos);
+    EXPECT_NE(missing.status().message().find("Downloading is not in this version"),
+              std::string::npos);
     EXPECT_NE(missing.status().message().find(cache.path()), std::string::npos);
   }
   for (const char* name : {"/no/such", "./x", "a/b/c", "../x", "a b", "org/", "/org"}) {

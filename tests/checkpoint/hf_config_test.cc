@@ -40,8 +40,10 @@ TEST(HfConfig, Transformers5SpellingBecomesClassic) {
                                  "partial_rotary_factor":0.5}})"),
             parse(R"({"architectures":["LlamaForCausalLM"],"torch_dtype":"float16","rope_theta":1e6,
               "partial_rotary_factor":0.5,"rope_scaling":{"rope_type":"yarn","factor":4.0}})"));
-  EXPECT_EQ(classic(R"({"architectures":["A"],"rope_parameters":{"rope_type":"default","rope_theta":1e4}})"),
-            parse(R"({"architectures":["A"],"rope_theta":1e4,"rope_scaling":null})"));
+  EXPECT_EQ(
+      classic(
+          R"({"architectures":["A"],"rope_parameters":{"rope_type":"default","rope_theta":1e4}})"),
+      parse(R"({"architectures":["A"],"rope_theta":1e4,"rope_scaling":null})"));
 }
 
 TEST(HfConfig, Gemma3RopeParametersOfEachLayerType) {
@@ -69,7 +71,8 @@ TEST(HfConfig, RopeScalingTypeHasOneName) {
 
 TEST(HfConfig, ArchitectureComesFromAutoMapOrModelType) {
   EXPECT_EQ(classic(R"({"auto_map":{"AutoModelForCausalLM":"x--modeling_qwen.QWenLMHeadModel"}})")
-                .at("architectures"), (json::array{"QWenLMHeadModel"}));
+                .at("architectures"),
+            (json::array{"QWenLMHeadModel"}));
   EXPECT_EQ(classic(R"({"architectures":[],"model_type":"qwen3"})").at("architectures"),
             (json::array{"Qwen3ForCausalLM"}));
   EXPECT_NE(problem_of("{}").find("'architectures' is missing"), std::string::npos);
@@ -80,7 +83,8 @@ TEST(HfConfig, MultimodalWrapperGivesItsTextPartWithClassDefaults) {
   const json::object config = classic(R"({"architectures":["Gemma3ForConditionalGeneration"],
     "model_type":"gemma3","torch_dtype":"bfloat16","eos_token_id":[1,106],"vision_config":{"x":1},
     "text_config":{"model_type":"gemma3_text","hidden_size":2560,"num_hidden_layers":34,
-                   "rope_scaling":{"factor":8.0,"rope_type":"linear"},"sliding_window":1024}})", true);
+                   "rope_scaling":{"factor":8.0,"rope_type":"linear"},"sliding_window":1024}})",
+                                      true);
   EXPECT_EQ(config.at("architectures"), (json::array{"Gemma3ForCausalLM"}));
   EXPECT_EQ(config.at("hidden_size"), 2560);
   EXPECT_EQ(config.at("num_attention_heads"), 8);
@@ -98,11 +102,13 @@ TEST(HfConfig, ProblemsOfShapeAreNamed) {
   EXPECT_NE(problem_of(R"({"architectures":["A"],"rope_parameters":[]})").find("'rope_parameters'"),
             std::string::npos);
   EXPECT_NE(problem_of(R"({"model_type":"gemma3_text","num_hidden_layers":1099511627776})")
-                .find("'num_hidden_layers'"), std::string::npos);
+                .find("'num_hidden_layers'"),
+            std::string::npos);
 }
 
 TEST(HfConfig, QuantizedCheckpointsAreRefusedByMethod) {
-  const Status status = refuse_quantized(parse(R"({"quantization_config":{"quant_method":"awq"}})"), "M");
+  const Status status =
+      refuse_quantized(parse(R"({"quantization_config":{"quant_method":"awq"}})"), "M");
   EXPECT_EQ(status.code(), StatusCode::kUnsupported);
   EXPECT_NE(status.message().find("'awq'"), std::string::npos);
   EXPECT_NE(status.message().find("later version"), std::string::npos);
@@ -130,8 +136,8 @@ TEST(GenerationConfig, StopIdsAreOneOrManyAndFallBackToTheConfig) {
 
 TEST(GenerationConfig, WrongValuesAreNamed) {
   ProblemList problems;
-  read_generation_defaults(parse(R"({"eos_token_id":[-1],"top_p":7,"do_sample":"yes","top_k":1.5})"), {},
-                           problems);
+  read_generation_defaults(
+      parse(R"({"eos_token_id":[-1],"top_p":7,"do_sample":"yes","top_k":1.5})"), {}, problems);
   const std::string text = problems.status(StatusCode::kInvalidArgument, "g").message();
   EXPECT_EQ(problems.size(), 4u) << text;
   for (const char* part : {"'eos_token_id' holds -1", "'top_p' is 7", "'do_sample'", "'top_k'"}) {
@@ -153,9 +159,10 @@ TEST(ConfigReader, CollectsEveryProblem) {
   EXPECT_EQ(reader.required_int("missing"), 1);
   EXPECT_EQ(reader.optional_object("l"), nullptr);
   reader.problem("layers do not fit");
-  EXPECT_EQ(reader.status().message(),
-            "config.json: 'b' is \"x\"; expected true or false; 'd' is 0; expected 4 to 8; 'missing' is "
-            "missing; 'l' is not an object; layers do not fit");
+  EXPECT_EQ(
+      reader.status().message(),
+      "config.json: 'b' is \"x\"; expected true or false; 'd' is 0; expected 4 to 8; 'missing' is "
+      "missing; 'l' is not an object; layers do not fit");
 }
 
 }  // namespace

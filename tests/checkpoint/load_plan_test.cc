@@ -22,10 +22,11 @@ class LoadPlanTest : public ::testing::Test {
     std::string data;
     for (char i = 0; i < 16; ++i) data += i;
     dir_.write("model.safetensors",
-               safetensors_file(R"({"m":{"dtype":"U8","shape":[4,3],"data_offsets":[0,12]},)"
-                                R"("v":{"dtype":"U8","shape":[3],"data_offsets":[12,15]},)"
-                                R"("layers.0.inv_freq":{"dtype":"U8","shape":[1],"data_offsets":[15,16]}})",
-                                data));
+               safetensors_file(
+                   R"({"m":{"dtype":"U8","shape":[4,3],"data_offsets":[0,12]},)"
+                   R"("v":{"dtype":"U8","shape":[3],"data_offsets":[12,15]},)"
+                   R"("layers.0.inv_freq":{"dtype":"U8","shape":[1],"data_offsets":[15,16]}})",
+                   data));
     checkpoint_ = Checkpoint::open(dir_.path()).value();
   }
 
@@ -80,10 +81,9 @@ TEST_F(LoadPlanTest, CheckNamesEveryProblem) {
   plan.add(std::move(bias));
   const Status status = plan.check(*checkpoint_);
   EXPECT_EQ(status.code(), StatusCode::kDataLoss);
-  for (const char* part :
-       {"4 problems", "'m' has shape [4, 3]; the configuration says [3, 4]",
-        "'nothing' is missing (needed by model.qkv)", "'v' u8 [3] is not part of the model",
-        "'layers.0.inv_freq'"}) {
+  for (const char* part : {"4 problems", "'m' has shape [4, 3]; the configuration says [3, 4]",
+                           "'nothing' is missing (needed by model.qkv)",
+                           "'v' u8 [3] is not part of the model", "'layers.0.inv_freq'"}) {
     EXPECT_NE(status.message().find(part), std::string::npos) << part << " in " << status.message();
   }
   EXPECT_EQ(status.message().find("also nothing"), std::string::npos);
@@ -122,7 +122,8 @@ TEST(LoadPlan, ColumnsThatCutQuantizedBlocksAreNamed) {
   plan.ignore("*.weight");
   plan.add({"q", {{"model.layers.0.self_attn.q_proj.weight", {64, 64}, 0, -1, 16, 32}}, {}});
   const Status status = plan.check(**model);
-  EXPECT_NE(status.message().find("is q4_0: columns [16, 48) cut its blocks of 32"), std::string::npos)
+  EXPECT_NE(status.message().find("is q4_0: columns [16, 48) cut its blocks of 32"),
+            std::string::npos)
       << status.message();
 }
 
@@ -143,15 +144,17 @@ TEST(LoadPlan, ConsumedPagesAreReleased) {
   constexpr size_t kBytes = size_t{32} << 20;
   TemporaryDirectory dir;
   dir.write("config.json", R"({"architectures":["A"]})");
-  dir.write("model.safetensors",
-            safetensors_file(R"({"m":{"dtype":"U8","shape":[33554432],"data_offsets":[0,33554432]}})",
-                             std::string(kBytes, 'x')));
+  dir.write(
+      "model.safetensors",
+      safetensors_file(R"({"m":{"dtype":"U8","shape":[33554432],"data_offsets":[0,33554432]}})",
+                       std::string(kBytes, 'x')));
   const auto model = Checkpoint::open(dir.path()).value();
   const size_t before = resident_file_bytes();
   size_t during = 0, sum = 0;
   LoadPlan plan;
   plan.add({"m", {{"m", {int64_t{kBytes}}}}, [&](std::span<const LoadedSlice> slices) {
-              for (size_t i = 0; i < kBytes; i += 512) sum += static_cast<size_t>(slices[0].data[i]);
+              for (size_t i = 0; i < kBytes; i += 512)
+                sum += static_cast<size_t>(slices[0].data[i]);
               during = resident_file_bytes();
               return Status();
             }});
@@ -188,7 +191,8 @@ TEST(DummyWeights, BitsEqualPythonsInEveryDtypeAndSlice) {
     const json::array& bits = tensor.at(key).as_array();
     std::string got;
     LoadPlan plan;
-    plan.add({"w", {{name, {6, 8}}, {name, {6, 8}, 2, 3, 4, 2}},
+    plan.add({"w",
+              {{name, {6, 8}}, {name, {6, 8}, 2, 3, 4, 2}},
               [&](std::span<const LoadedSlice> slices) {
                 for (const LoadedSlice& slice : slices) {
                   got.append(reinterpret_cast<const char*>(slice.data),
@@ -196,7 +200,9 @@ TEST(DummyWeights, BitsEqualPythonsInEveryDtypeAndSlice) {
                 }
                 return Status();
               },
-              {}, 0.02f, 1.0f});
+              {},
+              0.02f,
+              1.0f});
     ThreadPool pool(1);
     ASSERT_TRUE(plan.execute_dummy(dtype, pool).ok());
     std::string expected;

@@ -17,7 +17,9 @@ namespace {
 // One random change: a bit, a byte, a run of 8 bytes set to an extreme, a cut, a repeated piece.
 void mutate(std::string& bytes, std::mt19937& random) {
   if (bytes.empty()) return;
-  const auto below = [&](size_t n) { return std::uniform_int_distribution<size_t>(0, n - 1)(random); };
+  const auto below = [&](size_t n) {
+    return std::uniform_int_distribution<size_t>(0, n - 1)(random);
+  };
   const size_t at = below(bytes.size());
   switch (below(6)) {
     case 0: bytes[at] = static_cast<char>(bytes[at] ^ (1 << below(8))); break;
@@ -53,9 +55,12 @@ TEST(Mutation, Config) {
   run_mutations(R"({"architectures":["Gemma3ForConditionalGeneration"],"eos_token_id":[1,106],
     "text_config":{"model_type":"gemma3_text","num_hidden_layers":6,"dtype":"bfloat16",
     "rope_parameters":{"full_attention":{"rope_type":"linear","factor":8.0,"rope_theta":1e6},
-                       "sliding_attention":{"rope_theta":1e4}}}})", fuzz_config, 20000);
-  run_mutations(R"({"auto_map":{"AutoModelForCausalLM":"m.X"},"rope_scaling":{"type":"su","factor":2},
-    "top_k":20,"temperature":0.5,"quantization_config":{"quant_method":"awq"}})", fuzz_config, 20000);
+                       "sliding_attention":{"rope_theta":1e4}}}})",
+                fuzz_config, 20000);
+  run_mutations(
+      R"({"auto_map":{"AutoModelForCausalLM":"m.X"},"rope_scaling":{"type":"su","factor":2},
+    "top_k":20,"temperature":0.5,"quantization_config":{"quant_method":"awq"}})",
+      fuzz_config, 20000);
 }
 
 }  // namespace

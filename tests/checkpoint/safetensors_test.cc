@@ -12,7 +12,8 @@ Result<std::vector<SafetensorsTensor>> parse(const std::string& file) {
 }
 
 // Expects a failure whose message holds every one of `parts`.
-void expect_refused(const std::string& file, StatusCode code, std::initializer_list<const char*> parts) {
+void expect_refused(const std::string& file, StatusCode code,
+                    std::initializer_list<const char*> parts) {
   const auto result = parse(file);
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.status().code(), code) << result.status().message();
@@ -39,9 +40,10 @@ TEST(Safetensors, ReadsNamesTypesShapesAndData) {
 }
 
 TEST(Safetensors, ScalarsAndEmptyTensorsArePossible) {
-  const std::string file = safetensors_file(
-      R"({"s":{"dtype":"I64","shape":[],"data_offsets":[0,8]},)"
-      R"("e":{"dtype":"F16","shape":[0,4],"data_offsets":[8,8]}}   )", std::string(8, '\0'));
+  const std::string file =
+      safetensors_file(R"({"s":{"dtype":"I64","shape":[],"data_offsets":[0,8]},)"
+                       R"("e":{"dtype":"F16","shape":[0,4],"data_offsets":[8,8]}}   )",
+                       std::string(8, '\0'));
   const auto result = parse(file);
   ASSERT_TRUE(result.ok()) << result.status().message();
   EXPECT_EQ((*result)[0].shape.rank(), 0);
@@ -79,14 +81,15 @@ TEST(Safetensors, OverlapHoleAndTrailingBytesAreNamed) {
 
 TEST(Safetensors, AllProblemsAreInOneStatus) {
   expect_refused(
-      safetensors_file(R"({"short":{"dtype":"F32","shape":[4],"data_offsets":[0,15]},)"
-                       R"("back":{"dtype":"U8","shape":[4],"data_offsets":[8,4]},)"
-                       R"("huge":{"dtype":"F64","shape":[4294967296,4294967296],"data_offsets":[0,1]},)"
-                       R"("negative":{"dtype":"U8","shape":[-1],"data_offsets":[0,1]},)"
-                       R"("deep":{"dtype":"U8","shape":[1,1,1,1,1,1],"data_offsets":[0,1]},)"
-                       R"("bare":{"dtype":"U8"},)"
-                       R"("far":{"dtype":"U8","shape":[1],"data_offsets":[1000,1001]}})",
-                       std::string(16, 'x')),
+      safetensors_file(
+          R"({"short":{"dtype":"F32","shape":[4],"data_offsets":[0,15]},)"
+          R"("back":{"dtype":"U8","shape":[4],"data_offsets":[8,4]},)"
+          R"("huge":{"dtype":"F64","shape":[4294967296,4294967296],"data_offsets":[0,1]},)"
+          R"("negative":{"dtype":"U8","shape":[-1],"data_offsets":[0,1]},)"
+          R"("deep":{"dtype":"U8","shape":[1,1,1,1,1,1],"data_offsets":[0,1]},)"
+          R"("bare":{"dtype":"U8"},)"
+          R"("far":{"dtype":"U8","shape":[1],"data_offsets":[1000,1001]}})",
+          std::string(16, 'x')),
       StatusCode::kDataLoss,
       {"7 problems", "'short' f32 [4] needs 16 bytes; its data_offsets hold 15", "'back'",
        "'huge' has an impossible shape", "'negative'", "'deep' has 6 dimensions", "'bare' lacks",

@@ -14,7 +14,8 @@ namespace lmdeploy {
 class TemporaryDirectory {
  public:
   TemporaryDirectory() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "lmdeploy_test_XXXXXX").string();
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "lmdeploy_test_XXXXXX").string();
     path_ = ::mkdtemp(pattern.data());
   }
   ~TemporaryDirectory() {
