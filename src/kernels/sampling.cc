@@ -41,7 +41,7 @@ void token_logprobs(Ctx& ctx, const TensorView& logits, std::span<const int32_t>
     CHECK(targets[r] >= 0 && targets[r] < logits.dim(1), "token_logprobs: target {} of row {} is not in [0, {})",
           targets[r], r, logits.dim(1));
   }
-  cpu::token_logprobs(cpu_stream(ctx), ctx.scratch, logits, targets, out);
+  cpu::token_logprobs(cpu_stream(ctx), logits, targets, out);
 }
 
 }  // namespace lmdeploy

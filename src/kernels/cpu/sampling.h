@@ -37,13 +37,13 @@ struct PlainScratch {
 bool plain_distribution(float* logits, int64_t vocab, const SamplingRow& row, PlainScratch scratch);
 void sample_plain(CpuStream& stream, Arena& scratch, const TensorView& logits,
                   std::span<const SamplingRow> rows, std::span<SampledToken> out);
-// log softmax(logits)[token].
+// log softmax(logits)[token], NaN and +inf as above.
 double plain_logprob(const float* logits, int64_t vocab, int32_t token);
 
-// The fast sampler of AVX2 and AVX-512 machines: no sort of the vocabulary.
+// The fast sampler of AVX2 and AVX-512 machines: no sort of the vocabulary. One thread does a row.
 void sample(CpuStream& stream, Arena& scratch, const TensorView& logits,
             std::span<const SamplingRow> rows, std::span<SampledToken> out);
-void token_logprobs(CpuStream& stream, Arena& scratch, const TensorView& logits,
+void token_logprobs(CpuStream& stream, const TensorView& logits,
                     std::span<const int32_t> targets, std::span<float> out);
 
 }  // namespace lmdeploy::cpu

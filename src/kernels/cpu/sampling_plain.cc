@@ -90,10 +90,15 @@ void sample_row(float* logits, float* raw, int64_t vocab, const SamplingRow& row
 }  // namespace
 
 double plain_logprob(const float* logits, int64_t vocab, int32_t token) {
+  if (!(logits[token] > -INFINITY)) return -INFINITY;
   double max = -INFINITY;
-  for (int64_t i = 0; i < vocab; ++i) max = std::max(max, double{logits[i]});
+  for (int64_t i = 0; i < vocab; ++i) max = std::fmax(max, logits[i]);
+  if (max == INFINITY) {
+    const auto infinite = std::count(logits, logits + vocab, INFINITY);
+    return logits[token] == INFINITY ? -std::log(static_cast<double>(infinite)) : -INFINITY;
+  }
   double sum = 0;
-  for (int64_t i = 0; i < vocab; ++i) sum += std::exp(logits[i] - max);
+  for (int64_t i = 0; i < vocab; ++i) sum += std::isnan(logits[i]) ? 0 : std::exp(logits[i] - max);
   return logits[token] - max - std::log(sum);
 }
 

@@ -98,6 +98,23 @@ struct F32Vec {
     const __m256i mask = _mm256_andnot_si256(first(begin), first(end));
     return {_mm256_blendv_ps(other.v, v, _mm256_castsi256_ps(mask))};
   }
+  // Bit i: lane i >= threshold (false for NaN).
+  uint32_t at_least(F32Vec threshold) const {
+    return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(v, threshold.v, _CMP_GE_OQ)));
+  }
+  // Lanes whose bit is set keep their value, others take `other`.
+  F32Vec keep_bits(uint32_t bits, F32Vec other) const {
+    const __m256i lane_bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i set = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), lane_bit);
+    return {_mm256_blendv_ps(other.v, v, _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, lane_bit)))};
+  }
+  // The sum of the lanes in double.
+  double sum_double() const {
+    const __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(v));
+    const __m256d s = _mm256_add_pd(low, _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1)));
+    const __m128d t = _mm_add_pd(_mm256_castpd256_pd128(s), _mm256_extractf128_pd(s, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(t, _mm_unpackhi_pd(t, t)));
+  }
   // Sine and cosine of quadrant n (an integral float): swaps where n is odd, negates by quadrant.
   static void place_quadrant(F32Vec n, F32Vec sine, F32Vec cosine, F32Vec& out_sine, F32Vec& out_cosine) {
     const __m256i q = _mm256_cvtps_epi32(n.v);

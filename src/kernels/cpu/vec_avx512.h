@@ -75,6 +75,20 @@ struct F32Vec {
     const __mmask16 mask = static_cast<__mmask16>(first(end) & ~first(begin));
     return {_mm512_mask_blend_ps(mask, other.v, v)};
   }
+  // Bit i: lane i >= threshold (false for NaN).
+  uint32_t at_least(F32Vec threshold) const {
+    return _mm512_cmp_ps_mask(v, threshold.v, _CMP_GE_OQ);
+  }
+  // Lanes whose bit is set keep their value, others take `other`.
+  F32Vec keep_bits(uint32_t bits, F32Vec other) const {
+    return {_mm512_mask_blend_ps(static_cast<__mmask16>(bits), other.v, v)};
+  }
+  // The sum of the lanes in double.
+  double sum_double() const {
+    const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(v));
+    const __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
+    return _mm512_reduce_add_pd(_mm512_add_pd(low, high));
+  }
   // Sine and cosine of quadrant n (an integral float): swaps where n is odd, negates by quadrant.
   static void place_quadrant(F32Vec n, F32Vec sine, F32Vec cosine, F32Vec& out_sine, F32Vec& out_cosine) {
     const __m512i q = _mm512_cvtps_epi32(n.v);
