@@ -27,7 +27,9 @@ InterruptGuard::InterruptGuard(bool terminate_too) {
   if (terminate_too) install(SIGTERM, count_signal);
 }
 
-InterruptGuard::~InterruptGuard() {
+InterruptGuard::~InterruptGuard() { release(); }
+
+void InterruptGuard::release() {
   install(SIGINT, SIG_DFL);
   install(SIGTERM, SIG_DFL);
 }

@@ -17,6 +17,8 @@ class InterruptGuard {
   void clear();
   // Blocks until the first signal.
   void wait() const;
+  // From now on a signal ends the program again.
+  void release();
 };
 
 }  // namespace lmdeploy::cli

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <random>
+#include <sstream>
 
 #include "base/clock.h"
 #include "base/random.h"
@@ -89,11 +90,12 @@ struct Engine::Impl {
     return {
         [this](RequestId id, int choice, int64_t kept) { loop->stop_choice(id, choice, kept); },
         [this](RequestId id) { loop->cancel(id); },
-        [this](RequestStream& stream, const RequestTiming& timing) { request_ended(stream, timing); },
+        [this](RequestStream& stream, const RequestTiming& timing) { request_finished(stream, timing); },
+        [this](RequestId id) { loop->ended(id); },
     };
   }
 
-  void request_ended(RequestStream& stream, const RequestTiming& timing) {
+  void request_finished(RequestStream& stream, const RequestTiming& timing) {
     const GenerateRequest& request = stream.request();
     if (request.session) {
       std::vector<int32_t> history = request.prompt;
@@ -101,7 +103,6 @@ struct Engine::Impl {
       sessions.finish(request.session->id, history, request.session->end);
     }
     if (hooks.on_finished) hooks.on_finished(timing);
-    loop->ended(stream.id());
   }
 
   Result<AddCommand> prepare(GenerateRequest& request, RequestId id);
@@ -298,6 +299,9 @@ Result<std::unique_ptr<Engine>> Engine::create(const std::string& model, const E
   info.end_ids = impl->text.end_ids;
   info.sampling_defaults = impl->text.sampling_defaults;
   info.startup_table = fmt::format("{} on {}\n{}{}", info.model_name, info.device, memory.table, startup.phases);
+
+  std::istringstream lines(info.startup_table);
+  for (std::string line; std::getline(lines, line);) logger.info("{}", line);
 
   auto runner = std::make_unique<ModelRunner>(std::move(lm), std::move(stream), std::move(kv), batch);
   impl->text_pool = std::make_unique<TextPool>(std::clamp(usable_cores() / 4, 1, 8));

@@ -18,6 +18,7 @@
 #include "engine/engine_options.h"
 #include "engine/request.h"
 #include "engine/sampling_defaults.h"
+#include "engine/stats.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -37,21 +38,6 @@ struct EngineInfo {
   std::vector<int32_t> end_ids;  // generation_config, tokenizer and chat template joined
   SamplingDefaults sampling_defaults;
   std::string startup_table;     // memory and seconds by phase, for the log
-};
-
-// A moment's numbers, for /metrics and the log line.
-struct EngineStats {
-  int64_t running = 0, waiting = 0;
-  int64_t blocks_total = 0, blocks_used = 0, blocks_cached = 0;
-  int64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;  // since start
-  int64_t finished = 0, aborted = 0, failed = 0, preempted = 0, steps = 0;
-};
-
-// Durations of a finished request, for histograms. Seconds.
-struct RequestTiming {
-  double queue = 0, first_token = 0, total = 0;
-  int64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
-  FinishReason finish = FinishReason::kStop;
 };
 
 class Engine {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,7 @@ namespace lmdeploy {
 
 struct ModelText {
   std::unique_ptr<Tokenizer> tokenizer;
-  std::unique_ptr<ChatTemplate> chat_template;
+  std::optional<ChatTemplate> chat_template;  // always set by load_model_text
   std::string chat_template_reason;  // which template and why, for the log
   std::vector<int32_t> end_ids;      // generation_config.json, tokenizer and template joined
   SamplingDefaults sampling_defaults;
@@ -23,6 +24,14 @@ struct ModelText {
 
 // `chat_template`: what --chat-template said; empty takes the model's own.
 Result<ModelText> load_model_text(const Checkpoint& checkpoint, const std::string& chat_template);
+
+// What the model is really given for a conversation.
+struct ChatPrompt {
+  std::string text;
+  std::vector<int32_t> ids;
+};
+Result<ChatPrompt> make_chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat_template,
+                                    const ChatRender& chat);
 
 // A tokenizer by itself: a checkpoint (directory or .gguf) or a tokenizer.json.
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::string& path);

@@ -130,7 +130,9 @@ void RequestStream::emit(int choice, std::optional<FinishReason> finish, std::st
       output.last_logits = std::exchange(last_logits_, {});
     }
   }
-  if (finish.has_value() && --unfinished_ == 0) {
+  if (finish.has_value()) --unfinished_;
+  const bool last = unfinished_ == 0;
+  if (last) {
     const double now = monotonic_seconds();
     RequestTiming timing;
     timing.queue = (started > 0 ? started : now) - submitted_;
@@ -139,14 +141,14 @@ void RequestStream::emit(int choice, std::optional<FinishReason> finish, std::st
     timing.prompt_tokens = output.prompt_tokens;
     timing.cached_tokens = output.cached_tokens;
     timing.generated_tokens = generated_;
-    timing.finish = *finish;
-    callbacks_.ended(*this, timing);
+    timing.finish = finish.value_or(FinishReason::kStop);
+    callbacks_.finished(*this, timing);
   }
-  if (reader_gone_) return;
-  if (!sink_(std::move(output))) {
+  if (!reader_gone_ && !sink_(std::move(output))) {
     reader_gone_ = true;
-    if (unfinished_ > 0) callbacks_.cancel(id_);
+    if (!last) callbacks_.cancel(id_);
   }
+  if (last) callbacks_.ended(id_);
 }
 
 }  // namespace lmdeploy

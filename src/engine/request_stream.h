@@ -14,6 +14,7 @@
 
 #include "engine/choice_text.h"
 #include "engine/request.h"
+#include "engine/stats.h"
 #include "engine/text_pool.h"
 
 namespace lmdeploy {
@@ -26,8 +27,11 @@ class RequestStream : public std::enable_shared_from_this<RequestStream> {
     std::function<void(RequestId, int choice, int64_t kept)> stop_choice;
     // The sink said that its reader is gone.
     std::function<void(RequestId)> cancel;
-    // Every choice has finished; called before the sink gets the last output.
-    std::function<void(RequestStream&, const RequestTiming&)> ended;
+    // Every choice has finished; called before the sink gets the last output, so that whoever reads
+    // that output finds the session up to date.
+    std::function<void(RequestStream&, const RequestTiming&)> finished;
+    // The sink has had the last output.
+    std::function<void(RequestId)> ended;
   };
 
   RequestStream(RequestId id, GenerateRequest request, OutputSink sink, const Tokenizer& tokenizer,
@@ -36,7 +40,7 @@ class RequestStream : public std::enable_shared_from_this<RequestStream> {
   RequestId id() const { return id_; }
   const GenerateRequest& request() const { return request_; }
   int64_t prompt_tokens() const { return static_cast<int64_t>(request_.prompt.size()); }
-  // Kept token ids of choice 0; complete once `ended` is called (sessions).
+  // Kept token ids of choice 0; complete once `finished` is called (sessions).
   const std::vector<int32_t>& kept_ids() const { return kept_ids_; }
 
   // Engine thread only, all of these; nothing reaches the reader before publish().

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -15,9 +16,9 @@
 #include <vector>
 
 #include "base/log.h"
-#include "engine/engine.h"
 #include "engine/model_runner.h"
 #include "engine/request_stream.h"
+#include "engine/stats.h"
 #include "sched/scheduler.h"
 
 namespace lmdeploy {

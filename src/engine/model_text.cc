@@ -1,0 +1,102 @@
+#include "engine/model_text.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "checkpoint/model_path.h"
+
+namespace lmdeploy {
+
+namespace {
+
+GgufVocabulary to_vocabulary(const GgufTokenizerMetadata& metadata) {
+  GgufVocabulary vocabulary;
+  vocabulary.model = metadata.model;
+  vocabulary.pre = metadata.pre;
+  vocabulary.tokens = metadata.tokens;
+  vocabulary.scores = metadata.scores;
+  vocabulary.token_types = metadata.token_types;
+  vocabulary.merges = metadata.merges;
+  vocabulary.bos = metadata.bos;
+  vocabulary.eos = metadata.eos;
+  vocabulary.eot = metadata.eot;
+  vocabulary.unknown = metadata.unknown;
+  vocabulary.padding = metadata.padding;
+  vocabulary.add_bos = metadata.add_bos;
+  vocabulary.add_eos = metadata.add_eos;
+  vocabulary.add_space_prefix = metadata.add_space_prefix;
+  return vocabulary;
+}
+
+Result<std::unique_ptr<Tokenizer>> tokenizer_of(const Checkpoint& checkpoint) {
+  if (checkpoint.is_gguf()) return Tokenizer::from_gguf(to_vocabulary(*checkpoint.gguf_tokenizer()));
+  return Tokenizer::from_file(checkpoint.path());
+}
+
+std::string piece_of(const Tokenizer& tokenizer, std::optional<int32_t> id) {
+  return id ? std::string(tokenizer.piece(*id)) : std::string();
+}
+
+void add_unique(std::vector<int32_t>& ids, int32_t id) {
+  if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
+}
+
+// A template's stop word that is one token ends a turn like EOS does.
+std::vector<int32_t> join_end_ids(const Checkpoint& checkpoint, const Tokenizer& tokenizer,
+                                  const ChatTemplate& chat_template) {
+  std::vector<int32_t> ids;
+  for (int32_t id : checkpoint.generation_defaults().eos_ids) add_unique(ids, id);
+  for (int32_t id : tokenizer.end_ids()) add_unique(ids, id);
+  for (const std::string& word : chat_template.stop_words()) {
+    if (const std::optional<int32_t> id = tokenizer.id_of(word)) add_unique(ids, *id);
+  }
+  return ids;
+}
+
+SamplingDefaults defaults_of(const GenerationDefaults& generation) {
+  return {generation.do_sample, generation.temperature, generation.top_p,
+          generation.min_p, generation.repetition_penalty, generation.top_k};
+}
+
+}  // namespace
+
+Result<ModelText> load_model_text(const Checkpoint& checkpoint, const std::string& chat_template) {
+  ModelText text;
+  ASSIGN_OR_RETURN(text.tokenizer, tokenizer_of(checkpoint));
+  const Tokenizer& tokenizer = *text.tokenizer;
+  ChatTemplateFacts facts;
+  facts.model_name = checkpoint.model_name();
+  if (const json::value* names = find(checkpoint.config(), "architectures")) {
+    if (names->is_array() && !names->as_array().empty() && names->as_array()[0].is_string()) {
+      facts.architecture = std::string(names->as_array()[0].as_string());
+    }
+  }
+  facts.jinja_source = checkpoint.is_gguf() ? checkpoint.gguf_chat_template() : tokenizer.chat_template();
+  facts.user_spec = chat_template;
+  facts.tokens = {piece_of(tokenizer, tokenizer.bos_id()), piece_of(tokenizer, tokenizer.eos_id())};
+  ASSIGN_OR_RETURN(ChosenChatTemplate chosen, choose_chat_template(facts));
+  text.chat_template = std::move(chosen.chat_template);
+  text.chat_template_reason = std::move(chosen.reason);
+  text.end_ids = join_end_ids(checkpoint, tokenizer, *text.chat_template);
+  text.sampling_defaults = defaults_of(checkpoint.generation_defaults());
+  return text;
+}
+
+Result<ChatPrompt> make_chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat_template,
+                                    const ChatRender& chat) {
+  ChatPrompt prompt;
+  ASSIGN_OR_RETURN(prompt.text, chat_template.render(chat));
+  prompt.ids = tokenizer.encode(prompt.text, {.add_special_tokens = chat_template.wants_bos(prompt.text)});
+  return prompt;
+}
+
+Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::string& source) {
+  if (std::filesystem::path(source).extension() == ".json") return Tokenizer::from_file(source);
+  ASSIGN_OR_RETURN(const std::string path, resolve_model_path(source));
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) return Tokenizer::from_file(path);
+  ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint, Checkpoint::open(path));
+  return tokenizer_of(*checkpoint);
+}
+
+}  // namespace lmdeploy

@@ -1,0 +1,25 @@
+// Numbers about an engine and about a finished request.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/request.h"
+
+namespace lmdeploy {
+
+// A moment's numbers, for /metrics and the log line.
+struct EngineStats {
+  int64_t running = 0, waiting = 0;
+  int64_t blocks_total = 0, blocks_used = 0, blocks_cached = 0;
+  int64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;  // since start
+  int64_t finished = 0, aborted = 0, failed = 0, preempted = 0, steps = 0;
+};
+
+// Durations of a finished request, for histograms. Seconds.
+struct RequestTiming {
+  double queue = 0, first_token = 0, total = 0;
+  int64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
+  FinishReason finish = FinishReason::kStop;
+};
+
+}  // namespace lmdeploy
