@@ -1,8 +1,7 @@
 #include "tensor/cuda/runtime.h"
 
-#include <dlfcn.h>
-
 #include "base/check.h"
+#include "tensor/driver_probe.h"
 
 namespace lmdeploy::cuda {
 
@@ -18,22 +17,16 @@ Status not_built() {
 // The driver is asked even here: a GPU beside a program without CUDA must be an error that says so,
 // not a silent fall back.
 CudaProbe probe() {
-  CudaProbe found;
-  void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-  if (driver == nullptr) {
+  const DriverProbe driver = probe_nvidia_driver();
+  CudaProbe found{.driver_found = driver.found, .devices = driver.devices};
+  if (!driver.found) {
     found.detail = "no NVIDIA driver (libcuda.so.1) on this machine";
-    return found;
-  }
-  found.driver_found = true;
-  auto init = reinterpret_cast<int (*)(unsigned)>(dlsym(driver, "cuInit"));
-  auto count = reinterpret_cast<int (*)(int*)>(dlsym(driver, "cuDeviceGetCount"));
-  if (init == nullptr || count == nullptr || init(0) != 0 || count(&found.devices) != 0) {
-    found.devices = 0;
-    found.detail = "the NVIDIA driver does not answer";
+  } else if (driver.devices == 0) {
+    found.detail = "the NVIDIA driver does not answer or reports no GPU";
   } else {
-    found.detail = fmt::format("{} GPU(s), but this program was built without CUDA", found.devices);
+    found.detail = fmt::format("{} GPU(s), first {}, but this program was built without CUDA",
+                               driver.devices, driver.first_name);
   }
-  dlclose(driver);
   return found;
 }
 
