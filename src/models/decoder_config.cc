@@ -11,22 +11,13 @@ constexpr int64_t kMaxWidth = int64_t{1} << 22;
 constexpr int64_t kMaxLayers = 4096;
 constexpr int64_t kMaxHeadDim = 256;  // of the attention kernels
 
-int64_t read_dimension(ConfigReader& reader, std::string_view key, std::optional<int64_t> otherwise,
-                       int64_t max) {
-  if (!otherwise.has_value() || reader.optional_int(key, -1) != -1) {
-    return reader.required_int(key, 1, max);
-  }
-  return *otherwise;
-}
-
-void read_heads(ConfigReader& reader, const DecoderDefaults& defaults, DecoderConfig& config) {
+// num_key_value_heads absent: as many as heads; head_dim absent: hidden / heads (models.md 1.1).
+void read_heads(ConfigReader& reader, DecoderConfig& config) {
   constexpr int64_t kMaxHeads = 4096;
-  const int64_t heads = read_dimension(reader, "num_attention_heads", defaults.heads, kMaxHeads);
-  const int64_t kv_heads =
-      read_dimension(reader, "num_key_value_heads", defaults.kv_heads.value_or(heads), kMaxHeads);
-  const int64_t head_dim = read_dimension(reader, "head_dim",
-                                          defaults.head_dim.value_or(config.hidden / heads), kMaxHeadDim);
-  if (heads % kv_heads != 0) {
+  const int64_t heads = reader.required_int("num_attention_heads", 1, kMaxHeads);
+  const int64_t kv_heads = reader.optional_int("num_key_value_heads", heads);
+  const int64_t head_dim = reader.optional_int("head_dim", config.hidden / heads);
+  if (kv_heads < 1 || heads % kv_heads != 0) {
     reader.problem(fmt::format("num_attention_heads {} is not a multiple of num_key_value_heads {}",
                                heads, kv_heads));
   }
@@ -58,11 +49,11 @@ DecoderConfig read_decoder_config(ConfigReader& reader, const DecoderDefaults& d
                                                     !names->empty() && (*names)[0].is_string()) {
     config.architecture = std::string((*names)[0].as_string());
   }
-  config.vocab_size = read_dimension(reader, "vocab_size", defaults.vocab_size, kMaxWidth);
+  config.vocab_size = reader.required_int("vocab_size", 1, kMaxWidth);
   config.hidden = reader.required_int("hidden_size", 1, kMaxWidth);
   config.intermediate = reader.required_int("intermediate_size", 1, kMaxWidth);
   config.layers = static_cast<int>(reader.required_int("num_hidden_layers", 1, kMaxLayers));
-  read_heads(reader, defaults, config);
+  read_heads(reader, config);
   config.norm_eps = static_cast<float>(reader.optional_double("rms_norm_eps", 1e-6));
   config.tied = reader.optional_bool("tie_word_embeddings", defaults.tied);
   const std::string activation = reader.optional_string(defaults.activation_key, defaults.activation);

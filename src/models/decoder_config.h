@@ -13,12 +13,8 @@
 
 namespace lmdeploy {
 
-// A model class's values for keys that its configurations leave out.
+// What differs between model classes: names and values for keys that configurations leave out.
 struct DecoderDefaults {
-  std::optional<int64_t> heads;     // none: the key is required
-  std::optional<int64_t> kv_heads;  // none: as many as heads
-  std::optional<int64_t> head_dim;  // none: hidden / heads
-  std::optional<int64_t> vocab_size;
   bool tied = false;
   double rope_theta = 10000.0;
   const char* activation_key = "hidden_act";

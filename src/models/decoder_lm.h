@@ -60,7 +60,6 @@ class DecoderLm final : public BuiltModel {
     for (int layer = 0; layer < config.layers; ++layer) {
       blocks_.push_back(make_block(root / "model" / "layers" / layer, layer));
     }
-    root.plan().ignore("*.rotary_emb.inv_freq");
     info_ = {.architecture = config.architecture, .vocab_size = config.vocab_size,
              .hidden_size = config.hidden, .num_layers = config.layers,
              .max_position = parts.ropes.front().usable_positions(),

@@ -27,8 +27,7 @@ struct Gemma3Config {
 Gemma3Config read_gemma3_config(ConfigReader& reader) {
   Gemma3Config config;
   config.decoder = read_decoder_config(
-      reader, {.heads = 8, .kv_heads = 4, .head_dim = 256, .vocab_size = 262208, .tied = true,
-               .rope_theta = 1e6, .activation_key = "hidden_activation",
+      reader, {.tied = true, .rope_theta = 1e6, .activation_key = "hidden_activation",
                .activation = "gelu_pytorch_tanh"});
   const RopeConfig& global = config.decoder.rope;
   config.local_rope = {.rotary_dim = global.rotary_dim,

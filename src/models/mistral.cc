@@ -7,7 +7,7 @@ namespace lmdeploy {
 
 Result<std::unique_ptr<BuiltModel>> make_mistral(ConfigReader& reader, const Weights& root,
                                                  const BuildOptions& options) {
-  const DecoderConfig config = read_decoder_config(reader, {.kv_heads = 8});
+  const DecoderConfig config = read_decoder_config(reader);
   const std::vector<int> windows(static_cast<size_t>(config.layers), read_sliding_window(reader, 4096));
   RETURN_IF_ERROR(reader.status());
   AttentionConfig attention = config.attention();

@@ -7,7 +7,7 @@ namespace lmdeploy {
 
 Result<std::unique_ptr<BuiltModel>> make_qwen3(ConfigReader& reader, const Weights& root,
                                                const BuildOptions& options) {
-  const DecoderConfig config = read_decoder_config(reader, {.head_dim = 128});
+  const DecoderConfig config = read_decoder_config(reader);
   const std::vector<int> windows = qwen_windows(reader, config.layers);
   RETURN_IF_ERROR(reader.status());
   return make_decoder<PreNormBlock>(

@@ -16,14 +16,13 @@ struct NamedRopeType {
   std::string_view name;
   RopeType type;
 };
-constexpr std::array<NamedRopeType, 7> kRopeTypes = {{
+constexpr std::array<NamedRopeType, 6> kRopeTypes = {{
     {"default", RopeType::kDefault},
     {"linear", RopeType::kLinear},
     {"dynamic", RopeType::kDynamic},
     {"llama3", RopeType::kLlama3},
     {"yarn", RopeType::kYarn},
     {"longrope", RopeType::kLongrope},
-    {"su", RopeType::kLongrope},
 }};
 
 std::optional<RopeType> rope_type_named(std::string_view name) {
@@ -79,15 +78,8 @@ double default_attention_scale(ConfigReader& scaling, const RopeConfig& config) 
   return 1.0;
 }
 
-// Phi-3 keeps original_max_position_embeddings beside rope_scaling, the others inside.
-int64_t read_original_max_position(ConfigReader& reader, ConfigReader& scaling, int64_t max_position) {
-  const int64_t inside = scaling.optional_int("original_max_position_embeddings", max_position);
-  return std::clamp<int64_t>(reader.optional_int("original_max_position_embeddings", inside), 2,
-                             int64_t{1} << 40);
-}
-
-void read_scaling(ConfigReader& reader, ConfigReader& scaling, RopeConfig& config) {
-  const std::string name = scaling.optional_string("rope_type", scaling.optional_string("type", "default"));
+void read_scaling(ConfigReader& scaling, RopeConfig& config) {
+  const std::string name = scaling.optional_string("rope_type", "default");
   const std::optional<RopeType> type = rope_type_named(name);
   if (!type.has_value()) {
     scaling.problem(fmt::format("rope type '{}' is not supported; known: {}", name, known_rope_types()));
@@ -97,7 +89,12 @@ void read_scaling(ConfigReader& reader, ConfigReader& scaling, RopeConfig& confi
   if (config.type == RopeType::kDefault) return;
   const bool from_lengths = config.type == RopeType::kYarn || config.type == RopeType::kLongrope;
   if (from_lengths || config.type == RopeType::kLlama3) {
-    config.original_max_position = read_original_max_position(reader, scaling, config.max_position);
+    config.original_max_position =
+        scaling.optional_int("original_max_position_embeddings", config.max_position);
+    if (config.original_max_position < 2) {
+      scaling.problem("original_max_position_embeddings must be at least 2");
+      config.original_max_position = 2;
+    }
   }
   const double implied = from_lengths ? static_cast<double>(config.max_position) /
                                             static_cast<double>(config.original_max_position)
@@ -202,7 +199,7 @@ RopeConfig read_rope_config(ConfigReader& reader, int head_dim, double default_t
   }
   if (const json::object* object = reader.optional_object("rope_scaling")) {
     ConfigReader scaling(*object, "rope_scaling");
-    read_scaling(reader, scaling, config);
+    read_scaling(scaling, config);
     if (const Status status = scaling.status(); !status.ok()) reader.problem(status.message());
   }
   return config;

@@ -27,7 +27,8 @@ struct RopeConfig {
   int64_t usable_positions() const;
 };
 
-// Reads rope_theta, rope_scaling, partial_rotary_factor, max_position_embeddings. Every problem
+// Reads rope_theta, rope_scaling, partial_rotary_factor and max_position_embeddings in their classic
+// spelling (checkpoint.h). Every problem
 // (an unknown type, a factor list of the wrong length) goes to `reader`.
 RopeConfig read_rope_config(ConfigReader& reader, int head_dim, double default_theta = 10000.0);
 

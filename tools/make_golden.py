@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""Makes tests/data/goldens/NAME/: what transformers computes with a tiny random checkpoint.
+
+Weights are not kept: the tests write them from the same hash (hash_random.py, src/base/random.h).
+
+  config.json   of the checkpoint
+  golden.json   "stddev": [[name suffix, mean, stddev], ...], first match; "tensors": {name: shape};
+                "prompts": [{"ids": [...], "rows": [...]}]; "errors": {dtype: {"max", "rms"}} of
+                transformers in that dtype against its own fp32 logits
+  logits.f32    little-endian fp32 [rows of all prompts, vocab]
+
+usage: make_golden.py [NAME ...]      (all without names; needs torch, transformers)
+"""
+import copy
+import json
+import pathlib
+import sys
+
+import numpy as np
+import torch
+import transformers
+
+from hash_random import hash_normal, hash_name, random_tensor
+
+OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "data" / "goldens"
+LENGTHS = [9, 37, 150]
+ROWS = 12  # logits kept of each prompt
+
+BASE = {"hidden_size": 128, "intermediate_size": 192, "num_hidden_layers": 3, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "vocab_size": 256, "max_position_embeddings": 512,
+        "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu", "bos_token_id": 1,
+        "eos_token_id": 2, "pad_token_id": 0, "tie_word_embeddings": False, "torch_dtype": "float32"}
+
+# Queries and keys with elements around 1.8 give scores with a standard deviation around 3; the other
+# matrices keep the residual stream near 1 and the logits around 3.
+STDDEV = [["q_proj.weight", 0, 0.16], ["k_proj.weight", 0, 0.16], ["v_proj.weight", 0, 0.09],
+          ["q_norm.weight", 1.8, 0.3], ["k_norm.weight", 1.8, 0.3],
+          ["o_proj.weight", 0, 0.06], ["gate_proj.weight", 0, 0.12], ["up_proj.weight", 0, 0.09],
+          ["down_proj.weight", 0, 0.09], ["q_proj.bias", 0, 0.7], ["k_proj.bias", 0, 0.7],
+          ["v_proj.bias", 0, 0.5], ["o_proj.bias", 0, 0.3], ["proj.bias", 0, 0.3],
+          ["norm.weight", 1, 0.2], ["layernorm.weight", 1, 0.2],
+          ["embed_tokens.weight", 0, 0.4], ["lm_head.weight", 0, 0.3]]
+# Gemma's norms hold w - 1, its embeddings are multiplied by sqrt(hidden).
+GEMMA_STDDEV = [["q_norm.weight", 0.5, 0.3], ["k_norm.weight", 0.5, 0.3], ["norm.weight", 0, 0.3],
+                ["embed_tokens.weight", 0, 0.25]] + STDDEV
+
+
+def llama(**changes):
+    return {**BASE, "architectures": ["LlamaForCausalLM"], "model_type": "llama", **changes}
+
+
+def mistral(**changes):
+    return {**BASE, "architectures": ["MistralForCausalLM"], "model_type": "mistral", **changes}
+
+
+def qwen2(**changes):
+    return {**BASE, "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", **changes}
+
+
+def qwen3(**changes):
+    return {**BASE, "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "head_dim": 128,
+            **changes}
+
+
+def gemma3(**changes):
+    config = {**BASE, "architectures": ["Gemma3ForCausalLM"], "model_type": "gemma3_text",
+              "head_dim": 256, "num_attention_heads": 2, "num_key_value_heads": 1,
+              "num_hidden_layers": 6, "hidden_activation": "gelu_pytorch_tanh",
+              "tie_word_embeddings": True, "query_pre_attn_scalar": 200, "sliding_window": 16,
+              "sliding_window_pattern": 3, "rope_theta": 1000000.0, "rope_local_base_freq": 100.0}
+    config.pop("hidden_act")
+    return {**config, **changes}
+
+
+def factors(count, first, step):
+    return [round(first + step * i, 4) for i in range(count)]
+
+
+VARIANTS = {
+    "llama": llama(),
+    "llama-tied-hd80": llama(tie_word_embeddings=True, num_attention_heads=4,
+                             num_key_value_heads=1, head_dim=80),
+    "llama-bias": llama(attention_bias=True, mlp_bias=True, num_key_value_heads=4),
+    "llama-llama3": llama(rope_theta=5000.0, rope_scaling={
+        "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 64}),
+    "llama-linear": llama(rope_scaling={"type": "linear", "factor": 4.0}),
+    "llama-dynamic": llama(max_position_embeddings=64, rope_scaling={"type": "dynamic", "factor": 2.0}),
+    "llama-yarn": llama(rope_scaling={"rope_type": "yarn", "factor": 8.0,
+                                      "original_max_position_embeddings": 64}),
+    "llama-longrope": llama(head_dim=96, rope_scaling={
+        "rope_type": "longrope", "original_max_position_embeddings": 64, "factor": 8.0,
+        "short_factor": factors(48, 1.0, 0.02), "long_factor": factors(48, 1.0, 0.3)}),
+    "llama-v5": llama(rope_scaling={"rope_type": "linear", "factor": 2.0}, rope_theta=50000.0),
+    "mistral-window": mistral(sliding_window=16, head_dim=64),
+    "qwen2": qwen2(tie_word_embeddings=True, num_attention_heads=2, num_key_value_heads=2),
+    "qwen2-window": qwen2(use_sliding_window=True, sliding_window=16, max_window_layers=1),
+    "qwen3": qwen3(),
+    "gemma3": gemma3(),
+    "gemma3-v5": gemma3(rope_scaling={"rope_type": "linear", "factor": 8.0},
+                        final_logit_softcapping=6.0),
+}
+SAVED_BY_TRANSFORMERS = {"llama-v5", "gemma3-v5"}
+
+
+def make_config(name, values):
+    """The transformers configuration and the text of config.json."""
+    config_class = transformers.CONFIG_MAPPING[values["model_type"]]
+    config = config_class.from_dict(copy.deepcopy(values))
+    config._attn_implementation = "eager"
+    if name in SAVED_BY_TRANSFORMERS:
+        return config, json.loads(config.to_json_string(use_diff=True))
+    return config, values
+
+
+def rule(rules, name):
+    return next(r for r in rules if name.endswith(r[0]))
+
+
+def build(config, rules):
+    """An fp32 model with the hash's weights, and its tensors' shapes."""
+    model_class = getattr(transformers, config.architectures[0])
+    model = model_class(config).eval().to(torch.float32)
+    shapes = {}
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            _, mean, stddev = rule(rules, name)
+            shapes[name] = list(parameter.shape)
+            parameter.copy_(torch.from_numpy(random_tensor(name, parameter.shape, mean, stddev)))
+    return model, shapes
+
+
+def prompt_ids(name, length, vocab):
+    values = hash_normal(hash_name(f"prompt {name} {length}"), np.arange(length, dtype=np.uint64))
+    return (np.abs(values * 1e6).astype(np.int64) % vocab).tolist()
+
+
+def run(fp32_model, dtype, prompts):
+    """Logits of the kept rows. A fresh model each: dynamic scaling remembers the longest prompt."""
+    rows = []
+    for prompt in prompts:
+        model = copy.deepcopy(fp32_model).to(dtype)
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt["ids"]]), use_cache=False).logits[0].float().numpy()
+        rows.append(logits[prompt["rows"]])
+    return np.concatenate(rows)
+
+
+def make(name):
+    config, config_json = make_config(name, VARIANTS[name])
+    rules = GEMMA_STDDEV if config.model_type == "gemma3_text" else STDDEV
+    prompts = []
+    for length in LENGTHS:
+        rows = sorted(set(np.linspace(0, length - 1, min(ROWS, length)).astype(int).tolist()))
+        prompts.append({"ids": prompt_ids(name, length, config.vocab_size), "rows": rows})
+    model, shapes = build(config, rules)
+    exact = run(model, torch.float32, prompts)
+    errors = {}
+    for dtype in (torch.bfloat16, torch.float16):
+        difference = run(model, dtype, prompts) - exact
+        errors[str(dtype).removeprefix("torch.")] = {
+            "max": float(np.abs(difference).max()), "rms": float(np.sqrt((difference**2).mean()))}
+    used = [r for r in rules if any(rule(rules, tensor) is r for tensor in shapes)]
+    folder = OUT / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config_json, indent=1) + "\n")
+    golden = {"transformers": transformers.__version__, "stddev": used, "tensors": shapes,
+              "prompts": prompts, "errors": errors}
+    (folder / "golden.json").write_text(json.dumps(golden) + "\n")
+    exact.astype("<f4").tofile(folder / "logits.f32")
+    print(f"{name}: logits stddev {exact.std():.2f}, bfloat16 max error {errors['bfloat16']['max']:.3f}")
+
+
+def main():
+    torch.set_num_threads(2)
+    for name in sys.argv[1:] or VARIANTS:
+        make(name)
+
+
+if __name__ == "__main__":
+    main()
