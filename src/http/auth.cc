@@ -1,8 +1,12 @@
 #include "http/auth.h"
 
 #include <openssl/crypto.h>
+#include <openssl/rand.h>
 #include <openssl/sha.h>
 
+#include <cstring>
+
+#include "base/check.h"
 #include "http/request.h"
 
 namespace lmdeploy {
@@ -35,17 +39,44 @@ bool ApiKeys::allows_key(std::string_view key) const {
   return digests_.empty() || matches > 0;
 }
 
-bool ApiKeys::allows(const std::string* header) const {
-  if (digests_.empty()) return true;
-  if (header == nullptr) return false;
+std::optional<std::string_view> ApiKeys::bearer(const std::string* header) {
   constexpr std::string_view kScheme = "Bearer ";
+  if (header == nullptr) return std::nullopt;
   std::string_view value = *header;
   if (value.size() < kScheme.size() || !equal_ignoring_case(value.substr(0, kScheme.size()), kScheme)) {
-    return false;
+    return std::nullopt;
   }
   value.remove_prefix(kScheme.size());
   while (value.starts_with(' ')) value.remove_prefix(1);
-  return allows_key(value);
+  return value;
+}
+
+bool ApiKeys::allows(const std::string* header) const {
+  if (digests_.empty()) return true;
+  const auto key = bearer(header);
+  return key && allows_key(*key);
+}
+
+uint64_t ApiKeys::tenant(const std::string* header) const {
+  const auto key = bearer(header);
+  if (digests_.empty() || !key) return 0;
+  uint64_t out;
+  std::memcpy(&out, digest(*key).data(), sizeof out);
+  return out;
+}
+
+std::string random_token(size_t characters) {
+  static constexpr char kAlphabet[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  std::string out;
+  while (out.size() < characters) {
+    unsigned char bytes[32];
+    CHECK(RAND_bytes(bytes, sizeof bytes) == 1, "the system gives no random bytes");
+    for (const unsigned char byte : bytes) {
+      // 248 is the largest multiple of 62 below 256: every letter is equally likely.
+      if (byte < 248 && out.size() < characters) out += kAlphabet[byte % 62];
+    }
+  }
+  return out;
 }
 
 }  // namespace lmdeploy

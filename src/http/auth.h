@@ -1,7 +1,9 @@
-// ApiKeys: bearer tokens that open a server.
+// ApiKeys: bearer tokens that open a server; random tokens.
 #pragma once
 
 #include <array>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,13 +21,19 @@ class ApiKeys {
   // Without keys everything is open.
   bool empty() const { return digests_.empty(); }
   bool allows_key(std::string_view key) const;
+  // A number that is the same for the same key and says nothing of it; 0 without keys.
+  uint64_t tenant(const std::string* header) const;
   // `header`: value of Authorization ("Bearer KEY"), nullptr when there is none.
   bool allows(const std::string* header) const;
 
  private:
   using Digest = std::array<unsigned char, 32>;
   static Digest digest(std::string_view key);
+  static std::optional<std::string_view> bearer(const std::string* header);
   std::vector<Digest> digests_;
 };
+
+// Unguessable letters and digits.
+std::string random_token(size_t characters);
 
 }  // namespace lmdeploy

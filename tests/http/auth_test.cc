@@ -26,6 +26,16 @@ TEST(ApiKeys, OnlyKnownKeysOpen) {
   }
 }
 
+TEST(ApiKeys, TenantsDifferByKey) {
+  const ApiKeys keys({"one", "two"});
+  const std::string one = "Bearer one", two = "Bearer two";
+  EXPECT_EQ(keys.tenant(&one), keys.tenant(&one));
+  EXPECT_NE(keys.tenant(&one), keys.tenant(&two));
+  EXPECT_EQ(ApiKeys().tenant(&one), 0u);
+  EXPECT_EQ(random_token(24).size(), 24u);
+  EXPECT_NE(random_token(24), random_token(24));
+}
+
 TEST(Request, PathQueryAndHeaders) {
   const Request request{.target = "/a/b?tags=weights&x=%41+b%2", .headers = {{"X-Name", "v"}}};
   EXPECT_EQ(request.path(), "/a/b");
