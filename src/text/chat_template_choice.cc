@@ -1,6 +1,5 @@
 // Which chat template a model gets.
 #include <algorithm>
-#include <functional>
 
 #include "text/builtin_templates.h"
 #include "text/chat_template.h"
@@ -16,6 +15,8 @@ std::string lower(std::string_view text) {
   });
   return out;
 }
+
+bool is_letter(char c) { return c >= 'a' && c <= 'z'; }
 
 // A model's own name, in lower case, and the questions that the rules below ask of it.
 class ModelName {
@@ -36,7 +37,7 @@ class ModelName {
   bool has_word(std::string_view word) const {
     for (size_t at = name_.find(word); at != std::string::npos; at = name_.find(word, at + 1)) {
       const size_t end = at + word.size();
-      const auto joins = [&](size_t i) { return i < name_.size() && std::isalpha(static_cast<unsigned char>(name_[i])); };
+      const auto joins = [&](size_t i) { return i < name_.size() && is_letter(name_[i]); };
       if ((at == 0 || !joins(at - 1)) && !joins(end)) return true;
     }
     return false;

@@ -196,8 +196,10 @@ Result<Flow> Evaluator::exec(const SetBlock& node) {
 Result<Flow> Evaluator::exec(const FilterBlock& node) {
   ASSIGN_OR_RETURN(Value text, capture(node.body));
   ASSIGN_OR_RETURN(const Value filtered, filter_text(*node.filter, std::move(text)));
-  ASSIGN_OR_RETURN(const std::string shown, to_string(filtered));
-  RETURN_IF_ERROR(emit(shown));
+  if (!filtered.is_string()) {
+    return invalid_argument("a filter block must give a string, not '{}'", filtered.type_name());
+  }
+  RETURN_IF_ERROR(emit(filtered.as_string()));
   return Flow::kNormal;
 }
 
@@ -218,8 +220,11 @@ Result<Flow> Evaluator::exec(const CallBlock& node) {
   ASSIGN_OR_RETURN(Arguments arguments, eval_arguments(call_node.arguments));
   arguments.named.emplace_back("caller", make_macro(node.caller));
   ASSIGN_OR_RETURN(const Value value, call(callee, arguments));
-  ASSIGN_OR_RETURN(const std::string text, to_string(value));
-  RETURN_IF_ERROR(emit(text));
+  if (!value.is_string()) {
+    return invalid_argument("a call block must call what gives a string, not '{}'",
+                            value.type_name());
+  }
+  RETURN_IF_ERROR(emit(value.as_string()));
   return Flow::kNormal;
 }
 

@@ -1,7 +1,8 @@
 // Recursive descent over the tokens of one template: the expressions. parser.cc adds statements.
 #pragma once
 
-#include <initializer_list>
+#include <algorithm>
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -9,6 +10,16 @@
 #include "text/jinja/lexer.h"
 
 namespace lmdeploy::jinja {
+
+// Levels of expressions in a part of the tree.
+inline int depth_of(const ExprPtr& expr) { return expr == nullptr ? 0 : expr->depth; }
+
+inline int depth_of(const CallArguments& arguments) {
+  int depth = std::max(depth_of(arguments.star), depth_of(arguments.star_star));
+  for (const ExprPtr& value : arguments.positional) depth = std::max(depth, depth_of(value));
+  for (const auto& [name, value] : arguments.named) depth = std::max(depth, depth_of(value));
+  return depth;
+}
 
 class ExpressionParser {
  public:
@@ -43,6 +54,8 @@ class ExpressionParser {
   Status expect_name(std::string_view name);
   Result<std::string> expect_any_name();
   Status fail(std::string_view message) const;
+  // How an error names the token.
+  static std::string describe(const Token& token);
   static bool is_op(const Token& token, std::string_view op);
   static bool is_name(const Token& token, std::string_view name);
 
@@ -94,5 +107,17 @@ class ExpressionParser {
   int depth_ = 0;
   int max_depth_;
 };
+
+template <class Node>
+Result<ExprPtr> ExpressionParser::make(int line, Node node, int deepest_child) {
+  auto expr = std::make_unique<Expr>();
+  expr->line = line;
+  expr->depth = deepest_child + 1;
+  if (expr->depth > 2 * max_depth_) {
+    return fail(fmt::format("an expression is deeper than {} levels", 2 * max_depth_));
+  }
+  expr->node = std::move(node);
+  return expr;
+}
 
 }  // namespace lmdeploy::jinja

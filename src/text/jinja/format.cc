@@ -213,7 +213,8 @@ class PercentFormatter {
       RETURN_IF_ERROR(evaluator_.check_memory(out.size() + text.size()));
       out += text;
     }
-    const bool takes_all = arguments_.is_dict() || arguments_.is(Kind::kList);
+    const bool takes_all = arguments_.is_dict() || arguments_.is(Kind::kList) ||
+                           arguments_.is(Kind::kRange) || arguments_.is_undefined();
     if (next_ < values_.size() && !used_names_ && !takes_all) {
       return invalid_argument("not all arguments were used by the % format");
     }

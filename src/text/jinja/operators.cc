@@ -278,22 +278,17 @@ Result<Value> slice(Evaluator& evaluator, const Value& object, const Value& star
   if (object.is_undefined()) return invalid_argument("{}", object.undefined_message());
   const bool sequence = object.is(Kind::kList) || object.is(Kind::kTuple) || object.is(Kind::kRange);
   if (!sequence && !object.is_string()) {
-    return Value::undefined(fmt::format("'{}' object cannot be sliced", object.type_name()));
+    return invalid_argument("'{}' object cannot be sliced", object.type_name());
   }
   const int64_t length = object.is_string() ? object.string_object().length
                                             : static_cast<int64_t>(object.items().size());
-  const Result<Range> range = slice_range(length, start, stop, step);
-  if (!range.ok()) {
-    // Python's TypeError makes the subscription undefined; its ValueError stays an error.
-    if (step.is_integral() && step.as_int() == 0) return range.status();
-    return Value::undefined(range.status().message());
-  }
+  ASSIGN_OR_RETURN(const Range range, slice_range(length, start, stop, step));
   RETURN_IF_ERROR(evaluator.step(object.weight() / 8));
   if (object.is_string()) {
-    return Value::string(slice_text(object.string_object(), *range), object.string_object().markup);
+    return Value::string(slice_text(object.string_object(), range), object.string_object().markup);
   }
   std::vector<Value> items;
-  for_each_index(*range, [&](size_t i) { items.push_back(object.items()[i]); });
+  for_each_index(range, [&](size_t i) { items.push_back(object.items()[i]); });
   return Value::sequence(object.is(Kind::kTuple) ? Kind::kTuple : Kind::kList, std::move(items));
 }
 

@@ -11,7 +11,7 @@ Result<Value> arithmetic(Evaluator& evaluator, BinaryOp op, const Value& left, c
 // -value, or +value when not `negative`.
 Result<Value> negate(const Value& value, bool negative);
 Result<bool> compare_with(Evaluator& evaluator, CompareOp op, const Value& left, const Value& right);
-// object[start:stop:step]; undefined for what cannot be sliced. Parts may be None.
+// object[start:stop:step]; parts may be None. What cannot be sliced is an error.
 Result<Value> slice(Evaluator& evaluator, const Value& object, const Value& start,
                     const Value& stop, const Value& step);
 // Adds or replaces a dict entry; a key that Python could not hash is an error.

@@ -60,7 +60,6 @@ Result<Value> first(Evaluator& evaluator, const Value& input, Arguments& argumen
 Result<Value> last(Evaluator& evaluator, const Value& input, Arguments& arguments) {
   RETURN_IF_ERROR(no_arguments("last", arguments));
   if (input.is(Kind::kIterator)) return invalid_argument("'last' needs a list, not an iterator");
-  if (input.is_undefined()) return invalid_argument("{}", input.undefined_message());
   if (input.is_string() && !input.as_string().empty()) {
     return evaluator.get_item(input, Value::integer(-1));
   }

@@ -95,7 +95,7 @@ Result<Value> center(Evaluator& evaluator, const Value& input, Arguments& argume
   return pad_text(evaluator, text, " ", left, missing - left);
 }
 
-Result<Value> truncate(Evaluator&, const Value& input, Arguments& arguments) {
+Result<Value> truncate(Evaluator& evaluator, const Value& input, Arguments& arguments) {
   ASSIGN_OR_RETURN(const Parameters parameters,
                    Parameters::bind("truncate", arguments, {"length", "killwords", "end", "leeway"}));
   ASSIGN_OR_RETURN(const int64_t length, parameters.integer(0, 255));
@@ -105,11 +105,16 @@ Result<Value> truncate(Evaluator&, const Value& input, Arguments& arguments) {
     ASSIGN_OR_RETURN(leeway, parameters.integer(3, 5));
   }
   const int64_t kept = length - code_point_count(end);
-  if (!input.is_string() || kept < 0 || leeway < 0) {
-    return invalid_argument("truncate takes a string and a length of at least its end mark");
+  if (kept < 0 || leeway < 0) {
+    return invalid_argument("truncate needs a length of at least its end mark, and no negative leeway");
+  }
+  Arguments none;
+  ASSIGN_OR_RETURN(const Value size, evaluator.apply_filter("length", input, none));
+  if (size.as_int() - leeway <= length) return input;
+  if (!input.is_string()) {
+    return invalid_argument("truncate shortens strings, not '{}'", input.type_name());
   }
   const std::string& text = input.as_string();
-  if (input.string_object().length - leeway <= length) return input;
   std::string head = text.substr(0, byte_offset(text, kept));
   if (!parameters.truthy(1)) head = head.substr(0, head.rfind(' '));
   return Value::string(head + end);
