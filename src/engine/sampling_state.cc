@@ -9,6 +9,7 @@ SamplingState::SamplingState(const SamplingParams& params, int choice, const Con
       ignore_eos_(params.ignore_eos),
       bias_(params.logit_bias),
       end_ids_(context.end_ids.begin(), context.end_ids.end()),
+      stop_ids_(params.stop_token_ids),
       always_banned_(params.bad_token_ids) {
   base_.greedy = params.greedy || params.temperature == 0.0;
   base_.temperature = static_cast<float>(params.temperature);
@@ -22,7 +23,6 @@ SamplingState::SamplingState(const SamplingParams& params, int choice, const Con
   base_.logprobs = params.logprobs;
   counts_tokens_ = params.repetition_penalty != 1.0 || params.presence_penalty != 0.0 ||
                    params.frequency_penalty != 0.0;
-  end_ids_.insert(end_ids_.end(), params.stop_token_ids.begin(), params.stop_token_ids.end());
 
   for (const std::vector<int32_t>& word : context.bad_words) {
     if (word.size() == 1) {
@@ -68,9 +68,9 @@ void SamplingState::count(int32_t token, bool in_prompt) {
 
 void SamplingState::collect_banned() {
   banned_.assign(always_banned_.begin(), always_banned_.end());
-  if (ignore_eos_ || generated_ < min_new_tokens_) {
-    banned_.insert(banned_.end(), end_ids_.begin(), end_ids_.end());
-  }
+  const bool too_short = generated_ < min_new_tokens_;
+  if (ignore_eos_ || too_short) banned_.insert(banned_.end(), end_ids_.begin(), end_ids_.end());
+  if (too_short) banned_.insert(banned_.end(), stop_ids_.begin(), stop_ids_.end());
   for (const std::vector<int32_t>& phrase : bad_phrases_) {
     const size_t head = phrase.size() - 1;
     if (tail_.size() < head) continue;

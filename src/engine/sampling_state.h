@@ -41,7 +41,8 @@ class SamplingState {
   std::vector<TokenCount> seen_;
   std::unordered_map<int32_t, size_t> seen_index_;
   std::vector<TokenBias> bias_;
-  std::vector<int32_t> end_ids_;
+  std::vector<int32_t> end_ids_;                     // the model's
+  std::vector<int32_t> stop_ids_;                    // the request's
   std::vector<int32_t> always_banned_;
   std::vector<std::vector<int32_t>> bad_phrases_;    // of two and more tokens
   size_t longest_head_ = 0;                          // tokens before the last of the longest phrase

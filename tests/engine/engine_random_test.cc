@@ -170,8 +170,8 @@ void run_trace(const TinyModel& model, uint64_t seed, bool expect_preemption) {
   const EngineStats stats = busy->stats();
   if (expect_preemption) EXPECT_GT(stats.preempted, 0);
   EXPECT_GT(stats.cached_tokens, 0);
-  RecordProperty("preempted", static_cast<int>(stats.preempted));
-  RecordProperty("cached_tokens", static_cast<int>(stats.cached_tokens));
+  ::testing::Test::RecordProperty("preempted", static_cast<int>(stats.preempted));
+  ::testing::Test::RecordProperty("cached_tokens", static_cast<int>(stats.cached_tokens));
 }
 
 TEST(EngineRandom, EveryRequestGivesWhatItGivesAlone) {
