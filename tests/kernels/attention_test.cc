@@ -42,30 +42,38 @@ class Attention {
   PagedKvFixture& cache() { return cache_; }
   float scale() const { return 4.0f / std::sqrt(static_cast<float>(case_.kv.head_dim)); }
   float q(int sequence, int position, int column) const {
-    return static_cast<float>(hash_normal(static_cast<uint64_t>(7 + sequence), static_cast<uint64_t>(position * 65536 + column)));
+    return static_cast<float>(hash_normal(static_cast<uint64_t>(7 + sequence),
+                                          static_cast<uint64_t>(position * 65536 + column)));
   }
 
   // Rows of the output, in the step's order.
   std::vector<float> run(CpuRun& cpu, const Step& step) {
     const int64_t batch = static_cast<int64_t>(step.queries.size());
     Tensor start(Shape{batch + 1}, DType::kI32), length(Shape{batch}, DType::kI32);
-    AttentionBatch geometry{.query_start = start, .kv_len = length, .block_table = cache_.table().view().rows(0, batch)};
+    AttentionBatch geometry{.query_start = start,
+                            .kv_len = length,
+                            .block_table = cache_.table().view().rows(0, batch)};
     for (int64_t b = 0; b < batch; ++b) {
-      const int queries = step.queries[static_cast<size_t>(b)], kv_len = step.kv_len[static_cast<size_t>(b)];
+      const int queries = step.queries[static_cast<size_t>(b)],
+                kv_len = step.kv_len[static_cast<size_t>(b)];
       start.data<int32_t>()[b + 1] = start.data<int32_t>()[b] + queries;
       length.data<int32_t>()[b] = kv_len;
       geometry.max_query_len = std::max(geometry.max_query_len, queries);
       geometry.max_kv_len = std::max(geometry.max_kv_len, kv_len);
     }
-    const int64_t tokens = start.data<int32_t>()[batch], columns = int64_t{case_.heads} * case_.kv.head_dim;
+    const int64_t tokens = start.data<int32_t>()[batch],
+                  columns = int64_t{case_.heads} * case_.kv.head_dim;
     Tensor wide(Shape{tokens, columns + 24}, DType::kF32), out(Shape{tokens, columns}, DType::kF32);
     for (int64_t b = 0, t = 0; b < batch; ++b) {
       for (int i = 0; i < step.queries[static_cast<size_t>(b)]; ++i, ++t) {
-        const int position = step.kv_len[static_cast<size_t>(b)] - step.queries[static_cast<size_t>(b)] + i;
-        for (int64_t c = 0; c < columns; ++c) wide.view().row<float>(t)[c] = q(static_cast<int>(b), position, static_cast<int>(c));
+        const int position =
+            step.kv_len[static_cast<size_t>(b)] - step.queries[static_cast<size_t>(b)] + i;
+        for (int64_t c = 0; c < columns; ++c)
+          wide.view().row<float>(t)[c] = q(static_cast<int>(b), position, static_cast<int>(c));
       }
     }
-    AttentionParams params{.heads = case_.heads, .scale = scale(), .window = case_.window, .softcap = case_.softcap};
+    AttentionParams params{
+        .heads = case_.heads, .scale = scale(), .window = case_.window, .softcap = case_.softcap};
     if (case_.alibi) params.alibi_slopes = slopes_;
     if (case_.sinks) params.sinks = sinks_;
     cpu.arena.poison();
@@ -81,7 +89,8 @@ class Attention {
     double max = case_.sinks ? sinks_.data<float>()[head] : -INFINITY;
     for (int j = first; j <= position; ++j) {
       double s = 0;
-      for (int i = 0; i < d; ++i) s += double{q(sequence, position, head * d + i)} * cache_.get(sequence, j, kv_head, i);
+      for (int i = 0; i < d; ++i)
+        s += double{q(sequence, position, head * d + i)} * cache_.get(sequence, j, kv_head, i);
       s *= scale();
       if (case_.softcap > 0) s = case_.softcap * std::tanh(s / case_.softcap);
       if (case_.alibi) s += double{slopes_.data<float>()[head]} * (j - position);
@@ -93,7 +102,8 @@ class Attention {
     std::vector<double> out(static_cast<size_t>(d));
     for (int i = 0; i < d; ++i) {
       for (int j = first; j <= position; ++j) {
-        out[static_cast<size_t>(i)] += scores[static_cast<size_t>(j - first)] / sum * cache_.get(sequence, j, case_.kv.kv_heads + kv_head, i);
+        out[static_cast<size_t>(i)] += scores[static_cast<size_t>(j - first)] / sum *
+                                       cache_.get(sequence, j, case_.kv.kv_heads + kv_head, i);
       }
     }
     return out;
@@ -110,8 +120,13 @@ class Attention {
         for (int head = 0; head < case_.heads; ++head) {
           const std::vector<double> want = reference(static_cast<int>(b), position, head);
           for (int c = 0; c < d; ++c) {
-            const double value = got[(row * static_cast<size_t>(case_.heads) + static_cast<size_t>(head)) * static_cast<size_t>(d) + static_cast<size_t>(c)];
-            ASSERT_NEAR(value, want[static_cast<size_t>(c)], 3e-5) << "sequence " << b << " position " << position << " head " << head << " column " << c;
+            const double value =
+                got[(row * static_cast<size_t>(case_.heads) + static_cast<size_t>(head)) *
+                        static_cast<size_t>(d) +
+                    static_cast<size_t>(c)];
+            ASSERT_NEAR(value, want[static_cast<size_t>(c)], 3e-5)
+                << "sequence " << b << " position " << position << " head " << head << " column "
+                << c;
           }
         }
       }
@@ -134,7 +149,8 @@ void expect_matches_reference(const Case& c, const Step& step) {
 }
 
 TEST(PagedAttention, DecodeAtEveryBorderLength) {
-  const std::vector<int> lengths = {1, 2, 15, 16, 17, 31, 33, 63, 64, 65, 127, 129, 255, 256, 257, 320, 511, 513};
+  const std::vector<int> lengths = {1,  2,   15,  16,  17,  31,  33,  63,  64,
+                                    65, 127, 129, 255, 256, 257, 320, 511, 513};
   expect_matches_reference({}, {std::vector<int>(lengths.size(), 1), lengths});
 }
 
@@ -160,14 +176,16 @@ TEST(PagedAttention, CacheTypesAndBlockSizes) {
 TEST(PagedAttention, HeadDims) {
   for (int head_dim : {8, 24, 64, 72, 80, 96, 128, 256}) {
     SCOPED_TRACE(head_dim);
-    expect_matches_reference({.kv = {.head_dim = head_dim, .dtype = DType::kF16}}, {{1, 33}, {130, 90}});
+    expect_matches_reference({.kv = {.head_dim = head_dim, .dtype = DType::kF16}},
+                             {{1, 33}, {130, 90}});
   }
 }
 
 TEST(PagedAttention, GroupSizes) {
   for (int group : {1, 2, 7, 8, 71}) {
     SCOPED_TRACE(group);
-    expect_matches_reference({.kv = {.kv_heads = 1, .head_dim = 32}, .heads = group}, {{1, 30}, {260, 70}});
+    expect_matches_reference({.kv = {.kv_heads = 1, .head_dim = 32}, .heads = group},
+                             {{1, 30}, {260, 70}});
   }
 }
 
@@ -186,7 +204,8 @@ TEST(PagedAttention, WindowWithItsPagesFreed) {
     const Step step{{1, 40, 3}, {600, 333, 290}};
     Attention attention(c, step.kv_len);
     for (size_t b = 0; b < step.kv_len.size(); ++b) {
-      attention.cache().free_before(static_cast<int>(b), step.kv_len[b] - step.queries[b] + 1 - window);
+      attention.cache().free_before(static_cast<int>(b),
+                                    step.kv_len[b] - step.queries[b] + 1 - window);
     }
     for (const std::string& isa : test::op_isas()) {
       CpuRun cpu(2, isa);
@@ -195,8 +214,8 @@ TEST(PagedAttention, WindowWithItsPagesFreed) {
   }
 }
 
-// A row's bits are the same whether its prompt comes whole, in chunks or token by token, alone or in
-// company, on one thread or three.
+// A row's bits are the same whether its prompt comes whole, in chunks or token by token, alone or
+// in company, on one thread or three.
 void expect_bits_do_not_depend_on_company(const Case& c, int length) {
   Attention attention(c, {length, 300, 77});
   const size_t row = static_cast<size_t>(c.heads * c.kv.head_dim);
@@ -205,12 +224,16 @@ void expect_bits_do_not_depend_on_company(const Case& c, int length) {
     CpuRun one(1, isa), three(3, isa);
     const std::vector<float> whole = attention.run(one, {{length}, {length}});
     const auto expect_rows = [&](const std::vector<float>& got, int first, int count) {
-      ASSERT_EQ(std::memcmp(got.data(), whole.data() + static_cast<size_t>(first) * row, static_cast<size_t>(count) * row * sizeof(float)), 0)
+      ASSERT_EQ(std::memcmp(got.data(), whole.data() + static_cast<size_t>(first) * row,
+                            static_cast<size_t>(count) * row * sizeof(float)),
+                0)
           << "rows from " << first << ", " << count;
     };
     expect_rows(attention.run(three, {{length}, {length}}), 0, length);
-    for (int position = 0; position < length; position += position % 64 < 60 && position + 12 < length ? 9 : 1) {
-      expect_rows(attention.run(position % 2 == 0 ? one : three, {{1}, {position + 1}}), position, 1);
+    for (int position = 0; position < length;
+         position += position % 64 < 60 && position + 12 < length ? 9 : 1) {
+      expect_rows(attention.run(position % 2 == 0 ? one : three, {{1}, {position + 1}}), position,
+                  1);
       expect_rows(attention.run(three, {{1, 1, 77}, {position + 1, 300, 77}}), position, 1);
     }
     for (int chunk : {37, 64, 100}) {
@@ -224,8 +247,10 @@ void expect_bits_do_not_depend_on_company(const Case& c, int length) {
 
 TEST(PagedAttention, BitsDoNotDependOnCompany) {
   expect_bits_do_not_depend_on_company({.kv = {.dtype = DType::kF16}}, 330);
-  expect_bits_do_not_depend_on_company({.kv = {.head_dim = 80}, .window = 70, .softcap = 30.0f}, 330);
-  expect_bits_do_not_depend_on_company({.kv = {.kv_heads = 1, .head_dim = 32}, .heads = 7, .alibi = true, .sinks = true}, 530);
+  expect_bits_do_not_depend_on_company({.kv = {.head_dim = 80}, .window = 70, .softcap = 30.0f},
+                                       330);
+  expect_bits_do_not_depend_on_company(
+      {.kv = {.kv_heads = 1, .head_dim = 32}, .heads = 7, .alibi = true, .sinks = true}, 530);
 }
 
 TEST(PagedAttentionDeathTest, NamesWhatIsWrong) {

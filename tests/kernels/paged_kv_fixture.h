@@ -18,18 +18,22 @@ struct KvShape {
 
 class PagedKvFixture {
  public:
-  PagedKvFixture(KvShape shape, std::vector<int> lengths) : shape_(shape), lengths_(std::move(lengths)) {
+  PagedKvFixture(KvShape shape, std::vector<int> lengths)
+      : shape_(shape), lengths_(std::move(lengths)) {
     int blocks = 0, most = 1;
     for (int length : lengths_) {
       const int needed = (length + shape.block_tokens - 1) / shape.block_tokens;
       blocks += needed;
       most = std::max(most, needed);
     }
-    const size_t head_bytes = static_cast<size_t>(dtype_bytes(shape.dtype, int64_t{shape.block_tokens} * shape.head_dim));
+    const size_t head_bytes =
+        static_cast<size_t>(dtype_bytes(shape.dtype, int64_t{shape.block_tokens} * shape.head_dim));
     kv_ = {.page_bytes = 2 * (2 * head_bytes * static_cast<size_t>(shape.kv_heads)),
            .layer_offset = 2 * head_bytes * static_cast<size_t>(shape.kv_heads),  // layer 1 of 2
-           .block_tokens = shape.block_tokens, .kv_heads = shape.kv_heads,
-           .head_dim = shape.head_dim, .dtype = shape.dtype};
+           .block_tokens = shape.block_tokens,
+           .kv_heads = shape.kv_heads,
+           .head_dim = shape.head_dim,
+           .dtype = shape.dtype};
     pages_ = Tensor(Shape{static_cast<int64_t>(kv_.page_bytes) * (blocks + 2)}, DType::kU8);
     std::memset(pages_.view().raw(), 0xFF, pages_.bytes());
     kv_.pages = pages_.data<std::byte>();
@@ -69,7 +73,9 @@ class PagedKvFixture {
         for (int head = 0; head < 2 * shape_.kv_heads; ++head) {
           const bool is_v = head >= shape_.kv_heads;
           for (int i = 0; i < shape_.head_dim; ++i) {
-            const uint64_t at = (static_cast<uint64_t>(token) * 64 + static_cast<uint64_t>(head)) * 512 + static_cast<uint64_t>(i);
+            const uint64_t at =
+                (static_cast<uint64_t>(token) * 64 + static_cast<uint64_t>(head)) * 512 +
+                static_cast<uint64_t>(i);
             const double normal = hash_normal(100 + b, at);
             put(static_cast<int>(b), token, head, i,
                 static_cast<float>(is_v ? normal + 0.01 * (token % 512) : normal * k_stddev));

@@ -111,7 +111,8 @@ TEST_P(SamplingTest, FiltersApplyInOrder) {
   EXPECT_EQ(drawn_set(cpu, logits, {.min_p = 2.0f}), (std::set<int32_t>{1}));
   // Temperature comes before top-p: squared probabilities 16 : 9 : 4 : 1.
   EXPECT_EQ(drawn_set(cpu, logits, {.temperature = 0.5f, .top_p = 0.52f}), (std::set<int32_t>{1}));
-  EXPECT_EQ(drawn_set(cpu, log_of({0.25, 0.25, 0.25, 0.25}), {.top_k = 2}), (std::set<int32_t>{0, 1}));
+  EXPECT_EQ(drawn_set(cpu, log_of({0.25, 0.25, 0.25, 0.25}), {.top_k = 2}),
+            (std::set<int32_t>{0, 1}));
 }
 
 TEST_P(SamplingTest, FlatVocabularyIsCutByCountAndId) {
@@ -131,7 +132,8 @@ TEST_P(SamplingTest, MaskPenaltiesBiasAndBannedTokens) {
   const uint32_t allowed[] = {0b10110};
   EXPECT_EQ(sample_one(cpu, logits, {.greedy = true, .allowed_mask = allowed}).token, 2);
   const TokenBias lift[] = {{0, 100}, {4, 5}, {7, 3}, {-1, 3}};
-  EXPECT_EQ(sample_one(cpu, logits, {.greedy = true, .bias = lift, .allowed_mask = allowed}).token, 4);
+  EXPECT_EQ(sample_one(cpu, logits, {.greedy = true, .bias = lift, .allowed_mask = allowed}).token,
+            4);
   // 3 / 1.5 = 2 < 2.5; -2 * 1.5 = -3.
   const TokenCount prompt[] = {{0, 1, 0}, {1, 2, 0}};
   const SamplingRow repetition{.greedy = true, .repetition_penalty = 1.5f, .seen = prompt};
@@ -141,18 +143,25 @@ TEST_P(SamplingTest, MaskPenaltiesBiasAndBannedTokens) {
   biased.bias = lift_negative;
   EXPECT_EQ(sample_one(cpu, logits, biased).token, 1);  // -3 + 5.6 = 2.6 > 2.5
   // Presence and frequency count the generated text alone.
-  EXPECT_EQ(sample_one(cpu, logits, {.greedy = true, .presence_penalty = 1, .seen = prompt}).token, 0);
+  EXPECT_EQ(sample_one(cpu, logits, {.greedy = true, .presence_penalty = 1, .seen = prompt}).token,
+            0);
   const TokenCount generated[] = {{0, 0, 3}, {3, 0, 1}};
-  EXPECT_EQ(sample_one(cpu, logits, {.greedy = true, .frequency_penalty = 0.2f, .seen = generated}).token, 0);
-  EXPECT_EQ(sample_one(cpu, logits, {.greedy = true, .frequency_penalty = 0.3f, .seen = generated}).token, 3);
-  EXPECT_EQ(sample_one(cpu, logits, {.greedy = true, .presence_penalty = 2, .seen = generated}).token, 0);
+  EXPECT_EQ(
+      sample_one(cpu, logits, {.greedy = true, .frequency_penalty = 0.2f, .seen = generated}).token,
+      0);
+  EXPECT_EQ(
+      sample_one(cpu, logits, {.greedy = true, .frequency_penalty = 0.3f, .seen = generated}).token,
+      3);
+  EXPECT_EQ(
+      sample_one(cpu, logits, {.greedy = true, .presence_penalty = 2, .seen = generated}).token, 0);
 }
 
 TEST_P(SamplingTest, NaNAndInfinity) {
   EXPECT_EQ(sample_one(cpu, std::vector<float>(100, kNaN), {}).token, -1);
   EXPECT_EQ(sample_one(cpu, std::vector<float>(100, -kInfinity), {.greedy = true}).token, -1);
   const uint32_t nothing[] = {0};
-  EXPECT_EQ(sample_one(cpu, {1, 2, 3}, {.top_k = 2, .allowed_mask = nothing, .logprobs = 2}).token, -1);
+  EXPECT_EQ(sample_one(cpu, {1, 2, 3}, {.top_k = 2, .allowed_mask = nothing, .logprobs = 2}).token,
+            -1);
   std::vector<float> logits(100, kNaN);
   logits[40] = 1;
   logits[41] = -kInfinity;
@@ -175,20 +184,23 @@ TEST_P(SamplingTest, LogprobsAreOfTheRawLogits) {
   const int32_t banned[] = {17};
   const TokenBias bias[] = {{5, 100}};
   const SampledToken token = sample_one(
-      cpu, logits, {.greedy = true, .temperature = 0.3f, .bias = bias, .banned = banned, .logprobs = 20});
+      cpu, logits,
+      {.greedy = true, .temperature = 0.3f, .bias = bias, .banned = banned, .logprobs = 20});
   EXPECT_EQ(token.token, 5);
   EXPECT_NEAR(token.logprob, cpu::plain_logprob(logits.data(), 50000, 5), 1e-5);
   ASSERT_EQ(token.top_count, 20);
   EXPECT_EQ(token.top[0].token, 17);
   EXPECT_EQ(token.top[1].token, 49999);
   std::vector<int32_t> order;
-  for (int32_t i = 0; i < 50000; ++i) if (i != 18) order.push_back(i);
+  for (int32_t i = 0; i < 50000; ++i)
+    if (i != 18) order.push_back(i);
   std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
     return logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)];
   });
   for (int i = 0; i < 20; ++i) {
     EXPECT_EQ(token.top[i].token, order[static_cast<size_t>(i)]);
-    EXPECT_NEAR(token.top[i].logprob, cpu::plain_logprob(logits.data(), 50000, token.top[i].token), 1e-5);
+    EXPECT_NEAR(token.top[i].logprob, cpu::plain_logprob(logits.data(), 50000, token.top[i].token),
+                1e-5);
   }
 }
 
@@ -232,7 +244,8 @@ TEST_P(SamplingTest, AgreesWithThePlainSamplerDrawByDraw) {
 }
 
 // Pearson's statistic in standard deviations; bins expecting fewer than 10 are put together.
-double chi_square_excess(const std::vector<int>& seen, const std::vector<double>& probability, int draws) {
+double chi_square_excess(const std::vector<int>& seen, const std::vector<double>& probability,
+                         int draws) {
   double statistic = 0, rest_seen = 0, rest_expected = 0;
   int bins = 0;
   const auto add = [&](double got, double expected) {
@@ -260,13 +273,15 @@ TEST_P(SamplingTest, DrawsFollowThePlainDistribution) {
     std::vector<float> edited = logits;
     std::vector<double> probability(kVocab);
     std::vector<int32_t> order(kVocab);
-    ASSERT_TRUE(cpu::plain_distribution(edited.data(), kVocab, row, {probability.data(), order.data()}));
+    ASSERT_TRUE(
+        cpu::plain_distribution(edited.data(), kVocab, row, {probability.data(), order.data()}));
     std::vector<int> seen(kVocab);
     row.seed = 4242;
     for (int start = 0; start < kDraws; start += kRows) {
       std::vector<SamplingRow> rows(kRows, row);
       for (int i = 0; i < kRows; ++i) rows[static_cast<size_t>(i)].position = start + i;
-      for (const SampledToken& token : sample_rows(cpu, logits, rows)) ++seen[static_cast<size_t>(token.token)];
+      for (const SampledToken& token : sample_rows(cpu, logits, rows))
+        ++seen[static_cast<size_t>(token.token)];
     }
     for (int i = 0; i < kVocab; ++i) {
       if (probability[static_cast<size_t>(i)] > 0) continue;
@@ -295,7 +310,8 @@ TEST_P(SamplingTest, ChoicesAndPositionsAreUncorrelated) {
         b.position = a.position + (kind != 0);
       }
       const auto tokens = sample_rows(cpu, logits, rows);
-      for (size_t i = 0; i < tokens.size(); i += 2) ++seen[static_cast<size_t>(tokens[i].token * kVocab + tokens[i + 1].token)];
+      for (size_t i = 0; i < tokens.size(); i += 2)
+        ++seen[static_cast<size_t>(tokens[i].token * kVocab + tokens[i + 1].token)];
     }
     EXPECT_LT(chi_square_excess(seen, even, kPairs), 5) << "kind " << kind;
   }
@@ -308,7 +324,8 @@ TEST_P(SamplingTest, RowsDoNotDependOnCompany) {
   for (size_t r = 0; r < rows.size(); ++r) rows[r].seed = r;
   const auto together = sample_rows(cpu, logits, rows);
   CpuRun one(1, GetParam());
-  for (size_t r = 0; r < rows.size(); ++r) EXPECT_EQ(sample_one(one, logits, rows[r]).token, together[r].token);
+  for (size_t r = 0; r < rows.size(); ++r)
+    EXPECT_EQ(sample_one(one, logits, rows[r]).token, together[r].token);
 }
 
 INSTANTIATE_TEST_SUITE_P(Isa, SamplingTest, testing::ValuesIn(test::op_isas()),

@@ -15,7 +15,7 @@ inline V activate(V x) {
     const V u = x * fma(x * x, V::all(0.0713548163f), V::all(1.59576912f));
     return x * sigmoid(u);
   } else {
-    const V tail = V::all(0.5f) * erfc_positive(x.abs() * V::all(0.707106781f));
+    const V tail = normal_tail(x.abs());
     return x * V::select_less(x, V::zero(), tail, V::all(1.0f) - tail);
   }
 }
