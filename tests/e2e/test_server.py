@@ -38,12 +38,12 @@ def free_port():
 class Server:
     """One server process on 127.0.0.1."""
 
-    def __init__(self, log_path, *flags):
+    def __init__(self, log_path, *flags, address="127.0.0.1"):
         self.port = free_port()
         self.log_path = str(log_path)
         self.log = open(self.log_path, "wb")
         command = [os.environ["LMDEPLOY_BIN"], "serve", "api_server", model_path(), "--server-name",
-                   "127.0.0.1", "--server-port", str(self.port), "--model-name", NAME, "--device", "cpu",
+                   address, "--server-port", str(self.port), "--model-name", NAME, "--device", "cpu",
                    "--log-level", "INFO", "--session-len", "2048", *flags]
         self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT)
         deadline = time.time() + 120
@@ -82,6 +82,10 @@ class Server:
                   if line.startswith(name + "{") or line.startswith(name + " ")]
         assert values, name + " is not in /metrics"
         return sum(values)
+
+    def resident_bytes(self):
+        with open(f"/proc/{self.process.pid}/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
     def log_text(self):
         with open(self.log_path, errors="replace") as file:
@@ -131,9 +135,11 @@ def test_models(client):
     assert models[0].owned_by == "lmdeploy"
 
 
-def test_chat_is_sensible(client):
-    answer = ask(client)
-    assert "Paris" in answer.choices[0].message.content
+def test_answers_are_sensible(client):
+    completion = client.completions.create(model=NAME, prompt="The capital of France is", max_tokens=4, temperature=0)
+    assert "Paris" in completion.choices[0].text
+    answer = ask(client, "What is two plus two?")
+    assert len(answer.choices[0].message.content) > 10
     assert answer.choices[0].finish_reason in ("stop", "length")
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
     assert 0 < answer.usage.completion_tokens <= 24
@@ -327,6 +333,26 @@ def test_full_queue_answers_429(tmp_path):
         server.stop()
 
 
+def test_idle_streams_are_small(tmp_path):
+    server = Server(tmp_path / "log", "--max-batch-size", "1")
+    try:
+        held = [long_request(server)]  # takes the only slot; the others wait
+        eventually(lambda: server.metric("lmdeploy:num_requests_running") == 1)
+        held += [long_request(server) for _ in range(10)]
+        eventually(lambda: server.metric("lmdeploy:num_requests_waiting") == 10)
+        before = server.resident_bytes()
+        held += [long_request(server) for _ in range(500)]
+        eventually(lambda: server.metric("lmdeploy:num_requests_waiting") == 510, 30)
+        grown = server.resident_bytes() - before
+        print(f"{grown / 500:.0f} bytes a stream")
+        assert grown < 10 << 20
+        for connection in held:
+            connection.close()
+        eventually(lambda: server.metric("lmdeploy:num_requests_waiting") == 0)
+    finally:
+        server.stop()
+
+
 def test_sigterm_drains(tmp_path):
     server = Server(tmp_path / "log")
     client = openai.OpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key="none", max_retries=0)
@@ -342,6 +368,6 @@ def test_sigterm_drains(tmp_path):
 
 
 def test_open_server_warns(tmp_path):
-    server = Server(tmp_path / "log", "--server-name", "0.0.0.0")
+    server = Server(tmp_path / "log", address="0.0.0.0")
     server.stop()
     assert "--api-keys" in server.log_text()
