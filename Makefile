@@ -18,7 +18,7 @@ build: setup
 	ln -sfn $(PRESET)/bin build/bin
 
 models: setup
-	tools/fetch_models.sh smollm2
+	tools/fetch_models.py smollm2
 
 test: setup
 	tools/test.sh

@@ -1,14 +1,16 @@
 #!/bin/bash
-# Installs what the build and the tests need: Debian packages (third_party/apt.txt) and, with
-# --python, the Python packages of third_party/pypi.lock in build/venv. Does nothing where all is there.
+# Installs what the build needs (third_party/apt.txt) and, with --tests, what the tests need besides:
+# third_party/apt-test.txt, and the Python packages of third_party/pypi.lock in build/venv.
+# Does nothing where all is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p build
 
 install_debian_packages() {
   local wanted missing=()
-  mapfile -t wanted < <(sed 's/#.*//; s/[[:space:]]*$//; /^$/d' third_party/apt.txt)
+  mapfile -t wanted < <(sed 's/#.*//; s/[[:space:]]*$//; /^$/d' "$@")
   for package in "${wanted[@]}"; do
+    command -v "$package" >/dev/null && continue
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
   done
   [ ${#missing[@]} -eq 0 ] && return
@@ -36,5 +38,9 @@ install_python_packages() {
   cp third_party/pypi.lock "$stamp"
 }
 
-install_debian_packages
-if [ "${1:-}" = "--python" ]; then install_python_packages; fi
+if [ "${1:-}" = "--tests" ]; then
+  install_debian_packages third_party/apt.txt third_party/apt-test.txt
+  install_python_packages
+else
+  install_debian_packages third_party/apt.txt
+fi

@@ -233,7 +233,9 @@ Result<std::unique_ptr<Engine>> Engine::create(const std::string& model, const E
   RETURN_IF_ERROR(check_options(options));
   ASSIGN_OR_RETURN(const std::string path, resolve_model_path(model));
   ASSIGN_OR_RETURN(const Device device, choose_device(options.device));
-  ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint, Checkpoint::open(path));
+  const bool dummy = options.load_format == "dummy";
+  ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint,
+                   Checkpoint::open(path, dummy ? CheckpointParts::kConfigOnly : CheckpointParts::kAll));
   startup.phase_done("open");
 
   auto impl = std::make_unique<Impl>();
@@ -249,7 +251,7 @@ Result<std::unique_ptr<Engine>> Engine::create(const std::string& model, const E
   ModelOptions model_options;
   model_options.dtype = options.dtype;
   model_options.rope_scaling_factor = options.rope_scaling_factor;
-  model_options.dummy_weights = options.load_format == "dummy";
+  model_options.dummy_weights = dummy;
   LoadProgress progress;
   if (impl->hooks.on_load_progress) {
     progress = [&](size_t done, size_t total) {
