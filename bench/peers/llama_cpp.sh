@@ -7,8 +7,7 @@ version=0.3.36
 peers=$PWD/build/peers
 mkdir -p "$peers" && cd "$peers"
 if [ ! -d "llama_cpp_python-$version" ]; then
-  python3 -m pip download --quiet --no-deps --no-build-isolation --no-binary :all: "llama-cpp-python==$version" -d . ||
-    python3 -m pip download --no-deps --no-binary :all: "llama-cpp-python==$version" -d .
+  python3 -m pip download --quiet --no-deps --no-binary llama-cpp-python "llama-cpp-python==$version" -d .
   tar xf llama_cpp_python-$version.tar.gz
 fi
 cmake -S "llama_cpp_python-$version/vendor/llama.cpp" -B llama.cpp -G Ninja -DCMAKE_BUILD_TYPE=Release \
