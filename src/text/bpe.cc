@@ -102,7 +102,7 @@ void Bpe::encode(std::string_view word, BpeScratch& scratch, std::vector<int32_t
   bool left_known = false;
   while (pos < word.size()) {
     const DecodedChar c = decode_valid_utf8(word.data() + pos);
-    const bool known = c.code < kCharTable && char_ids_[c.code] >= 0;
+    const bool known = char_id(c.code, word.substr(pos, c.length)) >= 0;
     if (pos > start && known && left_known && !may_join(left, c.code)) {
       encode_part(word.substr(start, pos - start), scratch, out);
       start = pos;
@@ -140,6 +140,7 @@ void Bpe::encode_uncached(std::string_view word, BpeScratch& scratch,
     }
   }
   scratch.ids.clear();
+  scratch.ids.reserve(word.size());
   if (options_.byte_level) {
     first_bytes(word, scratch.ids);
   } else {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <queue>
 
@@ -14,44 +15,43 @@ namespace {
 constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
 constexpr size_t kKeptSymbols = 1 << 16;
 
-// The symbols of a word as a linked list in place of the characters.
+// The symbols of a word, in place: a symbol of n characters sits at its first character's position,
+// and the span n at its first and its last, so that either neighbour is one step away.
 class SymbolList {
  public:
-  SymbolList(const MergeTable& merges, const std::vector<int32_t>& ids, MergeScratch& scratch)
-      : merges_(merges), symbols_(scratch.symbols) {
-    const auto count = static_cast<uint32_t>(ids.size());
-    symbols_.resize(count);
-    for (uint32_t i = 0; i < count; ++i) {
-      symbols_[i] = {ids[i], i == 0 ? kNone : i - 1, i + 1 == count ? kNone : i + 1};
-    }
+  SymbolList(const MergeTable& merges, std::vector<int32_t>& ids, std::vector<uint32_t>& spans)
+      : merges_(merges), ids_(ids), spans_(spans) {
+    spans_.assign(ids.size(), 1);
   }
 
-  // The merge of the symbol at `position` with the one after it.
+  // The merge of the symbol at `position` with the one after it; none if no symbol starts there.
   Merge merge_at(uint32_t position) const {
-    const auto& symbol = symbols_[position];
-    if (symbol.id < 0 || symbol.next == kNone) return {};
-    return merges_.find(symbol.id, symbols_[symbol.next].id);
+    if (ids_[position] == kInside) return {};
+    const size_t next = size_t{position} + spans_[position];
+    return next < ids_.size() ? merges_.find(ids_[position], ids_[next]) : Merge{};
   }
 
   void apply(uint32_t position, int32_t id) {
-    auto& symbol = symbols_[position];
-    auto& right = symbols_[symbol.next];
-    symbol.id = id;
-    symbol.next = right.next;
-    right.id = -1;
-    if (symbol.next != kNone) symbols_[symbol.next].prev = position;
+    const uint32_t next = position + spans_[position];
+    const uint32_t span = spans_[position] + spans_[next];
+    ids_[position] = id;
+    ids_[next] = kInside;
+    spans_[position] = spans_[position + span - 1] = span;
   }
 
-  uint32_t prev(uint32_t position) const { return symbols_[position].prev; }
-
-  void write_to(std::vector<int32_t>& ids) const {
-    ids.clear();
-    for (uint32_t i = 0; i != kNone; i = symbols_[i].next) ids.push_back(symbols_[i].id);
+  // Position of the symbol before the one at `position`, or kNone.
+  uint32_t prev(uint32_t position) const {
+    return position == 0 ? kNone : position - spans_[position - 1];
   }
+
+  void compact() { std::erase(ids_, kInside); }
 
  private:
+  static constexpr int32_t kInside = -1;
+
   const MergeTable& merges_;
-  std::vector<MergeScratch::Symbol>& symbols_;
+  std::vector<int32_t>& ids_;
+  std::vector<uint32_t>& spans_;
 };
 
 // Runs the loop with `queue`, which offers push(rank, position) and pop(&rank, &position) in order.
@@ -109,11 +109,7 @@ class BucketQueue {
       buckets_.emplace_back();
     }
     Bucket& bucket = buckets_[index];
-    if (bucket.empty()) {
-      ranks_.push(rank);
-      bucket.ordered.clear();
-      bucket.taken = 0;
-    }
+    if (bucket.empty()) ranks_.push(rank);
     if (bucket.ordered.empty() || position >= bucket.ordered.back()) {
       bucket.ordered.push_back(position);
     } else {
@@ -132,18 +128,15 @@ class BucketQueue {
 
  private:
   struct Bucket {
-    std::vector<uint32_t> ordered;
-    size_t taken = 0;  // of `ordered`
-    MinHeap32 late;    // positions that came after a larger one
+    std::deque<uint32_t> ordered;  // gives memory back from its front
+    MinHeap32 late;                // positions that came after a larger one
 
-    bool empty() const { return taken == ordered.size() && late.empty(); }
+    bool empty() const { return ordered.empty() && late.empty(); }
     uint32_t pop() {
-      if (taken == ordered.size() || (!late.empty() && late.top() < ordered[taken])) {
-        const uint32_t position = late.top();
-        late.pop();
-        return position;
-      }
-      return ordered[taken++];
+      const bool is_late = ordered.empty() || (!late.empty() && late.top() < ordered.front());
+      const uint32_t position = is_late ? late.top() : ordered.front();
+      is_late ? late.pop() : ordered.pop_front();
+      return position;
     }
   };
 
@@ -155,7 +148,7 @@ class BucketQueue {
 }  // namespace
 
 void MergeScratch::shrink() {
-  if (symbols.capacity() > kKeptSymbols) symbols = {};
+  if (spans.capacity() > kKeptSymbols) spans = {};
   if (heap.capacity() > kKeptSymbols) heap = {};
 }
 
@@ -185,7 +178,7 @@ void merge_symbols(const MergeTable& merges, std::vector<int32_t>& ids, MergeScr
     return;
   }
   CHECK(ids.size() < kNone, "a word of {} symbols", ids.size());
-  SymbolList list(merges, ids, scratch);
+  SymbolList list(merges, ids, scratch.spans);
   if (ids.size() < kBucketSymbols) {
     HeapQueue queue(scratch.heap);
     merge_with(list, ids.size(), queue);
@@ -193,7 +186,7 @@ void merge_symbols(const MergeTable& merges, std::vector<int32_t>& ids, MergeScr
     BucketQueue queue(merges.rank_limit());
     merge_with(list, ids.size(), queue);
   }
-  list.write_to(ids);
+  list.compact();
   scratch.shrink();
 }
 

@@ -12,11 +12,7 @@ namespace lmdeploy {
 
 // Memory that merges reuse. Not thread-safe.
 struct MergeScratch {
-  struct Symbol {
-    int32_t id;           // -1: merged into its left neighbour
-    uint32_t prev, next;  // neighbours that are alive; kNone at the ends
-  };
-  std::vector<Symbol> symbols;
+  std::vector<uint32_t> spans;
   std::vector<uint64_t> heap;  // rank << 32 | position
 
   // Gives memory back that one huge word needed.

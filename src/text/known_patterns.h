@@ -32,6 +32,8 @@ inline constexpr char kDeepseekV3Pattern[] =
     "\r\n"
     R"(\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[)"
     "\r\n"
-    R"(]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+    R"(]*|\s*[)"
+    "\r\n"
+    R"(]+|\s+(?!\S)|\s+)";
 
 }  // namespace lmdeploy

@@ -35,7 +35,9 @@ class Normalizer {
   void add(std::unique_ptr<NormalizerStep> step) { steps_.push_back(std::move(step)); }
   bool empty() const { return steps_.empty(); }
   std::string run(std::string_view text) const {
-    std::string out(text);
+    std::string out;
+    out.reserve(text.size() + text.size() / 8 + 16);  // for what steps insert
+    out = text;
     for (const auto& step : steps_) step->apply(out);
     return out;
   }
