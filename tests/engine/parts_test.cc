@@ -1,0 +1,225 @@
+// The engine's parts by themselves: text of a choice, sampling state, memory plan, sessions, batches.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "engine/batch_builder.h"
+#include "engine/choice_text.h"
+#include "engine/memory_plan.h"
+#include "engine/sampling_state.h"
+#include "engine/session_table.h"
+#include "tests/engine/tiny_model.h"
+
+namespace lmdeploy {
+namespace {
+
+class ChoiceTextTest : public ::testing::Test {
+ protected:
+  struct Outcome {
+    std::string text;
+    std::vector<int32_t> ids;
+    bool stopped = false;
+    int64_t kept = 0;
+  };
+  // Feeds the bytes of `text`, one token each, then finishes.
+  Outcome feed(std::string_view text, SamplingParams sampling) {
+    ChoiceText choice(*tokenizer_, sampling);
+    Outcome outcome;
+    const auto take = [&] {
+      ChoiceText::Piece piece = choice.take();
+      outcome.text += piece.text;
+      for (const TokenOutput& token : piece.tokens) outcome.ids.push_back(token.id);
+    };
+    for (unsigned char byte : text) {
+      outcome.stopped = choice.push({byte, 0, {}});
+      take();
+      if (outcome.stopped) break;
+    }
+    choice.finish();
+    take();
+    outcome.kept = choice.kept_tokens();
+    return outcome;
+  }
+
+  testing::TinyModel model_;
+  std::unique_ptr<Tokenizer> tokenizer_ = std::move(*Tokenizer::from_file(model_.path()));
+};
+
+TEST_F(ChoiceTextTest, KeepsEverythingWithoutAStop) {
+  const Outcome outcome = feed("hello", {});
+  EXPECT_EQ(outcome.text, "hello");
+  EXPECT_EQ(outcome.kept, 5);
+  EXPECT_FALSE(outcome.stopped);
+}
+
+TEST_F(ChoiceTextTest, TokensThatOnlySpellTheStopAreNotKept) {
+  SamplingParams sampling;
+  sampling.stop = {"lo w"};
+  Outcome outcome = feed("hello world", sampling);
+  EXPECT_TRUE(outcome.stopped);
+  EXPECT_EQ(outcome.text, "hel");
+  EXPECT_EQ(outcome.kept, 3);
+  EXPECT_EQ(outcome.ids, (std::vector<int32_t>{'h', 'e', 'l'}));
+  sampling.include_stop = true;
+  outcome = feed("hello world", sampling);
+  EXPECT_EQ(outcome.text, "hello w");
+  EXPECT_EQ(outcome.kept, 7);
+}
+
+TEST_F(ChoiceTextTest, TextThatMerelyBeganAStopIsFlushedAtTheEnd) {
+  SamplingParams sampling;
+  sampling.stop = {"world!"};
+  const Outcome outcome = feed("hello world", sampling);
+  EXPECT_FALSE(outcome.stopped);
+  EXPECT_EQ(outcome.text, "hello world");
+  EXPECT_EQ(outcome.kept, 11);
+}
+
+TEST_F(ChoiceTextTest, ACharacterOfSeveralTokensComesWhole) {
+  ChoiceText choice(*tokenizer_, {});
+  choice.push({0xE2, 0, {}});
+  EXPECT_EQ(choice.take().text, "");
+  choice.push({0x82, 0, {}});
+  EXPECT_EQ(choice.take().text, "");
+  choice.push({0xAC, 0, {}});
+  const ChoiceText::Piece piece = choice.take();
+  EXPECT_EQ(piece.text, "\xE2\x82\xAC");
+  EXPECT_EQ(piece.tokens.size(), 3u);
+}
+
+SamplingState state_of(const SamplingParams& sampling, const std::vector<int32_t>& prompt,
+                       const std::vector<std::vector<int32_t>>& bad_words, int choice = 0) {
+  static const std::vector<int32_t> kEndIds = {100};
+  return SamplingState(sampling, choice, {prompt, kEndIds, bad_words, 40});
+}
+
+TEST(SamplingState, CountsPromptAndGeneratedTokensApart) {
+  SamplingParams sampling;
+  sampling.repetition_penalty = 1.2;
+  SamplingState state = state_of(sampling, {1, 2, 1}, {}, 3);
+  state.accept(2);
+  state.accept(5);
+  const SamplingRow row = state.row(9);
+  EXPECT_EQ(row.seed, 43u);
+  EXPECT_EQ(row.position, 9);
+  ASSERT_EQ(row.seen.size(), 3u);
+  EXPECT_EQ(row.seen[0].token, 1);
+  EXPECT_EQ(row.seen[0].in_prompt, 2);
+  EXPECT_EQ(row.seen[1].in_prompt, 1);
+  EXPECT_EQ(row.seen[1].generated, 1);
+  EXPECT_EQ(row.seen[2].generated, 1);
+}
+
+TEST(SamplingState, BansTheEndBeforeTheMinimumAndTheEndOfAPhraseAfterItsBeginning) {
+  SamplingParams sampling;
+  sampling.min_new_tokens = 2;
+  sampling.stop_token_ids = {7};
+  SamplingState state = state_of(sampling, {1, 2, 3}, {{50}, {3, 4, 60}});
+  const auto banned = [&](int32_t token) {
+    const SamplingRow row = state.row(0);
+    return std::find(row.banned.begin(), row.banned.end(), token) != row.banned.end();
+  };
+  EXPECT_TRUE(banned(50));
+  EXPECT_TRUE(banned(100));
+  EXPECT_TRUE(banned(7));
+  EXPECT_FALSE(banned(60));
+  state.accept(4);  // the phrase began in the prompt
+  EXPECT_TRUE(banned(60));
+  state.accept(9);
+  EXPECT_FALSE(banned(60));
+  EXPECT_FALSE(banned(100));
+  EXPECT_FALSE(banned(7));
+  for (int32_t i = 0; i < 100; ++i) state.accept(i % 3 == 0 ? 3 : 4);
+  EXPECT_FALSE(banned(60));
+  state.accept(4);
+  EXPECT_FALSE(banned(60));
+  state.accept(3);
+  state.accept(4);
+  EXPECT_TRUE(banned(60));
+}
+
+MemoryPlanInput plan_input(const std::vector<KvGroup>& groups) {
+  return {groups, DType::kF16, 64, size_t{8} << 30, size_t{1} << 30, size_t{1} << 28, 16, 4096, 512, 0.5, true};
+}
+
+TEST(MemoryPlan, TakesTheShareOfWhatIsLeftAndNoMoreThanTheBatchCanUse) {
+  const std::vector<KvGroup> groups = {{KvGroup::Kind::kFull, 0, {0, 1}, 4, 64}};
+  MemoryPlanInput input = plan_input(groups);
+  Result<MemoryPlan> plan = plan_memory(input);
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(plan->page_bytes, size_t{2} * 2 * 4 * 64 * 64 * 2);
+  EXPECT_EQ(plan->num_blocks, 16 * 4096 / 64);
+  EXPECT_EQ(plan->session_len, 4096);
+  input.on_cpu = false;
+  plan = plan_memory(input);
+  const double expected = (8.0 - 0.25) * (1 << 30) * 0.5 / static_cast<double>(plan->page_bytes);
+  EXPECT_NEAR(plan->num_blocks, expected, 1);
+  input.cache_max_entry_count = 10;
+  plan = plan_memory(input);
+  EXPECT_EQ(plan->num_blocks, 10);
+  EXPECT_EQ(plan->session_len, 640);
+}
+
+TEST(MemoryPlan, SaysWhichSumDoesNotFit) {
+  const std::vector<KvGroup> groups = {{KvGroup::Kind::kFull, 0, {0}, 4, 64}};
+  MemoryPlanInput input = plan_input(groups);
+  input.available_bytes = 1000;
+  const Result<MemoryPlan> plan = plan_memory(input);
+  ASSERT_FALSE(plan.ok());
+  EXPECT_EQ(plan.status().code(), StatusCode::kResourceExhausted);
+  EXPECT_NE(plan.status().message().find("--cache-max-entry-count"), std::string::npos);
+}
+
+TEST(SessionTable, OneRequestAtATimeAndEndWhileBusy) {
+  SessionTable table;
+  EXPECT_TRUE(table.begin(1)->empty());
+  EXPECT_EQ(table.begin(1).status().code(), StatusCode::kResourceExhausted);
+  const std::vector<int32_t> history = {1, 2, 3};
+  table.finish(1, history, false);
+  EXPECT_EQ(*table.begin(1), history);
+  EXPECT_TRUE(table.end(1).ok());
+  table.finish(1, history, false);
+  EXPECT_FALSE(table.tokens(1).has_value());
+  EXPECT_EQ(table.end(1).code(), StatusCode::kNotFound);
+  EXPECT_TRUE(table.begin(2)->empty());
+  table.abandon(2);
+  EXPECT_FALSE(table.tokens(2).has_value());
+}
+
+TEST(BatchBuilder, LaysOutRowsTablesAndLogitRows) {
+  KvCache kv({{KvGroup::Kind::kFull, 0, {0}, 1, 8}}, 32, 8, DType::kF32, {});
+  Arena arena({});
+  StepPlan plan;
+  plan.num_groups = 1;
+  plan.num_decode_rows = 1;
+  plan.total_tokens = 4;
+  plan.rows = {{.sequence = 1, .slot = 0, .first_position = 40, .num_tokens = 1, .kv_length = 41,
+                .token_offset = kTokenOnSlot, .flags = kRowSample},
+               {.sequence = 2, .slot = 1, .first_position = 30, .num_tokens = 3, .kv_length = 33,
+                .token_offset = 0, .flags = kRowPrefill | kRowAllLogits}};
+  plan.tokens = {10, 11, 12};
+  plan.row_blocks = {{0, 1, 1}, {1, 2, 0}};
+  plan.block_ids = {5, 6, 7};
+  const std::vector<RowFacts> facts = {{99, 38}, {0, 33}};
+  std::vector<LogitRange> ranges(2);
+  Batch batch;
+  build_batch(plan, facts, kv, arena, batch, ranges);
+  const auto ints = [](const TensorView& view) {
+    return std::vector<int32_t>(view.data<int32_t>(), view.data<int32_t>() + view.shape().numel());
+  };
+  EXPECT_EQ(ints(batch.token_ids), (std::vector<int32_t>{99, 10, 11, 12}));
+  EXPECT_EQ(ints(batch.positions), (std::vector<int32_t>{40, 30, 31, 32}));
+  EXPECT_EQ(ints(batch.query_start), (std::vector<int32_t>{0, 1, 4}));
+  EXPECT_EQ(ints(batch.kv_len), (std::vector<int32_t>{41, 33}));
+  EXPECT_EQ(ints(batch.rope_len), (std::vector<int32_t>{38, 33}));
+  EXPECT_EQ(ints(batch.groups[0].block_table), (std::vector<int32_t>{-1, 5, 6, 7}));
+  const int64_t* slots = batch.groups[0].slot_map.data<int64_t>();
+  EXPECT_EQ(std::vector<int64_t>(slots, slots + 4), (std::vector<int64_t>{5 * 32 + 8, 6 * 32 + 30, 6 * 32 + 31, 7 * 32}));
+  EXPECT_EQ(ints(batch.logit_rows), (std::vector<int32_t>{0, 1, 2, 3}));
+  EXPECT_EQ(ranges[1].first, 1);
+  EXPECT_EQ(ranges[1].count, 3);
+}
+
+}  // namespace
+}  // namespace lmdeploy
