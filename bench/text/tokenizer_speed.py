@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 import tokenizer_oracle as oracle  # noqa: E402
 
-MIXED_BYTES = 2 << 20
+MIXED_BYTES = 1 << 20
 MEGABYTE = 1_000_000
 DEGENERATE = [("a letter", "a"), ("spaces", " "), ("emoji", "😀")]
 
