@@ -164,13 +164,13 @@ asio::awaitable<bool> Connection::read_request(RequestParser& parser) {
       input_.erase(0, parser.feed(input_));
       if (reader_paused_) reader_.notify();
       if (parser.state() == RequestParser::State::kFailed) {
-        co_await refuse(parser.error_status(), parser.error_message());
+        co_await refuse(parser, parser.error_status(), parser.error_message());
         co_return false;
       }
       if (parser.state() != RequestParser::State::kHeader) {
         if (!had_headers && !co_await headers_done(parser)) co_return false;
         if (!reserve_body(parser.body_bytes())) {
-          co_await refuse(503, "the server is busy reading other large requests; try again later");
+          co_await refuse(parser, 503, "the server is busy reading other large requests; try again later");
           co_return false;
         }
         if (parser.state() == RequestParser::State::kDone) co_return true;
@@ -181,7 +181,7 @@ asio::awaitable<bool> Connection::read_request(RequestParser& parser) {
       }
     }
     if (timed_out_) {
-      co_await refuse(408, "the request did not arrive in time");
+      co_await refuse(parser, 408, "the request did not arrive in time");
       co_return false;
     }
     if (input_ended_) co_return false;
@@ -192,8 +192,14 @@ asio::awaitable<bool> Connection::read_request(RequestParser& parser) {
 
 asio::awaitable<bool> Connection::headers_done(RequestParser& parser) {
   if (over_limit_) {
-    co_await refuse(503, "the server has as many connections as it takes; try again later");
+    co_await refuse(parser, 503, "the server has as many connections as it takes; try again later");
     co_return false;
+  }
+  if (shared_.options.admit) {
+    if (auto refusal = shared_.options.admit(parser.headers_only())) {
+      co_await refuse(parser, std::move(*refusal));
+      co_return false;
+    }
   }
   if (parser.state() == RequestParser::State::kBody && parser.expects_continue()) {
     const ResponseState::Batch go_on{.head = "HTTP/1.1 100 Continue\r\n\r\n"};
@@ -221,16 +227,37 @@ std::shared_ptr<void> Connection::body_lease() {
   return {nullptr, [counter = shared_.body_bytes, bytes](void*) { counter->fetch_sub(bytes); }};
 }
 
-Connection::Task Connection::refuse(int status, std::string message) {
+// Answers without a handler and ends the connection, since its body may never be read.
+Connection::Task Connection::refuse(RequestParser& parser, Refusal refusal) {
   keep_alive_ = false;
   stage_ = Stage::kAnswering;
   release_body();
-  ResponseState state({.keep_alive = false}, shared_.options.error_body, [] {});
-  state.send_error(status, message);
+  AccessRecord record{.method = "-", .target = "-", .peer = peer_, .status = refusal.status};
+  const bool has_headers = parser.has_headers();
+  ResponseState state({.keep_alive = false, .head = has_headers && parser.is_head()},
+                      shared_.options.error_body, [] {});
+  if (has_headers) {
+    const Request request = parser.headers_only();
+    record.method = request.method;
+    record.target = request.target;
+    for (const auto& [name, value] : cors_headers(shared_.options.cors, request)) state.add_header(name, value);
+  }
+  for (const auto& [name, value] : refusal.headers) state.add_header(name, value);
+  state.send(refusal.status, "application/json", std::move(refusal.body));
   const double begin = monotonic_seconds();
   bytes_sent_ = 0;
-  const bool complete = co_await write_all(*state.take());
-  report({"-", "-", peer_, status, bytes_sent_, monotonic_seconds() - begin, complete});
+  record.complete = co_await write_all(*state.take());
+  record.bytes_sent = bytes_sent_;
+  record.seconds = monotonic_seconds() - begin;
+  report(record);
+}
+
+Connection::Task Connection::refuse(RequestParser& parser, int status, std::string message) {
+  std::string body = shared_.options.error_body(status, message);
+  Refusal refusal;
+  refusal.status = status;
+  refusal.body = std::move(body);
+  return refuse(parser, std::move(refusal));
 }
 
 Connection::Task Connection::answer(std::unique_ptr<RequestParser> parser) {

@@ -71,7 +71,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool reserve_body(size_t bytes);
   Task answer(std::unique_ptr<RequestParser> parser);
   boost::asio::awaitable<bool> write_answer(ResponseState& state);
-  Task refuse(int status, std::string message);
+  Task refuse(RequestParser& parser, Refusal refusal);
+  Task refuse(RequestParser& parser, int status, std::string message);
   boost::asio::awaitable<bool> write_all(const ResponseState::Batch& batch);
   Task linger();
 

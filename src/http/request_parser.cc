@@ -95,6 +95,7 @@ void RequestParser::check_header() {
   }
 }
 
+bool RequestParser::has_headers() const { return impl_->parser.is_header_done(); }
 bool RequestParser::http11() const { return impl_->message().version() >= 11; }
 bool RequestParser::keep_alive() const { return impl_->parser.keep_alive(); }
 bool RequestParser::is_head() const { return impl_->message().method() == http::verb::head; }
@@ -104,15 +105,20 @@ bool RequestParser::expects_continue() const {
 }
 size_t RequestParser::body_bytes() const { return impl_->message().body().size(); }
 
-Request RequestParser::take() {
-  auto message = impl_->parser.release();
+Request RequestParser::headers_only() const {
+  const auto& message = impl_->message();
   Request request;
   request.method = std::string(view(message.method_string()));
   request.target = std::string(view(message.target()));
   for (const auto& field : message) {
     request.headers.push_back({std::string(view(field.name_string())), std::string(view(field.value()))});
   }
-  request.body = std::move(message.body());
+  return request;
+}
+
+Request RequestParser::take() {
+  Request request = headers_only();
+  request.body = std::move(impl_->parser.get().body());
   request.received_at = monotonic_seconds();
   return request;
 }

@@ -26,12 +26,15 @@ class RequestParser {
   size_t feed(std::string_view bytes);
   State state() const { return state_; }
 
-  // After kHeader:
+  // The headers are complete (they may have been refused since).
+  bool has_headers() const;
+  // With headers:
   bool http11() const;
   bool keep_alive() const;
   bool is_head() const;
   bool expects_continue() const;
   size_t body_bytes() const;  // received so far
+  Request headers_only() const;
 
   // After kFailed: what to answer.
   int error_status() const { return error_status_; }

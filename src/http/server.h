@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -39,6 +40,13 @@ struct AccessRecord {
   bool complete = false;  // false: the connection ended first
 };
 
+// Why a request is turned away before its body.
+struct Refusal {
+  int status = 401;
+  HttpHeaders headers;
+  std::string body;  // JSON
+};
+
 struct ServerOptions {
   std::string host = "0.0.0.0";  // an address or a name
   int port = 0;                  // 0: any free one
@@ -47,6 +55,9 @@ struct ServerOptions {
   std::string tls_key_file;
   HttpLimits limits;
   CorsOptions cors;
+  // Asked when a request's headers are complete and its body may still be coming; a reason refuses it
+  // there, so that a stranger's body is never read. On io threads; absent: everything is admitted.
+  std::function<std::optional<Refusal>(const Request& headers_only)> admit;
   // Body of an error that http/ finds itself (a bad request, a limit), as JSON.
   std::function<std::string(int status, std::string_view message)> error_body;
   // Called on io threads.

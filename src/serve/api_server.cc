@@ -35,21 +35,22 @@ struct ApiServer::Impl {
 
 namespace {
 
-bool without_key(const Request& request) { return request.path() == "/health"; }
+// A preflight cannot carry a key, and tells nothing.
+bool without_key(const Request& request) {
+  return request.path() == "/health" || is_cors_preflight(request);
+}
 
-Middleware require_key(const ServeContext& context) {
-  return [&context](const Request& request, const ResponseWriter& response) {
-    if (without_key(request) || context.keys.allows(request.headers.find("Authorization"))) return true;
-    response.add_header("WWW-Authenticate", "Bearer");
-    send_error(response, {401, "Please request with valid api key!", "", "invalid_api_key"});
-    return false;
-  };
+// The bearer key, checked before a stranger's body is read.
+std::optional<Refusal> check_key(const ServeContext& context, const Request& request) {
+  if (without_key(request) || context.keys.allows(request.headers.find("Authorization"))) return std::nullopt;
+  return Refusal{401,
+                 {{"WWW-Authenticate", "Bearer"}},
+                 error_json({401, "Please request with valid api key!", "", "invalid_api_key"})};
 }
 
 }  // namespace
 
 void ApiServer::Impl::add_routes() {
-  router.use(require_key(context));
   add_chat_endpoint(router, context);
   add_completion_endpoint(router, context);
   add_models_endpoint(router, context);
@@ -66,6 +67,7 @@ Result<ServerOptions> ApiServer::Impl::server_options() {
                   settings.allow_credentials};
   options.limits.connections = settings.max_connections;
   options.limits.body_bytes = static_cast<size_t>(settings.max_body_mib) << 20;
+  options.admit = [this](const Request& request) { return check_key(context, request); };
   options.error_body = [](int status, std::string_view message) {
     return error_json({status, std::string(message)});
   };

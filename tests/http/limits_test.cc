@@ -129,5 +129,20 @@ TEST_F(LimitsTest, BodiesShareABudget) {
   EXPECT_EQ(status_of(http_post("/echo", std::string(100000, 'y'))), "HTTP/1.1 200");
 }
 
+TEST_F(LimitsTest, StrangersAreRefusedBeforeTheirBody) {
+  ServerOptions options;
+  options.admit = [](const Request& request) -> std::optional<Refusal> {
+    if (request.headers.find("Key") != nullptr) return std::nullopt;
+    return Refusal{401, {{"X-Why", "no key"}}, "{}"};
+  };
+  start(std::move(options));
+  RawSocket socket = connect();
+  socket.send("POST /echo HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 9999\r\n\r\n");
+  const std::string answer = socket.read_until("{}");
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 401")) << answer;
+  EXPECT_NE(answer.find("X-Why: no key\r\n"), std::string::npos);
+  EXPECT_EQ(status_of(http_post("/echo", "body", "Key: 1\r\n")), "HTTP/1.1 200");
+}
+
 }  // namespace
 }  // namespace lmdeploy
