@@ -9,7 +9,8 @@ void gated_activation(Ctx& ctx, const TensorView& gate_up, Activation activation
                       const TensorView& out) {
   check_on_cpu(ctx, "gated_activation");
   check_view(ctx, "gated_activation", "out", out, DType::kF32, {kAnySize, kAnySize});
-  check_view(ctx, "gated_activation", "gate_up", gate_up, DType::kF32, {out.dim(0), 2 * out.dim(1)});
+  check_view(ctx, "gated_activation", "gate_up", gate_up, DType::kF32,
+             {out.dim(0), 2 * out.dim(1)});
   cpu::gated_activation(cpu_stream(ctx), {.gate = gate_up.data<float>(),
                                           .up = gate_up.data<float>() + out.dim(1),
                                           .out = out.data<float>(),

@@ -29,10 +29,11 @@ std::string dims_text(std::initializer_list<int64_t> dims) {
 
 void check_view(Ctx& ctx, const char* op, const char* name, const TensorView& view, DType dtype,
                 std::initializer_list<int64_t> dims) {
-  CHECK(view.dtype() == dtype && shape_matches(view.shape(), dims), "{}: {} is {} {}; expected {} {}",
-        op, name, dtype_name(view.dtype()), view.shape().to_string(), dtype_name(dtype),
-        dims_text(dims));
-  CHECK(view.device() == ctx.stream.device(), "{}: {} is not on the device of the stream", op, name);
+  CHECK(view.dtype() == dtype && shape_matches(view.shape(), dims),
+        "{}: {} is {} {}; expected {} {}", op, name, dtype_name(view.dtype()),
+        view.shape().to_string(), dtype_name(dtype), dims_text(dims));
+  CHECK(view.device() == ctx.stream.device(), "{}: {} is not on the device of the stream", op,
+        name);
   CHECK(!view.empty() || view.shape().numel() == 0, "{}: {} has no memory", op, name);
 }
 

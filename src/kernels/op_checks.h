@@ -1,5 +1,5 @@
-// What every op.cc does first: CHECK that its views are what the header says, in words that name the
-// op, the view, what came and what was expected.
+// What every op.cc does first: CHECK that its views are what the header says, in words that name
+// the op, the view, what came and what was expected.
 #pragma once
 
 #include <initializer_list>
@@ -10,8 +10,8 @@ namespace lmdeploy {
 
 constexpr int64_t kAnySize = -1;
 
-// `view` is a `dtype` tensor of shape `dims` (kAnySize matches any) on the stream's device. Rows may
-// be strided; the elements of a row are consecutive.
+// `view` is a `dtype` tensor of shape `dims` (kAnySize matches any) on the stream's device. Rows
+// may be strided; the elements of a row are consecutive.
 void check_view(Ctx& ctx, const char* op, const char* name, const TensorView& view, DType dtype,
                 std::initializer_list<int64_t> dims);
 

@@ -38,8 +38,8 @@ void token_logprobs(Ctx& ctx, const TensorView& logits, std::span<const int32_t>
   CHECK(out.size() == targets.size(), "token_logprobs: {} targets, {} results", targets.size(),
         out.size());
   for (size_t r = 0; r < targets.size(); ++r) {
-    CHECK(targets[r] >= 0 && targets[r] < logits.dim(1), "token_logprobs: target {} of row {} is not in [0, {})",
-          targets[r], r, logits.dim(1));
+    CHECK(targets[r] >= 0 && targets[r] < logits.dim(1),
+          "token_logprobs: target {} of row {} is not in [0, {})", targets[r], r, logits.dim(1));
   }
   cpu::token_logprobs(cpu_stream(ctx), logits, targets, out);
 }

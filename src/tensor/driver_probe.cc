@@ -19,7 +19,9 @@ struct Driver {
     load(library, "cuDeviceGetCount", count);
     load(library, "cuDeviceGetName", name);
   }
-  bool complete() const { return init != nullptr && version != nullptr && count != nullptr && name != nullptr; }
+  bool complete() const {
+    return init != nullptr && version != nullptr && count != nullptr && name != nullptr;
+  }
 
  private:
   template <class Function>

@@ -1,5 +1,5 @@
-// What the NVIDIA driver says, asked through libcuda.so.1 opened at run time: works in any build and
-// starts nothing on the GPU.
+// What the NVIDIA driver says, asked through libcuda.so.1 opened at run time: works in any build
+// and starts nothing on the GPU.
 #pragma once
 
 #include <string>

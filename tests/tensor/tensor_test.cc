@@ -71,8 +71,12 @@ TEST(DType, HalfTypesRoundToNearestEven) {
     const f16 half{static_cast<uint16_t>(bits)};
     const bf16 brain{static_cast<uint16_t>(bits)};
     const float wide = to_float(half), wide_brain = to_float(brain);
-    if (!std::isnan(wide)) ASSERT_EQ(to_f16(wide).bits, bits);
-    if (!std::isnan(wide_brain)) ASSERT_EQ(to_bf16(wide_brain).bits, bits);
+    if (!std::isnan(wide)) {
+      ASSERT_EQ(to_f16(wide).bits, bits);
+    }
+    if (!std::isnan(wide_brain)) {
+      ASSERT_EQ(to_bf16(wide_brain).bits, bits);
+    }
   }
   EXPECT_EQ(to_float(to_f16(1.0f + 0x1p-11f)), 1.0f);  // a tie goes to even
   EXPECT_EQ(to_float(to_f16(1.0f + 0x1.8p-10f)), 1.0f + 0x1p-9f);

@@ -4,6 +4,9 @@
 #include <atomic>
 #include <span>
 
+#include "tensor/arena.h"
+#include "tensor/stream.h"
+
 namespace lmdeploy::cpu {
 
 namespace {
@@ -124,7 +127,8 @@ void run_splits(ThreadPool& pool, const AttentionKernels& kernels, const Attenti
   std::atomic<int64_t> next{0};
   pool.run([&](int worker) {
     for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
-      kernels.attend_split(args, *tasks[i].block, tasks[i].split, workspaces[worker], tasks[i].state);
+      kernels.attend_split(args, *tasks[i].block, tasks[i].split, workspaces[worker],
+                           tasks[i].state);
     }
   });
   const int group = args.heads / args.kv_heads;

@@ -1,4 +1,5 @@
-// The attention kernels of kernels/cpu/attention.h, written once over V = F32Vec of AVX2 or AVX-512.
+// The attention kernels of kernels/cpu/attention.h, written once over V = F32Vec of AVX2 or
+// AVX-512.
 #pragma once
 
 #include "kernels/cpu/attention.h"
@@ -30,10 +31,11 @@ inline const std::byte* token_row(const AttentionArgs& args, int sequence, int h
          token % args.block_tokens * args.head_dim * kBytes;
 }
 
-// K of the tile, transposed: k_tile[i][token]. Whole groups of V::kLanes tokens, which never cross a
-// page; what lies outside the range is masked later.
+// K of the tile, transposed: k_tile[i][token]. Whole groups of V::kLanes tokens, which never cross
+// a page; what lies outside the range is masked later.
 template <class V, KvType kType>
-inline void load_keys(const AttentionArgs& args, const AttentionBlock& block, TileRange tile, float* k_tile) {
+inline void load_keys(const AttentionArgs& args, const AttentionBlock& block, TileRange tile,
+                      float* k_tile) {
   const int first = tile.begin / V::kLanes * V::kLanes;
   for (int token = first; token < tile.end; token += V::kLanes) {
     const std::byte* rows = token_row<kType>(args, block.sequence, block.kv_head, token);
@@ -50,7 +52,8 @@ inline void load_keys(const AttentionArgs& args, const AttentionBlock& block, Ti
 }
 
 template <class V, KvType kType>
-inline void load_values(const AttentionArgs& args, const AttentionBlock& block, TileRange tile, float* v_tile) {
+inline void load_values(const AttentionArgs& args, const AttentionBlock& block, TileRange tile,
+                        float* v_tile) {
   for (int token = tile.begin; token < tile.end; ++token) {
     const std::byte* row =
         token_row<kType>(args, block.sequence, args.kv_heads + block.kv_head, token);
@@ -78,7 +81,7 @@ inline void load_tile(const AttentionArgs& args, const AttentionBlock& block, Ti
 // What is added to and done with a row's scores besides the mask.
 struct ScoreShape {
   float softcap;
-  float slope;      // of ALiBi
+  float slope;        // of ALiBi
   float tile_offset;  // position of the tile's first token minus the query's
 };
 
@@ -174,13 +177,28 @@ inline void attend_tile(const AttentionArgs& args, const AttentionBlock& block, 
   const int first_column = (tile.begin - tile.start) / V::kLanes * V::kLanes;
   const int columns =
       (tile.end - tile.start - first_column + V::kLanes - 1) / V::kLanes * V::kLanes;
-  tile_gemm<V>({.a = work.q, .b = work.k_tile + first_column, .c = work.scores + first_column,
-                .alpha = nullptr, .lda = args.head_dim, .ldb = kTileTokens, .ldc = kTileTokens,
-                .rows = rows, .columns = columns, .k_begin = 0, .k_end = args.head_dim});
+  tile_gemm<V>({.a = work.q,
+                .b = work.k_tile + first_column,
+                .c = work.scores + first_column,
+                .alpha = nullptr,
+                .lda = args.head_dim,
+                .ldb = kTileTokens,
+                .ldc = kTileTokens,
+                .rows = rows,
+                .columns = columns,
+                .k_begin = 0,
+                .k_end = args.head_dim});
   softmax_rows<V>(args, block, tile, work, state);
-  tile_gemm<V>({.a = work.scores, .b = work.v_tile, .c = state.values, .alpha = work.rescale,
-                .lda = kTileTokens, .ldb = args.head_dim, .ldc = args.head_dim, .rows = rows,
-                .columns = args.head_dim, .k_begin = tile.begin - tile.start,
+  tile_gemm<V>({.a = work.scores,
+                .b = work.v_tile,
+                .c = state.values,
+                .alpha = work.rescale,
+                .lda = kTileTokens,
+                .ldb = args.head_dim,
+                .ldc = args.head_dim,
+                .rows = rows,
+                .columns = args.head_dim,
+                .k_begin = tile.begin - tile.start,
                 .k_end = tile.end - tile.start});
 }
 
@@ -231,7 +249,8 @@ inline void finish_block(const AttentionArgs& args, const AttentionBlock& block,
       const float rescale = exp(V::all(state.max[row] - max)).first_lane();
       factor = rescale / (state.sum[row] * rescale + exp(V::all(sink - max)).first_lane());
     }
-    float* out = args.out + (block.first_token + row / group) * args.out_stride + head * args.head_dim;
+    float* out =
+        args.out + (block.first_token + row / group) * args.out_stride + head * args.head_dim;
     for (int i = 0; i < args.head_dim; i += V::kLanes) {
       (V::load(state.values + row * args.head_dim + i) * V::all(factor)).store(out + i);
     }

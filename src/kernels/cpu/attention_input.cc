@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/row_grain.h"
 #include "tensor/dtype.h"
+#include "tensor/stream.h"
 
 namespace lmdeploy::cpu {
 
@@ -29,12 +30,11 @@ void rotate_head(float* x, const float* cos_sin, int half) {
 
 void store_head(const float* x, int size, KvType type, std::byte* to) {
   switch (type) {
-    case KvType::kF32:
-      std::memcpy(to, x, static_cast<size_t>(size) * sizeof(float));
-      return;
+    case KvType::kF32: std::memcpy(to, x, static_cast<size_t>(size) * sizeof(float)); return;
     case KvType::kF16:
       for (int i = 0; i < size; ++i) {
-        const float limited = std::isnan(x[i]) ? x[i] : std::fmin(std::fmax(x[i], -kMaxF16), kMaxF16);
+        const float limited =
+            std::isnan(x[i]) ? x[i] : std::fmin(std::fmax(x[i], -kMaxF16), kMaxF16);
         reinterpret_cast<f16*>(to)[i] = to_f16(limited);
       }
       return;

@@ -5,7 +5,10 @@
 #include <cstdint>
 
 #include "kernels/cpu/kv_type.h"
-#include "tensor/stream.h"
+
+namespace lmdeploy {
+class CpuStream;
+}
 
 namespace lmdeploy::cpu {
 
@@ -19,14 +22,14 @@ struct AttentionInputArgs {
   int64_t qkv_stride = 0;
   int64_t cos_sin_stride = 0;
   size_t page_bytes = 0;
-  size_t head_bytes = 0;              // of one head's block of K (or V)
+  size_t head_bytes = 0;  // of one head's block of K (or V)
   int64_t rows = 0;
   int heads = 0;
   int kv_heads = 0;
   int head_dim = 0;
   int rotary_half = 0;
   int block_tokens = 0;
-  int element_bytes = 0;              // of the cache's type
+  int element_bytes = 0;  // of the cache's type
   KvType type = KvType::kF32;
   float norm_eps = 0;
 };

@@ -2,6 +2,8 @@
 #include <cmath>
 
 #include "kernels/cpu/attention.h"
+#include "tensor/arena.h"
+#include "tensor/stream.h"
 
 namespace lmdeploy::cpu {
 
@@ -37,8 +39,8 @@ struct HeadReader {
   }
 };
 
-double score(const AttentionArgs& args, const HeadReader& kv, const float* q, int head, int position,
-             int token) {
+double score(const AttentionArgs& args, const HeadReader& kv, const float* q, int head,
+             int position, int token) {
   double dot = 0;
   for (int i = 0; i < args.head_dim; ++i) dot += double{q[i]} * kv.k(token, i);
   double s = dot * args.scale;
@@ -80,8 +82,8 @@ void attention_plain(CpuStream& stream, Arena& scratch, const AttentionArgs& arg
         for (int head = 0; head < args.heads; ++head) {
           const HeadReader kv{args, args.block_table + b * args.block_table_stride,
                               head / (args.heads / args.kv_heads)};
-          attend(args, kv, args.q + t * args.q_stride + head * args.head_dim, head, position, own_scores,
-                 args.out + t * args.out_stride + head * args.head_dim);
+          attend(args, kv, args.q + t * args.q_stride + head * args.head_dim, head, position,
+                 own_scores, args.out + t * args.out_stride + head * args.head_dim);
         }
       }
     }

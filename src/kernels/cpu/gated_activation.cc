@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/cpu/row_grain.h"
+#include "tensor/stream.h"
 
 namespace lmdeploy::cpu {
 
@@ -10,10 +11,8 @@ namespace {
 
 double activate(Activation activation, double x) {
   switch (activation) {
-    case Activation::kSilu:
-      return x / (1.0 + std::exp(-x));
-    case Activation::kGelu:
-      return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+    case Activation::kSilu: return x / (1.0 + std::exp(-x));
+    case Activation::kGelu: return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
     case Activation::kGeluTanh: {
       // 0.5 x (1 + tanh(u)) with u = sqrt(2 / pi) (x + 0.044715 x^3), which is x sigmoid(2 u).
       const double u = std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x);

@@ -3,7 +3,11 @@
 
 #include <cstdint>
 
-#include "kernels/gated_activation.h"
+#include "kernels/activation.h"
+
+namespace lmdeploy {
+class CpuStream;
+}
 
 namespace lmdeploy::cpu {
 
@@ -14,7 +18,7 @@ struct GatedActivationArgs {
   int64_t gate_up_stride = 0;
   int64_t out_stride = 0;
   int64_t rows = 0;
-  int64_t size = 0;             // I
+  int64_t size = 0;  // I
   Activation activation = Activation::kSilu;
 };
 

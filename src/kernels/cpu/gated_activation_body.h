@@ -24,7 +24,8 @@ template <Activation kActivation, class V>
 inline void gated_activation_row(const float* gate, const float* up, float* out, int64_t size) {
   for (int64_t i = 0; i < size; i += V::kLanes) {
     const int count = static_cast<int>(size - i < V::kLanes ? size - i : V::kLanes);
-    (activate<kActivation>(V::load(gate + i, count)) * V::load(up + i, count)).store(out + i, count);
+    (activate<kActivation>(V::load(gate + i, count)) * V::load(up + i, count))
+        .store(out + i, count);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/cpu/row_grain.h"
+#include "tensor/stream.h"
 
 namespace lmdeploy::cpu {
 
@@ -32,7 +33,8 @@ void rms_norm_rows_plain(const RmsNormArgs& args, int64_t begin, int64_t end) {
       const float scale =
           args.post_weight != nullptr ? inverse_rms(delta, args.size, args.eps) : 1.0f;
       for (int64_t i = 0; i < args.size; ++i) {
-        residual[i] += args.post_weight != nullptr ? delta[i] * scale * args.post_weight[i] : delta[i];
+        residual[i] +=
+            args.post_weight != nullptr ? delta[i] * scale * args.post_weight[i] : delta[i];
       }
     }
     const float scale = inverse_rms(residual, args.size, args.eps);

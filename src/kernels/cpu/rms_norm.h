@@ -3,7 +3,9 @@
 
 #include <cstdint>
 
-#include "tensor/stream.h"
+namespace lmdeploy {
+class CpuStream;
+}
 
 namespace lmdeploy::cpu {
 

@@ -47,14 +47,14 @@ inline void rms_norm_row(const RmsNormArgs& args, int64_t row) {
   float* residual = args.residual + row * args.residual_stride;
   const float* delta = args.delta == nullptr ? nullptr : args.delta + row * args.delta_stride;
   SquareSum<V> sum;
-  const V post = args.post_weight == nullptr
-                     ? V::zero()
-                     : V::all(inverse_rms<V>(delta, args.size, args.eps));
+  const V post =
+      args.post_weight == nullptr ? V::zero() : V::all(inverse_rms<V>(delta, args.size, args.eps));
   for_vectors<V>(args.size, [&](int64_t i, int count, int slot) {
     V v = V::load(residual + i, count);
     if (delta != nullptr) {
       const V d = V::load(delta + i, count);
-      v = args.post_weight == nullptr ? v + d : fma(d * post, V::load(args.post_weight + i, count), v);
+      v = args.post_weight == nullptr ? v + d
+                                      : fma(d * post, V::load(args.post_weight + i, count), v);
       v.store(residual + i, count);
     }
     sum.s[slot] = fma(v, v, sum.s[slot]);

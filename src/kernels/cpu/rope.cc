@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/cpu/row_grain.h"
+#include "tensor/stream.h"
 
 namespace lmdeploy::cpu {
 

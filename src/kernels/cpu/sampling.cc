@@ -19,19 +19,19 @@ int64_t block_size(int64_t vocab) { return 64 * ((vocab + 65535) / 65536); }
 
 // One worker's scratch.
 struct Workspace {
-  float* block_max;     // [blocks]
-  float* ordered_max;   // [blocks]
-  double* block_sum;    // [blocks]
-  int32_t* ids;         // [vocab]
-  float* weights;       // [vocab]
-  float* raw;           // [vocab]
+  float* block_max;    // [blocks]
+  float* ordered_max;  // [blocks]
+  double* block_sum;   // [blocks]
+  int32_t* ids;        // [vocab]
+  float* weights;      // [vocab]
+  float* raw;          // [vocab]
 };
 
 Workspace make_workspace(Arena& arena, int64_t vocab) {
   const int64_t blocks = (vocab + block_size(vocab) - 1) / block_size(vocab);
-  return {arena.allocate<float>(blocks),   arena.allocate<float>(blocks),
-          arena.allocate<double>(blocks),  arena.allocate<int32_t>(vocab),
-          arena.allocate<float>(vocab),    arena.allocate<float>(vocab)};
+  return {arena.allocate<float>(blocks),  arena.allocate<float>(blocks),
+          arena.allocate<double>(blocks), arena.allocate<int32_t>(vocab),
+          arena.allocate<float>(vocab),   arena.allocate<float>(vocab)};
 }
 
 // log softmax of a row. Where +inf occurs, the tokens that have it share all the probability.
@@ -46,9 +46,11 @@ struct LogSoftmax {
   }
 };
 
-LogSoftmax log_softmax(const SamplingKernels& kernels, const float* logits, int64_t vocab, float max) {
-  const double sum = max == INFINITY ? static_cast<double>(std::count(logits, logits + vocab, INFINITY))
-                                     : kernels.sum_exp(logits, vocab, max);
+LogSoftmax log_softmax(const SamplingKernels& kernels, const float* logits, int64_t vocab,
+                       float max) {
+  const double sum = max == INFINITY
+                         ? static_cast<double>(std::count(logits, logits + vocab, INFINITY))
+                         : kernels.sum_exp(logits, vocab, max);
   return {max, std::log(sum)};
 }
 
@@ -56,8 +58,13 @@ class RowSampler {
  public:
   RowSampler(const SamplingKernels& kernels, const Workspace& work, float* logits, int64_t vocab,
              const SamplingRow& row)
-      : kernels_(kernels), work_(work), values_(logits), vocab_(vocab), block_(block_size(vocab)),
-        blocks_((vocab + block_ - 1) / block_), row_(row) {}
+      : kernels_(kernels),
+        work_(work),
+        values_(logits),
+        vocab_(vocab),
+        block_(block_size(vocab)),
+        blocks_((vocab + block_ - 1) / block_),
+        row_(row) {}
 
   void sample(SampledToken& out) {
     out = {};
@@ -110,13 +117,15 @@ class RowSampler {
                        std::greater<float>());
       threshold = std::max(threshold, work_.ordered_max[k - 1]);
     }
-    const int64_t found = kernels_.collect(values_, vocab_, block_, work_.block_max, threshold, work_.ids);
+    const int64_t found =
+        kernels_.collect(values_, vocab_, block_, work_.block_max, threshold, work_.ids);
     const std::span<int32_t> ids(work_.ids, static_cast<size_t>(found));
     return ids.first(static_cast<size_t>(keep_largest(values_, ids, k)));
   }
 
   int32_t first_maximum() const {
-    const int64_t block = std::find(work_.block_max, work_.block_max + blocks_, max_) - work_.block_max;
+    const int64_t block =
+        std::find(work_.block_max, work_.block_max + blocks_, max_) - work_.block_max;
     const float* begin = values_ + block * block_;
     const float* end = values_ + std::min(vocab_, (block + 1) * block_);
     return static_cast<int32_t>(std::find(begin, end, max_) - values_);
@@ -125,7 +134,8 @@ class RowSampler {
   int32_t draw() {
     const float inverse_temperature = 1.0f / row_.temperature;
     if (row_.top_k > 0 && row_.top_k < vocab_) return draw_top_k(inverse_temperature);
-    kernels_.weigh(values_, vocab_, block_, max_, inverse_temperature, work_.block_max, work_.block_sum);
+    kernels_.weigh(values_, vocab_, block_, max_, inverse_temperature, work_.block_max,
+                   work_.block_sum);
     double total = 0;
     for (int64_t b = 0; b < blocks_; ++b) total += work_.block_sum[b];
     if (row_.top_p >= 1 && row_.min_p <= 0) return draw_any(total);
@@ -138,7 +148,8 @@ class RowSampler {
     }
     // A threshold of at most the largest weight, 1, so that something is found.
     const float threshold = std::min(1.0f, static_cast<float>(least));
-    const int64_t found = kernels_.collect(values_, vocab_, block_, work_.block_max, threshold, work_.ids);
+    const int64_t found =
+        kernels_.collect(values_, vocab_, block_, work_.block_max, threshold, work_.ids);
     for (int64_t i = 0; i < found; ++i) work_.weights[i] = values_[work_.ids[i]];
     return draw_candidates(found, total);
   }
@@ -185,7 +196,8 @@ class RowSampler {
       target -= work_.block_sum[block];
     }
     const int64_t begin = last * block_;
-    return static_cast<int32_t>(begin + walk(values_ + begin, std::min(block_, vocab_ - begin), target));
+    return static_cast<int32_t>(begin +
+                                walk(values_ + begin, std::min(block_, vocab_ - begin), target));
   }
 
   // Index at which the running sum passes `target`; the last positive weight when rounding keeps it

@@ -2,8 +2,8 @@
 //
 //   The kept set is decided on p = softmax(logits / temperature) as kernels/sampling.h says; equal
 //   probabilities rank by lower id. The draw walks the kept tokens in id order until their running
-//   sum passes uniform * total. NaN counts as -inf; where +inf occurs, the tokens that have it share
-//   all the probability.
+//   sum passes uniform * total. NaN counts as -inf; where +inf occurs, the tokens that have it
+//   share all the probability.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@
 
 namespace lmdeploy::cpu {
 
-// A sum reaches top_p when it is this close (relative): top_p is a rounded float, and four tokens of
-// 0.2 must reach 0.8.
+// A sum reaches top_p when it is this close (relative): top_p is a rounded float, and four tokens
+// of 0.2 must reach 0.8.
 constexpr double kTopPSlack = 1e-6;
 
 inline double draw_uniform(const SamplingRow& row) {
@@ -27,7 +27,8 @@ inline bool is_greedy(const SamplingRow& row) { return row.greedy || row.tempera
 // Penalties, bias and banned tokens of one row (all but the grammar mask, with which they commute).
 void edit_listed_tokens(float* logits, int64_t vocab, const SamplingRow& row);
 
-// The plain sampler is the truth: a full sort, fp64, one row at a time. `logits` is edited in place.
+// The plain sampler is the truth: a full sort, fp64, one row at a time. `logits` is edited in
+// place.
 struct PlainScratch {
   double* probability;  // [vocab]
   int32_t* order;       // [vocab]
@@ -43,7 +44,7 @@ double plain_logprob(const float* logits, int64_t vocab, int32_t token);
 // The fast sampler of AVX2 and AVX-512 machines: no sort of the vocabulary. One thread does a row.
 void sample(CpuStream& stream, Arena& scratch, const TensorView& logits,
             std::span<const SamplingRow> rows, std::span<SampledToken> out);
-void token_logprobs(CpuStream& stream, const TensorView& logits,
-                    std::span<const int32_t> targets, std::span<float> out);
+void token_logprobs(CpuStream& stream, const TensorView& logits, std::span<const int32_t> targets,
+                    std::span<float> out);
 
 }  // namespace lmdeploy::cpu

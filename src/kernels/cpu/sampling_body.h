@@ -71,7 +71,8 @@ inline double sum_exp(const float* values, int64_t count, float max) {
   for_blocks(count, kBlock, [&](int64_t, int64_t begin, int64_t end) {
     V sum = V::zero();
     for_lanes<V>(begin, end, [&](int64_t i, int n) {
-      sum = sum + weight(V::load(values + i, n), V::all(max), V::all(1.0f)).keep_lanes(0, n, V::zero());
+      sum = sum +
+            weight(V::load(values + i, n), V::all(max), V::all(1.0f)).keep_lanes(0, n, V::zero());
     });
     total += sum.sum_double();
   });
@@ -79,14 +80,15 @@ inline double sum_exp(const float* values, int64_t count, float max) {
 }
 
 template <class V>
-inline int64_t collect_ids(const float* values, int64_t count, int64_t block, const float* block_max,
-                           float threshold, int32_t* ids) {
+inline int64_t collect_ids(const float* values, int64_t count, int64_t block,
+                           const float* block_max, float threshold, int32_t* ids) {
   int64_t found = 0;
   for_blocks(count, block, [&](int64_t index, int64_t begin, int64_t end) {
     if (!(block_max[index] >= threshold)) return;
     for_lanes<V>(begin, end, [&](int64_t i, int n) {
       uint32_t bits = V::load(values + i, n).at_least(V::all(threshold)) & ((1u << n) - 1u);
-      for (; bits != 0; bits &= bits - 1) ids[found++] = static_cast<int32_t>(i + __builtin_ctz(bits));
+      for (; bits != 0; bits &= bits - 1)
+        ids[found++] = static_cast<int32_t>(i + __builtin_ctz(bits));
     });
   });
   return found;

@@ -1,5 +1,5 @@
-// The passes over the vocabulary that the fast sampler is made of, one set an instruction set. A row
-// is walked in blocks of `block` values; block_max and block_sum hold one value a block.
+// The passes over the vocabulary that the fast sampler is made of, one set an instruction set. A
+// row is walked in blocks of `block` values; block_max and block_sum hold one value a block.
 #pragma once
 
 #include <cstdint>

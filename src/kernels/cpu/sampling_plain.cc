@@ -65,7 +65,8 @@ int32_t draw(const double* probability, int64_t vocab, double uniform) {
   return last;
 }
 
-void report_top(const float* logits, int64_t vocab, int32_t count, int32_t* order, SampledToken& out) {
+void report_top(const float* logits, int64_t vocab, int32_t count, int32_t* order,
+                SampledToken& out) {
   sort_by_logit(logits, vocab, order);
   out.top_count = static_cast<int32_t>(std::min<int64_t>({count, 20, vocab}));
   for (int32_t i = 0; i < out.top_count; ++i) {
@@ -74,8 +75,8 @@ void report_top(const float* logits, int64_t vocab, int32_t count, int32_t* orde
   while (out.top_count > 0 && out.top[out.top_count - 1].logprob == -INFINITY) --out.top_count;
 }
 
-void sample_row(float* logits, float* raw, int64_t vocab, const SamplingRow& row, PlainScratch scratch,
-                SampledToken& out) {
+void sample_row(float* logits, float* raw, int64_t vocab, const SamplingRow& row,
+                PlainScratch scratch, SampledToken& out) {
   out = {};
   if (row.logprobs >= 0) {
     std::copy(logits, logits + vocab, raw);
@@ -102,7 +103,8 @@ double plain_logprob(const float* logits, int64_t vocab, int32_t token) {
   return logits[token] - max - std::log(sum);
 }
 
-bool plain_distribution(float* logits, int64_t vocab, const SamplingRow& row, PlainScratch scratch) {
+bool plain_distribution(float* logits, int64_t vocab, const SamplingRow& row,
+                        PlainScratch scratch) {
   apply_mask(logits, vocab, row.allowed_mask);
   edit_listed_tokens(logits, vocab, row);
   remove_nan_and_infinity(logits, vocab);
@@ -115,7 +117,8 @@ bool plain_distribution(float* logits, int64_t vocab, const SamplingRow& row, Pl
     probability[scratch.order[0]] = 1;
     return true;
   }
-  for (int64_t i = 0; i < vocab; ++i) probability[i] = std::exp((logits[i] - max) / row.temperature);
+  for (int64_t i = 0; i < vocab; ++i)
+    probability[i] = std::exp((logits[i] - max) / row.temperature);
   const int64_t kept = kept_tokens(probability, scratch.order, vocab, row);
   for (int64_t i = kept; i < vocab; ++i) probability[scratch.order[i]] = 0;
   double total = 0;
@@ -133,9 +136,10 @@ void sample_plain(CpuStream& stream, Arena& scratch, const TensorView& logits,
   float* raw = scratch.allocate<float>(workers * vocab);
   stream.pool().run([&](int worker) {
     const PlainScratch own{probability + worker * vocab, order + worker * vocab};
-    for (size_t r = static_cast<size_t>(worker); r < rows.size(); r += static_cast<size_t>(workers)) {
-      sample_row(logits.row<float>(static_cast<int64_t>(r)), raw + worker * vocab, vocab, rows[r], own,
-                 out[r]);
+    for (size_t r = static_cast<size_t>(worker); r < rows.size();
+         r += static_cast<size_t>(workers)) {
+      sample_row(logits.row<float>(static_cast<int64_t>(r)), raw + worker * vocab, vocab, rows[r],
+                 own, out[r]);
     }
   });
 }

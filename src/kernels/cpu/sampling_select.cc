@@ -28,7 +28,8 @@ struct Bin {
 };
 
 // The bin in which the running sum, largest weights first, reaches `wanted` (the last filled one
-// when rounding keeps it from that). `sum` goes from the mass above all bins to that above this one.
+// when rounding keeps it from that). `sum` goes from the mass above all bins to that above this
+// one.
 uint32_t reaching_bin(std::span<const Bin> bins, double wanted, double& sum) {
   uint32_t last = 0;
   double above_last = sum;
@@ -48,7 +49,7 @@ uint32_t reaching_bin(std::span<const Bin> bins, double wanted, double& sum) {
 MassCut cut_by_mass(std::span<const float> weights, double wanted) {
   uint64_t prefix = 0;  // digits fixed so far: the cut lies among the weights that begin with them
   int prefix_shift = 32;
-  double above = 0;     // mass of the weights larger than those
+  double above = 0;  // mass of the weights larger than those
   int64_t ties = 0;
   std::array<Bin, kBins> bins;
   for (int shift : kDigitShift) {

@@ -67,7 +67,8 @@ template <class V>
 inline void tile_gemm(const TileGemm& g) {
   constexpr int kWide = V::kTileVectors * V::kLanes;
   int column = 0;
-  for (; column + kWide <= g.columns; column += kWide) tile_gemm_rows<V, V::kTileVectors>(g, column);
+  for (; column + kWide <= g.columns; column += kWide)
+    tile_gemm_rows<V, V::kTileVectors>(g, column);
   for (; column < g.columns; column += V::kLanes) tile_gemm_rows<V, 1>(g, column);
 }
 

@@ -36,17 +36,19 @@ struct F32Vec {
   // Rounded to nearest even; beyond the largest finite f16 becomes that; NaN stays NaN.
   void store_f16(uint16_t* p, int count) const {
     const __m256 most = _mm256_set1_ps(65504.0f);
-    const __m256 limited = _mm256_min_ps(most, _mm256_max_ps(_mm256_sub_ps(_mm256_setzero_ps(), most), v));
+    const __m256 limited =
+        _mm256_min_ps(most, _mm256_max_ps(_mm256_sub_ps(_mm256_setzero_ps(), most), v));
     store_halves(p, count, _mm256_cvtps_ph(limited, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
   }
   void store_bf16(uint16_t* p, int count) const {
     const __m256i bits = _mm256_castps_si256(v);
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-    const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF)));
+    const __m256i rounded =
+        _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF)));
     const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
     const __m256 nan = _mm256_cmp_ps(v, v, _CMP_UNORD_Q);
-    const __m256i high = _mm256_srli_epi32(
-        _mm256_blendv_epi8(rounded, quiet, _mm256_castps_si256(nan)), 16);
+    const __m256i high =
+        _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, _mm256_castps_si256(nan)), 16);
     const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(high, high), 0x08);
     store_halves(p, count, _mm256_castsi256_si128(packed));
   }
@@ -116,13 +118,14 @@ struct F32Vec {
     return _mm_cvtsd_f64(_mm_add_sd(t, _mm_unpackhi_pd(t, t)));
   }
   // Sine and cosine of quadrant n (an integral float): swaps where n is odd, negates by quadrant.
-  static void place_quadrant(F32Vec n, F32Vec sine, F32Vec cosine, F32Vec& out_sine, F32Vec& out_cosine) {
+  static void place_quadrant(F32Vec n, F32Vec sine, F32Vec cosine, F32Vec& out_sine,
+                             F32Vec& out_cosine) {
     const __m256i q = _mm256_cvtps_epi32(n.v);
     const __m256i two = _mm256_set1_epi32(2);
     const __m256 odd = _mm256_castsi256_ps(_mm256_slli_epi32(q, 31));
     const __m256i sine_sign = _mm256_slli_epi32(_mm256_and_si256(q, two), 30);
-    const __m256i cosine_sign = _mm256_slli_epi32(
-        _mm256_and_si256(_mm256_add_epi32(q, _mm256_set1_epi32(1)), two), 30);
+    const __m256i cosine_sign =
+        _mm256_slli_epi32(_mm256_and_si256(_mm256_add_epi32(q, _mm256_set1_epi32(1)), two), 30);
     const __m256 s = _mm256_blendv_ps(sine.v, cosine.v, odd);
     const __m256 c = _mm256_blendv_ps(cosine.v, sine.v, odd);
     out_sine = {_mm256_xor_ps(s, _mm256_castsi256_ps(sine_sign))};

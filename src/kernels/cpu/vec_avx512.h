@@ -39,7 +39,8 @@ struct F32Vec {
   // Rounded to nearest even; beyond the largest finite f16 becomes that; NaN stays NaN.
   void store_f16(uint16_t* p, int count) const {
     const __m512 most = _mm512_set1_ps(65504.0f);
-    const __m512 limited = _mm512_min_ps(most, _mm512_max_ps(_mm512_sub_ps(_mm512_setzero_ps(), most), v));
+    const __m512 limited =
+        _mm512_min_ps(most, _mm512_max_ps(_mm512_sub_ps(_mm512_setzero_ps(), most), v));
     const __m256i bits = _mm512_cvtps_ph(limited, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     _mm256_mask_storeu_epi16(p, first(count), bits);
   }
@@ -49,7 +50,8 @@ struct F32Vec {
     __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
     const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
     rounded = _mm512_mask_mov_epi32(rounded, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), quiet);
-    _mm256_mask_storeu_epi16(p, first(count), _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
+    _mm256_mask_storeu_epi16(p, first(count),
+                             _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
   }
 
   // NaN in the second operand comes out.
@@ -90,7 +92,8 @@ struct F32Vec {
     return _mm512_reduce_add_pd(_mm512_add_pd(low, high));
   }
   // Sine and cosine of quadrant n (an integral float): swaps where n is odd, negates by quadrant.
-  static void place_quadrant(F32Vec n, F32Vec sine, F32Vec cosine, F32Vec& out_sine, F32Vec& out_cosine) {
+  static void place_quadrant(F32Vec n, F32Vec sine, F32Vec cosine, F32Vec& out_sine,
+                             F32Vec& out_cosine) {
     const __m512i q = _mm512_cvtps_epi32(n.v);
     const __mmask16 odd = _mm512_test_epi32_mask(q, _mm512_set1_epi32(1));
     const __m512i sine_sign = _mm512_slli_epi32(_mm512_and_si512(q, _mm512_set1_epi32(2)), 30);

@@ -1,5 +1,6 @@
-// exp, sigmoid, tanh, normal tail and sine/cosine of vectors, in fp32, within about 2 ulp of the exact
-// value. V is an F32Vec (vec_avx2.h, vec_avx512.h). Polynomials: least squares on Chebyshev nodes.
+// exp, sigmoid, tanh, normal tail and sine/cosine of vectors, in fp32, within about 2 ulp of the
+// exact value. V is an F32Vec (vec_avx2.h, vec_avx512.h). Polynomials: least squares on Chebyshev
+// nodes.
 #pragma once
 
 namespace lmdeploy::cpu {
@@ -14,7 +15,7 @@ template <class V>
 inline ExpParts<V> exp_parts(V x) {
   x = V::max(V::all(-104.0f), V::min(V::all(89.0f), x));  // beyond: 0 and inf; NaN stays
   const V n = (x * V::all(1.44269504f)).round();
-  V r = fnma(n, V::all(0.693359375f), x);                 // n times 9 bits of ln 2: exact
+  V r = fnma(n, V::all(0.693359375f), x);  // n times 9 bits of ln 2: exact
   r = fnma(n, V::all(-2.12194440e-4f), r);
   V q = V::all(0.00139336525f);
   q = fma(q, r, V::all(0.00836318154f));
@@ -46,8 +47,8 @@ inline V tanh(V x) {
   return minus_one / (minus_one + V::all(2.0f));
 }
 
-// The upper tail of the normal distribution, erfc(x / sqrt 2) / 2, for x >= 0: with z = x / sqrt 2 it
-// is e^(-z^2) t P(t) / 2, t = 2 / (2 + z). The exponent is carried in two floats.
+// The upper tail of the normal distribution, erfc(x / sqrt 2) / 2, for x >= 0: with z = x / sqrt 2
+// it is e^(-z^2) t P(t) / 2, t = 2 / (2 + z). The exponent is carried in two floats.
 template <class V>
 inline V normal_tail(V x) {
   const V t = V::all(2.0f) / fma(x, V::all(0.707106781f), V::all(2.0f));

@@ -37,7 +37,8 @@ __global__ void rms_norm_kernel(RmsNormLaunch rows) {
   if (delta != nullptr) delta += blockIdx.x * rows.delta_stride;
   if (rows.post_weight != nullptr) {
     float square = 0;
-    for (int i = threadIdx.x; i < rows.size; i += kThreads) square += load(delta + i) * load(delta + i);
+    for (int i = threadIdx.x; i < rows.size; i += kThreads)
+      square += load(delta + i) * load(delta + i);
     post_scale = rsqrtf(block_sum(square) / static_cast<float>(rows.size) + rows.eps);
   }
   float square = 0;

@@ -16,7 +16,7 @@ struct RmsNormLaunch {
   const float* weight;
   void* out;
   int64_t residual_stride, delta_stride, out_stride;
-  int64_t rows;              // at least 1
+  int64_t rows;  // at least 1
   int size;
   float eps;
 };

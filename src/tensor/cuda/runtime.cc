@@ -14,14 +14,15 @@ Status device_ready(int device) {
     return unavailable("no NVIDIA driver (libcuda.so.1) on this machine; use --device cpu");
   }
   if (driver.version < CUDART_VERSION) {
-    return unavailable("the NVIDIA driver supports CUDA {}.{}, this program needs {}.{}; update the "
-                       "driver or use --device cpu",
-                       driver.version / 1000, driver.version % 1000 / 10, CUDART_VERSION / 1000,
-                       CUDART_VERSION % 1000 / 10);
+    return unavailable(
+        "the NVIDIA driver supports CUDA {}.{}, this program needs {}.{}; update the "
+        "driver or use --device cpu",
+        driver.version / 1000, driver.version % 1000 / 10, CUDART_VERSION / 1000,
+        CUDART_VERSION % 1000 / 10);
   }
   if (device >= driver.devices) {
-    return unavailable("GPU {} was asked for, but the NVIDIA driver reports {}; use --device cpu", device,
-                       driver.devices);
+    return unavailable("GPU {} was asked for, but the NVIDIA driver reports {}; use --device cpu",
+                       device, driver.devices);
   }
   return {};
 }
@@ -52,10 +53,10 @@ Result<void*> allocate(int device, size_t bytes) {
   if (memory != nullptr) cudaFree(memory);
   size_t available = 0, total = 0;
   cudaMemGetInfo(&available, &total);
-  return resource_exhausted("GPU {} has no memory for a block of {:.1f} MiB ({}; {:.1f} of {:.1f} MiB free)",
-                            device, static_cast<double>(bytes) / (1 << 20), cudaGetErrorString(error),
-                            static_cast<double>(available) / (1 << 20),
-                            static_cast<double>(total) / (1 << 20));
+  return resource_exhausted(
+      "GPU {} has no memory for a block of {:.1f} MiB ({}; {:.1f} of {:.1f} MiB free)", device,
+      static_cast<double>(bytes) / (1 << 20), cudaGetErrorString(error),
+      static_cast<double>(available) / (1 << 20), static_cast<double>(total) / (1 << 20));
 }
 
 void free(int device, void* memory) {
@@ -74,7 +75,8 @@ Result<std::unique_ptr<Stream>> make_stream(int device) {
   const cudaError_t error = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
   if (error != cudaSuccess) {
     cudaGetLastError();  // clears it
-    return unavailable("GPU {} does not start: {}; use --device cpu", device, cudaGetErrorString(error));
+    return unavailable("GPU {} does not start: {}; use --device cpu", device,
+                       cudaGetErrorString(error));
   }
   return std::unique_ptr<Stream>(std::make_unique<CudaStream>(device, stream));
 }

@@ -1,4 +1,5 @@
-// CudaStream: a stream of one GPU, and how CUDA errors are told. Only for code under a cuda/ folder.
+// CudaStream: a stream of one GPU, and how CUDA errors are told. Only for code under a cuda/
+// folder.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -8,8 +8,9 @@ namespace lmdeploy::cuda {
 namespace {
 
 Status not_built() {
-  return unavailable("this program was built without CUDA; use --device cpu, or build it with "
-                     "`make build` on a machine with nvcc");
+  return unavailable(
+      "this program was built without CUDA; use --device cpu, or build it with "
+      "`make build` on a machine with nvcc");
 }
 
 }  // namespace
