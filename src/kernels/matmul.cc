@@ -39,7 +39,8 @@ bool has_block_segment(const PackedMatrix& w) {
 cpu::QuantizedRows quantize(Ctx& ctx, const cpu::MatmulKernels& kernels, const TensorView& x,
                             const PackedMatrix& w) {
   cpu::QuantizedRows rows{x.dim(0), w.k / cpu::kGroup};
-  const int64_t count = rows.rows * rows.groups;
+  // AMX tiles read whole blocks: what lies behind the last rows only has to be readable.
+  const int64_t count = rows.rows * rows.groups + cpu::kRowBlock;
   rows.codes = ctx.scratch.allocate<int8_t>(count * cpu::kGroup);
   rows.scale = ctx.scratch.allocate<float>(count);
   rows.sum = ctx.scratch.allocate<float>(count);
@@ -69,7 +70,7 @@ void matmul(Ctx& ctx, const TensorView& x, const PackedMatrix& w, const TensorVi
   ArenaScope scope(ctx.scratch);
   ThreadPool& pool = cpu_stream(ctx).pool();
   const cpu::MatmulKernels kernels = cpu::matmul_kernels(cpu_stream(ctx).isa());
-  const cpu::PlainRows plain{x.dim(0), x.data<float>(), x.row_stride(), nullptr};
+  const cpu::PlainRows plain{x.dim(0), x.data<float>(), x.row_stride()};
   cpu::QuantizedRows quantized;
   if (has_block_segment(w)) quantized = quantize(ctx, kernels, x, w);
 

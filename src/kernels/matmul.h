@@ -13,9 +13,9 @@ enum class MatmulEpilogue : uint8_t {
 
 // x [T, k] (rows may be strided), W packed [n, k], bias [n] fp32 or empty, out [T, n] (rows may be
 // strided). T >= 0. CPU: x and out are fp32. Block formats quantize each row of x to int8 in groups
-// of 32 (absmax / 127, round to nearest even), multiply in int32 and scale in fp32; bf16 weights use
-// bf16 activations where the processor multiplies those, fp32 otherwise.
-// A row's result does not depend on T or on the other rows.
+// of 32 (absmax / 127, round to nearest even), multiply in int32 and scale in fp32; plain formats
+// multiply in fp32. A row's result does not depend on T, on the other rows or on the number of
+// threads, and for block formats not on the instruction set either, to the bit.
 void matmul(Ctx& ctx, const TensorView& x, const PackedMatrix& w, const TensorView& bias,
             const TensorView& out, MatmulEpilogue epilogue = MatmulEpilogue::kStore);
 

@@ -10,11 +10,17 @@ struct Avx512 : Avx512Vector {
   static constexpr bool kSignedBytes = true;
 
   // As in matmul_avx2.cc: several steps share an int16 sum where they cannot overflow it.
+  template <int Bits, int Steps, int M>
+  static void add_dots(const __m512i* codes, const int8_t* x, __m512i (&sum)[M]) {
+#pragma GCC unroll 8
+    for (int m = 0; m < M; ++m) sum[m] = add_dot<Bits, Steps>(codes, x + 32 * m, sum[m]);
+  }
+
   template <int Bits, int Steps>
-  static __m512i dot(const __m512i* codes, const int8_t* x, int32_t start) {
+  static __m512i add_dot(const __m512i* codes, const int8_t* x, __m512i sum) {
     const __m512i ones = _mm512_set1_epi16(1);
-    __m512i sum = _mm512_set1_epi32(start);
     if constexpr (Bits == 8) {
+#pragma GCC unroll 8
       for (int s = 0; s < Steps; ++s) {
         const __m512i code = _mm512_xor_si512(codes[s], _mm512_set1_epi8(-128));
         const __m512i value = broadcast4(x + 4 * s);
@@ -26,8 +32,10 @@ struct Avx512 : Avx512Vector {
       return sum;
     }
     constexpr int kRun = Bits == 4 ? Steps : Bits == 5 ? 4 : 2;
+#pragma GCC unroll 4
     for (int s = 0; s < Steps; s += kRun) {
       __m512i pairs = _mm512_maddubs_epi16(codes[s], broadcast4(x + 4 * s));
+#pragma GCC unroll 8
       for (int i = s + 1; i < s + kRun; ++i) {
         pairs = _mm512_add_epi16(pairs, _mm512_maddubs_epi16(codes[i], broadcast4(x + 4 * i)));
       }

@@ -7,11 +7,17 @@ namespace {
 
 struct Avx512Vnni : Avx512Vector {
   static constexpr bool kSignedBytes = false;
-  template <int Bits, int Steps>
-  static __m512i dot(const __m512i* codes, const int8_t* x, int32_t start) {
-    __m512i sum = _mm512_set1_epi32(start);
-    for (int s = 0; s < Steps; ++s) sum = _mm512_dpbusd_epi32(sum, codes[s], broadcast4(x + 4 * s));
-    return sum;
+
+  // Steps outside, so that M independent chains are in flight.
+  template <int Bits, int Steps, int M>
+  static void add_dots(const __m512i* codes, const int8_t* x, __m512i (&sum)[M]) {
+#pragma GCC unroll 8
+    for (int s = 0; s < Steps; ++s) {
+#pragma GCC unroll 8
+      for (int m = 0; m < M; ++m) {
+        sum[m] = _mm512_dpbusd_epi32(sum[m], codes[s], broadcast4(x + 32 * m + 4 * s));
+      }
+    }
   }
 };
 

@@ -7,11 +7,17 @@ namespace {
 
 struct AvxVnni : Avx2Vector {
   static constexpr bool kSignedBytes = false;
-  template <int Bits, int Steps>
-  static __m256i dot(const __m256i* codes, const int8_t* x, int32_t start) {
-    __m256i sum = _mm256_set1_epi32(start);
-    for (int s = 0; s < Steps; ++s) sum = _mm256_dpbusd_avx_epi32(sum, codes[s], broadcast4(x + 4 * s));
-    return sum;
+
+  // Steps outside, so that M independent chains are in flight.
+  template <int Bits, int Steps, int M>
+  static void add_dots(const __m256i* codes, const int8_t* x, __m256i (&sum)[M]) {
+#pragma GCC unroll 8
+    for (int s = 0; s < Steps; ++s) {
+#pragma GCC unroll 8
+      for (int m = 0; m < M; ++m) {
+        sum[m] = _mm256_dpbusd_avx_epi32(sum[m], codes[s], broadcast4(x + 32 * m + 4 * s));
+      }
+    }
   }
 };
 

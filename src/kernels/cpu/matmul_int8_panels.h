@@ -28,12 +28,14 @@ struct PanelLanes {
 
 // Codes of the group's 8 steps, one byte each.
 template <class V, int Bits>
-void unpack_codes(const PanelLanes& at, int64_t g, typename V::Codes (&codes)[8]) {
+[[gnu::always_inline]] inline void unpack_codes(const PanelLanes& at, int64_t g, typename V::Codes (&codes)[8]) {
   const std::byte* low = at.panel + g * (Bits == 8 ? 512 : 256) + at.lane * 4;
   if constexpr (Bits == 8) {
+#pragma GCC unroll 8
     for (int s = 0; s < 8; ++s) codes[s] = V::load(low + s * 64);
     return;
   }
+#pragma GCC unroll 4
   for (int v = 0; v < 4; ++v) {
     const typename V::Codes pair = V::load(low + v * 64);
     codes[v] = V::low_nibble(pair);
@@ -77,55 +79,66 @@ struct BlockRows {
   int64_t rows;          // of the block: the distance between groups
 };
 
-// Rows m..m+M of a block times one panel.
+// Rows m0..m0+M of a block times one panel. `next`: a panel to prefetch meanwhile, or null.
 template <class V, DType D, int M>
 void multiply_tile(const std::byte* panel, const PanelLayout& layout, const BlockRows& x, int m0,
-                   const std::byte* prefetch, ResultTile& tile) {
+                   const std::byte* next, ResultTile& tile) {
   constexpr int kVectors = kPanelRows / V::kLanes;
   constexpr int kHalves = D == DType::kQ6_K ? 2 : 1;
   constexpr int kSteps = 8 / kHalves;
   constexpr int kBits = format_bits(D);
   constexpr bool kStart = zero_slot(D) >= 0 && !(kBits == 8 && V::kSignedBytes);
-  const int64_t prefetch_step = static_cast<int64_t>(layout.bytes) / layout.groups;
+  const int64_t step = next == nullptr ? 0 : static_cast<int64_t>(layout.bytes) / layout.groups;
   typename V::Float acc[M][kVectors];
-  for (auto& row : acc) for (auto& a : row) a = V::zero();
+#pragma GCC unroll 16
+  for (int i = 0; i < M * kVectors; ++i) acc[i / kVectors][i % kVectors] = V::zero();
   for (int64_t g = 0; g < layout.groups; ++g) {
-    for (int64_t b = 0; b < prefetch_step; b += 64) V::prefetch(prefetch + g * prefetch_step + b);
+    for (int64_t b = 0; b < step; b += 64) V::prefetch(next + g * step + b);
     const int64_t i = g * x.rows + m0;
+#pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
       const PanelLanes at{panel, layout, v * V::kLanes};
       typename V::Codes codes[8];
       unpack_codes<V, kBits>(at, g, codes);
+#pragma GCC unroll 2
       for (int half = 0; half < kHalves; ++half) {
         const typename V::Float scale = group_scale<V, D>(at, g, half);
         const typename V::Float unbias = V::mul(scale, V::set1(-kDotBiasFloat));
+        typename V::Int dot[M];
+#pragma GCC unroll 8
         for (int m = 0; m < M; ++m) {
-          const int32_t start = kStart ? x.start[kHalves * g * x.rows + half * x.rows + m0 + m] : kDotBias;
-          const auto dot = V::template dot<kBits, kSteps>(codes + half * kSteps,
-                                                          x.codes + (i + m) * 32 + half * 16, start);
-          const auto scaled = V::fma(V::bits_as_float(dot), scale, unbias);
+          const int64_t row = (kHalves * g + half) * x.rows + m0 + m;
+          dot[m] = V::set1(kStart ? x.start[row] : kDotBias);
+        }
+        V::template add_dots<kBits, kSteps, M>(codes + half * kSteps, x.codes + i * 32 + half * 16, dot);
+#pragma GCC unroll 8
+        for (int m = 0; m < M; ++m) {
+          const auto scaled = V::fma(V::bits_as_float(dot[m]), scale, unbias);
           acc[m][v] = V::fma(scaled, V::set1(x.scale[i + m]), acc[m][v]);
         }
       }
       if constexpr (format_has_min(D)) {
         const typename V::Float min = group_min<V, D>(at, g);
+#pragma GCC unroll 8
         for (int m = 0; m < M; ++m) acc[m][v] = V::fma(min, V::set1(x.sum[i + m]), acc[m][v]);
       }
     }
   }
+#pragma GCC unroll 8
   for (int m = 0; m < M; ++m) {
+#pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) V::store(tile.value[m] + v * V::kLanes, acc[m][v]);
   }
 }
 
 template <class V, DType D>
-void multiply_block(const PanelMatrix& w, const BlockRows& x, int64_t panel, const std::byte* prefetch,
+void multiply_block(const PanelMatrix& w, const BlockRows& x, int64_t panel, const std::byte* next,
                     int64_t row_begin, const MatmulOutput& out) {
   const std::byte* data = w.panels + panel * static_cast<int64_t>(w.layout.bytes);
   ResultTile tile;
   const auto run = [&]<int M>(int& m) {
     for (; m + M <= x.rows; m += M) {
-      multiply_tile<V, D, M>(data, w.layout, x, m, prefetch, tile);
+      multiply_tile<V, D, M>(data, w.layout, x, m, m == 0 ? next : nullptr, tile);
       store_tile(w, out, panel, row_begin + m, M, tile);
     }
   };
@@ -155,10 +168,10 @@ void multiply_panels(const PanelMatrix& w, const QuantizedRows& x, const MatmulO
   for (int64_t from = 0; from < x.rows; from += stretch) {
     const int64_t to = from + stretch < x.rows ? from + stretch : x.rows;
     for (int64_t panel = begin; panel < end; ++panel) {
-      const int64_t next = panel + 1 < end ? panel + 1 : panel;
-      const std::byte* prefetch = w.panels + next * static_cast<int64_t>(w.layout.bytes);
+      const std::byte* next =
+          panel + 1 < end ? w.panels + (panel + 1) * static_cast<int64_t>(w.layout.bytes) : nullptr;
       for (int64_t row = from; row < to; row += kRowBlock) {
-        multiply_block<V, D>(w, block_rows(x, D, row), panel, prefetch, row, out);
+        multiply_block<V, D>(w, block_rows(x, D, row), panel, row == from ? next : nullptr, row, out);
       }
     }
   }

@@ -1,5 +1,7 @@
 #include "kernels/cpu/matmul_kernels.h"
 
+#include "tensor/cpu/isa.h"
+
 namespace lmdeploy::cpu {
 
 MatmulKernels matmul_kernels(const CpuIsa& isa) {
@@ -8,6 +10,7 @@ MatmulKernels matmul_kernels(const CpuIsa& isa) {
   if (isa.avx_vnni) kernels.int8 = int8_panels_avxvnni;
   if (isa.avx512) kernels = {quantize_rows_avx512, int8_panels_avx512, plain_panels_avx512};
   if (isa.avx512_vnni) kernels.int8 = int8_panels_avx512vnni;
+  if (isa.amx) kernels.int8 = int8_panels_amx;
   return kernels;
 }
 

@@ -5,8 +5,7 @@
 //   block types   acc = 0; for g: acc = fma(fl(dot * w_scale), x_scale, acc)        (q6_K: twice)
 //                          and with mins acc = fma(w_min, x_sum, acc)
 //                 dot is an exact integer: all instruction sets give the same bits
-//   f32, f16      two chains of fma, over even and over odd k, added at the end
-//   bf16          fp32 activations: as f32. bf16 activations: see matmul_bf16*.cc
+//   f32, f16, bf16  two chains of fma, over even and over odd k, added at the end
 #pragma once
 
 #include <cstddef>
@@ -14,7 +13,10 @@
 
 #include "kernels/cpu/packed_layout.h"
 #include "kernels/cpu/quantize_rows.h"
-#include "tensor/cpu/isa.h"
+
+namespace lmdeploy {
+struct CpuIsa;  // not included: its header's inline functions must not be built for AVX
+}
 
 namespace lmdeploy::cpu {
 
@@ -35,12 +37,11 @@ struct MatmulOutput {
   bool add = false;  // out += result
 };
 
-// Unquantized activations: fp32 rows, or bf16 rows of padded_bf16_k(k), zeros after k.
+// Unquantized activations.
 struct PlainRows {
   int64_t rows = 0;
-  const float* f32 = nullptr;
+  const float* data = nullptr;
   int64_t stride = 0;
-  const bf16* half = nullptr;
 };
 
 // Panels [begin, end) times all rows of x.
@@ -52,8 +53,7 @@ using PlainPanels = void (*)(const PanelMatrix& w, const PlainRows& x, const Mat
 struct MatmulKernels {
   QuantizeRows quantize;
   Int8Panels int8;
-  PlainPanels plain;            // f32, f16, and bf16 weights with fp32 activations
-  PlainPanels bf16 = nullptr;   // bf16 weights with bf16 activations, where the processor has them
+  PlainPanels plain;
 };
 
 MatmulKernels matmul_kernels(const CpuIsa& isa);
@@ -67,7 +67,5 @@ void int8_panels_amx(const PanelMatrix&, const QuantizedRows&, const MatmulOutpu
 void plain_panels_scalar(const PanelMatrix&, const PlainRows&, const MatmulOutput&, int64_t, int64_t);
 void plain_panels_avx2(const PanelMatrix&, const PlainRows&, const MatmulOutput&, int64_t, int64_t);
 void plain_panels_avx512(const PanelMatrix&, const PlainRows&, const MatmulOutput&, int64_t, int64_t);
-void bf16_panels_avx512bf16(const PanelMatrix&, const PlainRows&, const MatmulOutput&, int64_t, int64_t);
-void bf16_panels_amx(const PanelMatrix&, const PlainRows&, const MatmulOutput&, int64_t, int64_t);
 
 }  // namespace lmdeploy::cpu

@@ -1,4 +1,4 @@
-// The vector kernel of f32, f16 and (fp32 activations) bf16 weights, written once over an
+// The vector kernel of f32, f16 and bf16 weights with fp32 activations, written once over an
 // instruction set V. Included by matmul_<isa>.cc.
 #pragma once
 
@@ -21,21 +21,31 @@ typename V::Float plain_weights(const std::byte* panel, int64_t pair, int odd, i
   return V::load_f32(panel + ((2 * pair + odd) * kPanelRows + lane) * 4);
 }
 
+// Adds the products of element `odd` of a pair to that chain of every row.
+template <class V, DType D, int M>
+void add_products(const std::byte* panel, int64_t pair, int odd, int lane, const float* x, int64_t stride,
+                  typename V::Float (&acc)[M]) {
+  const typename V::Float weight = plain_weights<V, D>(panel, pair, odd, lane);
+#pragma GCC unroll 8
+  for (int m = 0; m < M; ++m) {
+    acc[m] = V::fma(weight, V::set1(x[m * stride + 2 * pair + odd]), acc[m]);
+  }
+}
+
 template <class V, DType D, int M>
 void multiply_plain_tile(const std::byte* panel, int64_t k, const float* x, int64_t stride,
                          ResultTile& tile) {
-  constexpr int kVectors = kPanelRows / V::kLanes;
-  for (int v = 0; v < kVectors; ++v) {
-    typename V::Float acc[M][2];
-    for (auto& row : acc) row[0] = row[1] = V::zero();
-    for (int64_t i = 0; i < k; ++i) {
-      const int odd = static_cast<int>(i % 2);
-      const auto weight = plain_weights<V, D>(panel, i / 2, odd, v * V::kLanes);
-      for (int m = 0; m < M; ++m) acc[m][odd] = V::fma(weight, V::set1(x[m * stride + i]), acc[m][odd]);
+  for (int lane = 0; lane < kPanelRows; lane += V::kLanes) {
+    typename V::Float even[M], odd[M];
+#pragma GCC unroll 8
+    for (int m = 0; m < M; ++m) even[m] = odd[m] = V::zero();
+    for (int64_t pair = 0; pair < k / 2; ++pair) {
+      add_products<V, D, M>(panel, pair, 0, lane, x, stride, even);
+      add_products<V, D, M>(panel, pair, 1, lane, x, stride, odd);
     }
-    for (int m = 0; m < M; ++m) {
-      V::store(tile.value[m] + v * V::kLanes, V::add(acc[m][0], acc[m][1]));
-    }
+    if (k % 2 != 0) add_products<V, D, M>(panel, k / 2, 0, lane, x, stride, even);
+#pragma GCC unroll 8
+    for (int m = 0; m < M; ++m) V::store(tile.value[m] + lane, V::add(even[m], odd[m]));
   }
 }
 
@@ -47,7 +57,7 @@ void multiply_plain_panels(const PanelMatrix& w, const PlainRows& x, const Matmu
     const std::byte* data = w.panels + panel * static_cast<int64_t>(w.layout.bytes);
     const auto run = [&]<int M>(int64_t& m) {
       for (; m + M <= x.rows; m += M) {
-        multiply_plain_tile<V, D, M>(data, w.k, x.f32 + m * x.stride, x.stride, tile);
+        multiply_plain_tile<V, D, M>(data, w.k, x.data + m * x.stride, x.stride, tile);
         store_tile(w, out, panel, m, M, tile);
       }
     };

@@ -13,7 +13,7 @@ namespace {
 struct Scalar {
   static constexpr int kLanes = 16;     // rows of a panel in one vector
   static constexpr int kMaxRows = 4;    // rows of x in the largest tile
-  // Whether dot<8> takes its codes as code - 128 instead of relying on `start`.
+  // Whether add_dots<8> takes its codes as code - 128 instead of relying on QuantizedRows::start.
   static constexpr bool kSignedBytes = false;
   struct Codes { uint8_t byte[4 * kLanes]; };
   struct Int { int32_t lane[kLanes]; };
@@ -38,6 +38,11 @@ struct Scalar {
   static void prefetch(const void*) {}
   static Float zero() { return Float{}; }
   static Float set1(float x) { return each([x](int) { return x; }); }
+  static Int set1(int32_t x) {
+    Int out;
+    for (int32_t& lane : out.lane) lane = x;
+    return out;
+  }
   static Float mul(const Float& a, const Float& b) { return each([&](int n) { return a.lane[n] * b.lane[n]; }); }
   static Float add(const Float& a, const Float& b) { return each([&](int n) { return a.lane[n] + b.lane[n]; }); }
   static Float fma(const Float& a, const Float& b, const Float& c) {
@@ -84,15 +89,17 @@ struct Scalar {
       }
     }
   }
-  // start + sum over Steps * 4 elements of code (below 2^Bits) * x.
-  template <int Bits, int Steps>
-  static Int dot(const Codes* codes, const int8_t* x, int32_t start) {
-    Int out;
-    for (int n = 0; n < kLanes; ++n) {
-      out.lane[n] = start;
-      for (int i = 0; i < 4 * Steps; ++i) out.lane[n] += codes[i / 4].byte[4 * n + i % 4] * x[i];
+  // Adds to sum[m] the products of Steps * 4 codes (below 2^Bits) and as many elements of x, M rows
+  // 32 bytes apart.
+  template <int Bits, int Steps, int M>
+  static void add_dots(const Codes* codes, const int8_t* x, Int (&sum)[M]) {
+    for (int m = 0; m < M; ++m) {
+      for (int n = 0; n < kLanes; ++n) {
+        for (int i = 0; i < 4 * Steps; ++i) {
+          sum[m].lane[n] += codes[i / 4].byte[4 * n + i % 4] * x[32 * m + i];
+        }
+      }
     }
-    return out;
   }
 };
 

@@ -13,11 +13,13 @@ struct Avx2Vector {
   static constexpr int kLanes = 8;
   static constexpr int kMaxRows = 4;
   using Codes = __m256i;
+  using Int = __m256i;
   using Float = __m256;
 
   static void prefetch(const void* at) { _mm_prefetch(static_cast<const char*>(at), _MM_HINT_T0); }
   static Float zero() { return _mm256_setzero_ps(); }
   static Float set1(float x) { return _mm256_set1_ps(x); }
+  static Int set1(int32_t x) { return _mm256_set1_epi32(x); }
   static Float mul(Float a, Float b) { return _mm256_mul_ps(a, b); }
   static Float add(Float a, Float b) { return _mm256_add_ps(a, b); }
   static Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
@@ -47,12 +49,14 @@ struct Avx2Vector {
     return _mm256_or_si256(a, _mm256_and_si256(b, _mm256_set1_epi8(mask)));
   }
   static void add_bit_planes(__m256i (&codes)[8], __m256i high) {
+#pragma GCC unroll 4
     for (int s = 0; s < 4; ++s) {
       codes[s] = merge(codes[s], _mm256_slli_epi16(high, 4 - s), 0x10);
       codes[s + 4] = merge(codes[s + 4], _mm256_srli_epi16(high, s), 0x10);
     }
   }
   static void add_bit_pairs(__m256i (&codes)[8], __m256i first, __m256i second) {
+#pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
       const __m256i high = half == 0 ? first : second;
       __m256i* code = codes + 4 * half;

@@ -13,11 +13,13 @@ struct Avx512Vector {
   static constexpr int kLanes = 16;
   static constexpr int kMaxRows = 8;
   using Codes = __m512i;
+  using Int = __m512i;
   using Float = __m512;
 
   static void prefetch(const void* at) { _mm_prefetch(static_cast<const char*>(at), _MM_HINT_T0); }
   static Float zero() { return _mm512_setzero_ps(); }
   static Float set1(float x) { return _mm512_set1_ps(x); }
+  static Int set1(int32_t x) { return _mm512_set1_epi32(x); }
   static Float mul(Float a, Float b) { return _mm512_mul_ps(a, b); }
   static Float add(Float a, Float b) { return _mm512_add_ps(a, b); }
   static Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
@@ -47,12 +49,14 @@ struct Avx512Vector {
     return _mm512_ternarylogic_epi32(a, b, _mm512_set1_epi8(mask), 0xF8);
   }
   static void add_bit_planes(__m512i (&codes)[8], __m512i high) {
+#pragma GCC unroll 4
     for (int s = 0; s < 4; ++s) {
       codes[s] = merge(codes[s], _mm512_slli_epi16(high, static_cast<unsigned>(4 - s)), 0x10);
       codes[s + 4] = merge(codes[s + 4], _mm512_srli_epi16(high, static_cast<unsigned>(s)), 0x10);
     }
   }
   static void add_bit_pairs(__m512i (&codes)[8], __m512i first, __m512i second) {
+#pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
       const __m512i high = half == 0 ? first : second;
       __m512i* code = codes + 4 * half;

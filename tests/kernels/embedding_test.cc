@@ -1,0 +1,30 @@
+#include "kernels/embedding.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/kernels/matmul_inputs.h"
+
+namespace lmdeploy {
+namespace {
+
+TEST(Embedding, LooksRowsUpAndScalesThem) {
+  for (DType format : {DType::kQ8_0, DType::kQ6_K, DType::kBF16}) {
+    const test::FileWeight table = test::random_weight(format, 50, 256, 3);
+    const RowSource source = table.source();
+    const PackedMatrix packed = pack_matrix({&source, 1}, is_block_quantized(format) ? format : DType::kBF16, CpuIsa{});
+    test::CpuContext cpu("scalar");
+    std::vector<int32_t> ids = {49, 0, 17, 17};
+    std::vector<float> out(4 * 300, -1.0f);
+    embedding(cpu.ctx, TensorView(ids.data(), DType::kI32, Shape{4}), packed, 0.5f, test::view(out, 4, 256, 300));
+    for (size_t t = 0; t < ids.size(); ++t) {
+      std::vector<float> want = table.row(ids[t]);
+      for (float& value : want) value *= 0.5f;
+      EXPECT_EQ(std::vector<float>(out.begin() + static_cast<ptrdiff_t>(t) * 300, out.begin() + static_cast<ptrdiff_t>(t) * 300 + 256), want)
+          << dtype_name(format);
+      EXPECT_EQ(out[t * 300 + 256], -1.0f);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lmdeploy
