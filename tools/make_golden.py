@@ -27,10 +27,11 @@ LENGTHS = [9, 37, 150]
 ROWS = 12  # logits kept of each prompt
 
 BASE = {"hidden_size": 128, "intermediate_size": 192, "num_hidden_layers": 3, "num_attention_heads": 4,
-        "num_key_value_heads": 2, "vocab_size": 256, "max_position_embeddings": 512,
+        "num_key_value_heads": 2, "head_dim": 64, "vocab_size": 256, "max_position_embeddings": 512,
         "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu", "bos_token_id": 1,
         "eos_token_id": 2, "pad_token_id": 0, "tie_word_embeddings": False, "torch_dtype": "float32"}
 
+# Of a model with hidden_size 128; matrices become smaller with the square root of that (scaled_rules).
 # Queries and keys with elements around 1.8 give scores with a standard deviation around 3; the other
 # matrices keep the residual stream near 1 and the logits around 3.
 STDDEV = [["q_proj.weight", 0, 0.16], ["k_proj.weight", 0, 0.16], ["v_proj.weight", 0, 0.09],
@@ -45,6 +46,11 @@ GEMMA_STDDEV = [["q_norm.weight", 0.5, 0.3], ["k_norm.weight", 0.5, 0.3], ["norm
                 ["embed_tokens.weight", 0, 0.25]] + STDDEV
 
 
+def without_head_dim(config):
+    """The head dimension is then hidden_size / num_attention_heads."""
+    return {key: value for key, value in config.items() if key != "head_dim"}
+
+
 def llama(**changes):
     return {**BASE, "architectures": ["LlamaForCausalLM"], "model_type": "llama", **changes}
 
@@ -54,7 +60,7 @@ def mistral(**changes):
 
 
 def qwen2(**changes):
-    return {**BASE, "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", **changes}
+    return {**without_head_dim(BASE), "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", **changes}
 
 
 def qwen3(**changes):
@@ -77,7 +83,7 @@ def factors(count, first, step):
 
 
 VARIANTS = {
-    "llama": llama(),
+    "llama": without_head_dim(llama(hidden_size=256)),
     "llama-tied-hd80": llama(tie_word_embeddings=True, num_attention_heads=4,
                              num_key_value_heads=1, head_dim=80),
     "llama-bias": llama(attention_bias=True, mlp_bias=True, num_key_value_heads=4),
@@ -86,21 +92,30 @@ VARIANTS = {
         "original_max_position_embeddings": 64}),
     "llama-linear": llama(rope_scaling={"type": "linear", "factor": 4.0}),
     "llama-dynamic": llama(max_position_embeddings=64, rope_scaling={"type": "dynamic", "factor": 2.0}),
-    "llama-yarn": llama(rope_scaling={"rope_type": "yarn", "factor": 8.0,
-                                      "original_max_position_embeddings": 64}),
+    "llama-yarn": llama(max_position_embeddings=4096, rope_scaling={
+        "rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 512}),
     "llama-longrope": llama(head_dim=96, rope_scaling={
         "rope_type": "longrope", "original_max_position_embeddings": 64, "factor": 8.0,
         "short_factor": factors(48, 1.0, 0.02), "long_factor": factors(48, 1.0, 0.3)}),
     "llama-v5": llama(rope_scaling={"rope_type": "linear", "factor": 2.0}, rope_theta=50000.0),
-    "mistral-window": mistral(sliding_window=16, head_dim=64),
+    "mistral-window": mistral(sliding_window=16),
     "qwen2": qwen2(tie_word_embeddings=True, num_attention_heads=2, num_key_value_heads=2),
-    "qwen2-window": qwen2(use_sliding_window=True, sliding_window=16, max_window_layers=1),
+    "qwen2-window": qwen2(use_sliding_window=True, sliding_window=16, max_window_layers=1,
+                          num_attention_heads=2, num_key_value_heads=1),
     "qwen3": qwen3(),
     "gemma3": gemma3(),
     "gemma3-v5": gemma3(rope_scaling={"rope_type": "linear", "factor": 8.0},
                         final_logit_softcapping=6.0),
 }
 SAVED_BY_TRANSFORMERS = {"llama-v5", "gemma3-v5"}
+
+
+def scaled_rules(config):
+    rules = GEMMA_STDDEV if config.model_type == "gemma3_text" else STDDEV
+    shrink = (BASE["hidden_size"] / config.hidden_size) ** 0.5
+    matrices = ("proj.weight", "lm_head.weight")
+    return [[name, mean, stddev * shrink if name.endswith(matrices) else stddev]
+            for name, mean, stddev in rules]
 
 
 def make_config(name, values):
@@ -148,7 +163,7 @@ def run(fp32_model, dtype, prompts):
 
 def make(name):
     config, config_json = make_config(name, VARIANTS[name])
-    rules = GEMMA_STDDEV if config.model_type == "gemma3_text" else STDDEV
+    rules = scaled_rules(config)
     prompts = []
     for length in LENGTHS:
         rows = sorted(set(np.linspace(0, length - 1, min(ROWS, length)).astype(int).tolist()))

@@ -14,7 +14,8 @@ void gather_rows(Ctx& ctx, const TensorView& x, const TensorView& rows, const Te
   for (int64_t r = 0; r < rows.dim(0); ++r) {
     const int32_t source = *rows.row<int32_t>(r);
     CHECK(source >= 0 && source < x.dim(0), "row {} of {}", source, x.dim(0));
-    std::memcpy(out.row<float>(r), x.row<float>(source), static_cast<size_t>(x.dim(1)) * sizeof(float));
+    std::memcpy(out.row<float>(r), x.row<float>(source),
+                static_cast<size_t>(x.dim(1)) * sizeof(float));
   }
 }
 

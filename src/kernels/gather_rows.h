@@ -5,7 +5,8 @@
 
 namespace lmdeploy {
 
-// out[r] = x[rows[r]]; x f32 [T, H] (rows may be strided), rows i32 [R] within [0, T), out f32 [R, H].
+// out[r] = x[rows[r]]; x f32 [T, H] (rows may be strided), rows i32 [R] within [0, T), out f32 [R,
+// H].
 void gather_rows(Ctx& ctx, const TensorView& x, const TensorView& rows, const TensorView& out);
 
 }  // namespace lmdeploy

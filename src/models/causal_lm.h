@@ -15,13 +15,13 @@
 namespace lmdeploy {
 
 struct ModelInfo {
-  std::string architecture;         // "LlamaForCausalLM"
-  int64_t vocab_size = 0;           // rows of the logits
+  std::string architecture;  // "LlamaForCausalLM"
+  int64_t vocab_size = 0;    // rows of the logits
   int64_t hidden_size = 0;
   int64_t num_layers = 0;
-  int64_t max_position = 0;         // longest context the configuration declares, scaling included
+  int64_t max_position = 0;  // longest context the configuration declares, scaling included
   std::vector<KvGroup> kv_groups;
-  size_t weight_bytes = 0;          // in memory, packed
+  size_t weight_bytes = 0;  // in memory, packed
 };
 
 // Not thread-safe: one thread issues forwards.
@@ -39,8 +39,8 @@ class CausalLm {
 };
 
 struct ModelOptions {
-  // "auto" keeps the checkpoint's types (block formats with int8 activations); "float32", "float16",
-  // "bfloat16" convert every weight.
+  // "auto" keeps the checkpoint's types (block formats with int8 activations); "float32",
+  // "float16", "bfloat16" convert every weight.
   std::string dtype = "auto";
   // Dynamic NTK factor that overrides the configuration's scaling; 0: the model's own.
   double rope_scaling_factor = 0;
@@ -53,7 +53,8 @@ using LoadProgress = std::function<void(size_t, size_t)>;
 
 // Builds the architecture that the configuration names (models/registry.h) and loads it on the
 // stream's device. Every problem of configuration and tensors is in the Status.
-Result<std::unique_ptr<CausalLm>> load_model(const Checkpoint& checkpoint, const ModelOptions& options,
-                                             Stream& stream, const LoadProgress& progress = {});
+Result<std::unique_ptr<CausalLm>> load_model(const Checkpoint& checkpoint,
+                                             const ModelOptions& options, Stream& stream,
+                                             const LoadProgress& progress = {});
 
 }  // namespace lmdeploy

@@ -22,8 +22,8 @@ void read_heads(ConfigReader& reader, DecoderConfig& config) {
                                heads, kv_heads));
   }
   if (head_dim < 1 || head_dim > kMaxHeadDim || head_dim % 2 != 0) {
-    reader.problem(fmt::format("the head dimension is {}; expected an even number up to {}", head_dim,
-                               kMaxHeadDim));
+    reader.problem(fmt::format("the head dimension is {}; expected an even number up to {}",
+                               head_dim, kMaxHeadDim));
   }
   config.heads = static_cast<int>(heads);
   config.kv_heads = static_cast<int>(kv_heads);
@@ -33,20 +33,25 @@ void read_heads(ConfigReader& reader, DecoderConfig& config) {
 }  // namespace
 
 AttentionConfig DecoderConfig::attention() const {
-  return {.hidden = hidden, .heads = heads, .kv_heads = kv_heads, .head_dim = head_dim,
+  return {.hidden = hidden,
+          .heads = heads,
+          .kv_heads = kv_heads,
+          .head_dim = head_dim,
           .rotary_dim = rope.rotary_dim,
           .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim)))};
 }
 
 GatedMlpConfig DecoderConfig::mlp() const {
-  return {.hidden = hidden, .intermediate = intermediate, .activation = activation,
+  return {.hidden = hidden,
+          .intermediate = intermediate,
+          .activation = activation,
           .bias = Bias::kIfPresent};
 }
 
 DecoderConfig read_decoder_config(ConfigReader& reader, const DecoderDefaults& defaults) {
   DecoderConfig config;
-  if (const json::array* names = reader.optional_array("architectures"); names != nullptr &&
-                                                    !names->empty() && (*names)[0].is_string()) {
+  if (const json::array* names = reader.optional_array("architectures");
+      names != nullptr && !names->empty() && (*names)[0].is_string()) {
     config.architecture = std::string((*names)[0].as_string());
   }
   config.vocab_size = reader.required_int("vocab_size", 1, kMaxWidth);
@@ -56,7 +61,8 @@ DecoderConfig read_decoder_config(ConfigReader& reader, const DecoderDefaults& d
   read_heads(reader, config);
   config.norm_eps = static_cast<float>(reader.optional_double("rms_norm_eps", 1e-6));
   config.tied = reader.optional_bool("tie_word_embeddings", defaults.tied);
-  const std::string activation = reader.optional_string(defaults.activation_key, defaults.activation);
+  const std::string activation =
+      reader.optional_string(defaults.activation_key, defaults.activation);
   if (const std::optional<Activation> known = activation_named(activation)) {
     config.activation = *known;
   } else {
@@ -78,8 +84,10 @@ std::vector<bool> read_layer_types(ConfigReader& reader, int layers) {
   for (const json::value& type : *types) {
     const std::string_view name = type.is_string() ? std::string_view(type.as_string()) : "";
     if (name != "sliding_attention" && name != "full_attention") {
-      reader.problem(fmt::format("layer type {} is not supported; known: full_attention, "
-                                 "sliding_attention", to_json_text(type)));
+      reader.problem(
+          fmt::format("layer type {} is not supported; known: full_attention, "
+                      "sliding_attention",
+                      to_json_text(type)));
       return {};
     }
     sliding.push_back(name == "sliding_attention");

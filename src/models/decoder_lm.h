@@ -27,7 +27,9 @@ struct DecoderParts {
 
 // The parts that `config` describes, all layers with one rotary embedding.
 inline DecoderParts decoder_parts(const DecoderConfig& config, std::vector<int> windows) {
-  return {.final_norm = config.norm(), .head = config.head(), .ropes = {config.rope},
+  return {.final_norm = config.norm(),
+          .head = config.head(),
+          .ropes = {config.rope},
           .windows = std::move(windows)};
 }
 
@@ -40,14 +42,15 @@ class BuiltModel : public CausalLm {
 
 // A Block has
 //   const RmsNorm& input_norm() const;
-//   void forward(const Step&, const TensorView& residual, const TensorView& x, const RmsNorm& next) const;
-//   size_t bytes() const;   (of its weights)
+//   void forward(const Step&, const TensorView& residual, const TensorView& x, const RmsNorm& next)
+//   const; size_t bytes() const;   (of its weights)
 // forward() takes the residual stream [T, hidden] and, in x, its input_norm; it adds the layer's
 // outputs to the residual stream and leaves next(residual) in x.
 template <class Block>
 class DecoderLm final : public BuiltModel {
  public:
-  // `root`: top of the name tree. make_block(weights, layer) returns the layer's std::unique_ptr<Block>.
+  // `root`: top of the name tree. make_block(weights, layer) returns the layer's
+  // std::unique_ptr<Block>.
   template <class MakeBlock>
   DecoderLm(const Weights& root, const BuildOptions& options, const DecoderConfig& config,
             const DecoderParts& parts, MakeBlock make_block)
@@ -55,13 +58,16 @@ class DecoderLm final : public BuiltModel {
                    parts.embedding_scale),
         final_norm_(root / "model" / "norm", parts.final_norm),
         head_(root / "lm_head", options, parts.head, embedding_) {
-    for (const RopeConfig& rope : parts.ropes) ropes_.push_back(std::make_unique<RotaryEmbedding>(rope));
+    for (const RopeConfig& rope : parts.ropes)
+      ropes_.push_back(std::make_unique<RotaryEmbedding>(rope));
     ropes_.front()->declare_divisors(root);
     for (int layer = 0; layer < config.layers; ++layer) {
       blocks_.push_back(make_block(root / "model" / "layers" / layer, layer));
     }
-    info_ = {.architecture = config.architecture, .vocab_size = config.vocab_size,
-             .hidden_size = config.hidden, .num_layers = config.layers,
+    info_ = {.architecture = config.architecture,
+             .vocab_size = config.vocab_size,
+             .hidden_size = config.hidden,
+             .num_layers = config.layers,
              .max_position = parts.ropes.front().usable_positions(),
              .kv_groups = make_kv_groups(parts.windows, config.kv_heads, config.head_dim)};
   }
@@ -75,7 +81,8 @@ class DecoderLm final : public BuiltModel {
 
   void forward(Ctx& ctx, const Batch& batch, KvCache& kv, const TensorView& hidden) override {
     CHECK(batch.embeddings.empty() && batch.adapter_slots.empty() && batch.tree_mask.empty() &&
-          batch.bidirectional_spans.empty(), "{} reads text alone", info_.architecture);
+              batch.bidirectional_spans.empty(),
+          "{} reads text alone", info_.architecture);
     ArenaScope scope(ctx.scratch);
     Step step{.ctx = ctx, .batch = batch, .kv = kv};
     for (size_t i = 0; i < ropes_.size(); ++i) step.cos_sin[i] = ropes_[i]->cos_sin(ctx, batch);

@@ -26,9 +26,10 @@ struct Gemma3Config {
 
 Gemma3Config read_gemma3_config(ConfigReader& reader) {
   Gemma3Config config;
-  config.decoder = read_decoder_config(
-      reader, {.tied = true, .rope_theta = 1e6, .activation_key = "hidden_activation",
-               .activation = "gelu_pytorch_tanh"});
+  config.decoder = read_decoder_config(reader, {.tied = true,
+                                                .rope_theta = 1e6,
+                                                .activation_key = "hidden_activation",
+                                                .activation = "gelu_pytorch_tanh"});
   const RopeConfig& global = config.decoder.rope;
   config.local_rope = {.rotary_dim = global.rotary_dim,
                        .theta = reader.optional_double("rope_local_base_freq", 1e4),
@@ -39,7 +40,8 @@ Gemma3Config read_gemma3_config(ConfigReader& reader) {
   const double scalar = reader.optional_double("query_pre_attn_scalar", 256.0);
   if (scalar <= 0.0) reader.problem("query_pre_attn_scalar must be positive");
   config.attention_scale = static_cast<float>(1.0 / std::sqrt(scalar));
-  config.attention_softcap = static_cast<float>(reader.optional_double("attn_logit_softcapping", 0.0));
+  config.attention_softcap =
+      static_cast<float>(reader.optional_double("attn_logit_softcapping", 0.0));
   config.logit_softcap = static_cast<float>(reader.optional_double("final_logit_softcapping", 0.0));
   return config;
 }
@@ -47,13 +49,16 @@ Gemma3Config read_gemma3_config(ConfigReader& reader) {
 // r += post(attention(norm(r))); r += post(mlp(norm(r))).
 class Gemma3Block {
  public:
-  Gemma3Block(const Weights& weights, const BuildOptions& options, const Gemma3Config& config, int layer)
+  Gemma3Block(const Weights& weights, const BuildOptions& options, const Gemma3Config& config,
+              int layer)
       : input_norm_(weights / "input_layernorm", config.norm(config.decoder.hidden)),
         attention_(weights / "self_attn", options, attention_config(config, layer), layer),
-        attention_post_norm_(weights / "post_attention_layernorm", config.norm(config.decoder.hidden)),
+        attention_post_norm_(weights / "post_attention_layernorm",
+                             config.norm(config.decoder.hidden)),
         mlp_norm_(weights / "pre_feedforward_layernorm", config.norm(config.decoder.hidden)),
         mlp_(weights / "mlp", options, config.decoder.mlp()),
-        mlp_post_norm_(weights / "post_feedforward_layernorm", config.norm(config.decoder.hidden)) {}
+        mlp_post_norm_(weights / "post_feedforward_layernorm", config.norm(config.decoder.hidden)) {
+  }
 
   const RmsNorm& input_norm() const { return input_norm_; }
 
@@ -68,8 +73,8 @@ class Gemma3Block {
   }
 
   size_t bytes() const {
-    return input_norm_.bytes() + attention_.bytes() + attention_post_norm_.bytes() + mlp_norm_.bytes() +
-           mlp_.bytes() + mlp_post_norm_.bytes();
+    return input_norm_.bytes() + attention_.bytes() + attention_post_norm_.bytes() +
+           mlp_norm_.bytes() + mlp_.bytes() + mlp_post_norm_.bytes();
   }
 
  private:
@@ -98,8 +103,10 @@ Result<std::unique_ptr<BuiltModel>> make_gemma3(ConfigReader& reader, const Weig
   RETURN_IF_ERROR(reader.status());
   const DecoderConfig& decoder = config.decoder;
   DecoderParts parts{.embedding_scale = std::sqrt(static_cast<float>(decoder.hidden)),
-                     .final_norm = config.norm(decoder.hidden), .head = decoder.head(),
-                     .ropes = {decoder.rope, config.local_rope}, .windows = config.windows};
+                     .final_norm = config.norm(decoder.hidden),
+                     .head = decoder.head(),
+                     .ropes = {decoder.rope, config.local_rope},
+                     .windows = config.windows};
   parts.head.softcap = config.logit_softcap;
   return make_decoder<Gemma3Block>(
       root, options, decoder, parts, [&](const Weights& weights, int layer) {

@@ -11,11 +11,12 @@ Result<std::unique_ptr<BuiltModel>> make_llama(ConfigReader& reader, const Weigh
   const DecoderConfig config = read_decoder_config(reader);
   RETURN_IF_ERROR(reader.status());
   const std::vector<int> no_windows(static_cast<size_t>(config.layers), 0);
-  return make_decoder<PreNormBlock>(
-      root, options, config, decoder_parts(config, no_windows), [&](const Weights& weights, int layer) {
-        return std::make_unique<PreNormBlock>(weights, options, config.norm(), config.attention(),
-                                              config.mlp(), layer);
-      });
+  return make_decoder<PreNormBlock>(root, options, config, decoder_parts(config, no_windows),
+                                    [&](const Weights& weights, int layer) {
+                                      return std::make_unique<PreNormBlock>(
+                                          weights, options, config.norm(), config.attention(),
+                                          config.mlp(), layer);
+                                    });
 }
 
 }  // namespace lmdeploy

@@ -24,8 +24,10 @@ Result<json::object> overridden_config(const Checkpoint& checkpoint, const Model
   const double factor = options.rope_scaling_factor;
   if (factor == 0) return config;
   if (!(factor >= 1.0 && factor <= 1e6)) {
-    return invalid_argument("rope_scaling_factor is {}; expected 0 (the model's own scaling) or a "
-                            "dynamic NTK factor of at least 1", factor);
+    return invalid_argument(
+        "rope_scaling_factor is {}; expected 0 (the model's own scaling) or a "
+        "dynamic NTK factor of at least 1",
+        factor);
   }
   config["rope_scaling"] = json::object{{"rope_type", "dynamic"}, {"factor", factor}};
   return config;
@@ -35,8 +37,9 @@ Result<std::string> architecture_of(const json::object& config) {
   const json::value* names = find(config, "architectures");
   if (names == nullptr || !names->is_array() || names->as_array().empty() ||
       !names->as_array()[0].is_string()) {
-    return invalid_argument("config.json names no architecture: 'architectures' must be a list that "
-                            "begins with a string");
+    return invalid_argument(
+        "config.json names no architecture: 'architectures' must be a list that "
+        "begins with a string");
   }
   return std::string(names->as_array()[0].as_string());
 }
@@ -54,8 +57,9 @@ DType dummy_type(const json::object& config, std::optional<DType> asked) {
 
 }  // namespace
 
-Result<std::unique_ptr<CausalLm>> load_model(const Checkpoint& checkpoint, const ModelOptions& options,
-                                             Stream& stream, const LoadProgress& progress) {
+Result<std::unique_ptr<CausalLm>> load_model(const Checkpoint& checkpoint,
+                                             const ModelOptions& options, Stream& stream,
+                                             const LoadProgress& progress) {
   CHECK(stream.device().is_cpu(), "models are loaded on the CPU in this version");
   CpuStream& cpu = static_cast<CpuStream&>(stream);
   BuildOptions build{.isa = cpu.isa()};

@@ -2,8 +2,9 @@
 
 namespace lmdeploy {
 
-PreNormBlock::PreNormBlock(const Weights& weights, const BuildOptions& options, const NormConfig& norm,
-                           const AttentionConfig& attention, const GatedMlpConfig& mlp, int layer)
+PreNormBlock::PreNormBlock(const Weights& weights, const BuildOptions& options,
+                           const NormConfig& norm, const AttentionConfig& attention,
+                           const GatedMlpConfig& mlp, int layer)
     : input_norm_(weights / "input_layernorm", norm),
       attention_(weights / "self_attn", options, attention, layer),
       post_norm_(weights / "post_attention_layernorm", norm),

@@ -35,8 +35,10 @@ Result<ModelFactory> find_model(std::string_view architecture) {
     }
     known += (known.empty() ? "" : ", ") + std::string(entry.architecture);
   }
-  return unsupported("architecture '{}' is not supported in this version; the nearest is '{}'; supported "
-                     "are: {}", bounded, nearest->architecture, known);
+  return unsupported(
+      "architecture '{}' is not supported in this version; the nearest is '{}'; supported "
+      "are: {}",
+      bounded, nearest->architecture, known);
 }
 
 }  // namespace lmdeploy

@@ -10,7 +10,8 @@ namespace lmdeploy {
 
 // Reads the configuration and builds the model, whose constructors declare their loads in the plan
 // behind `root`. Problems of the configuration are in the Status, all of them.
-using ModelFactory = Result<std::unique_ptr<BuiltModel>> (*)(ConfigReader& config, const Weights& root,
+using ModelFactory = Result<std::unique_ptr<BuiltModel>> (*)(ConfigReader& config,
+                                                             const Weights& root,
                                                              const BuildOptions& options);
 
 struct ModelEntry {
@@ -25,7 +26,8 @@ Result<ModelFactory> find_model(std::string_view architecture);
 
 // Factories, one a file.
 Result<std::unique_ptr<BuiltModel>> make_llama(ConfigReader&, const Weights&, const BuildOptions&);
-Result<std::unique_ptr<BuiltModel>> make_mistral(ConfigReader&, const Weights&, const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_mistral(ConfigReader&, const Weights&,
+                                                 const BuildOptions&);
 Result<std::unique_ptr<BuiltModel>> make_qwen2(ConfigReader&, const Weights&, const BuildOptions&);
 Result<std::unique_ptr<BuiltModel>> make_qwen3(ConfigReader&, const Weights&, const BuildOptions&);
 Result<std::unique_ptr<BuiltModel>> make_gemma3(ConfigReader&, const Weights&, const BuildOptions&);

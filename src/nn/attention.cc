@@ -5,15 +5,16 @@
 
 namespace lmdeploy {
 
-Attention::Attention(const Weights& weights, const BuildOptions& options, const AttentionConfig& config,
-                     int layer)
+Attention::Attention(const Weights& weights, const BuildOptions& options,
+                     const AttentionConfig& config, int layer)
     : config_(config),
       layer_(layer),
       heads_(static_cast<int>(options.parallel.share(config.heads))),
       kv_heads_(static_cast<int>(options.parallel.share(config.kv_heads))),
       qkv_(weights, options, config.hidden,
            {{"q_proj", int64_t{config.heads} * config.head_dim, config.head_dim, config.rotary_dim},
-            {"k_proj", int64_t{config.kv_heads} * config.head_dim, config.head_dim, config.rotary_dim},
+            {"k_proj", int64_t{config.kv_heads} * config.head_dim, config.head_dim,
+             config.rotary_dim},
             {"v_proj", int64_t{config.kv_heads} * config.head_dim}},
            Split::kRows, config.qkv_bias),
       out_(weights, options, int64_t{config.heads} * config.head_dim, {{"o_proj", config.hidden}},
@@ -42,11 +43,14 @@ void Attention::forward(const Step& step, const TensorView& x, const TensorView&
   attention_input(step.ctx, qkv, input, group.slot_map, step.kv.layer(layer_));
 
   const TensorView context = step.activations(out_.in());
-  const AttentionBatch geometry{batch.query_start, batch.kv_len, group.block_table, batch.max_query_len,
-                                batch.max_kv_len};
-  const AttentionParams params{.heads = heads_, .scale = config_.scale, .window = config_.window,
+  const AttentionBatch geometry{batch.query_start, batch.kv_len, group.block_table,
+                                batch.max_query_len, batch.max_kv_len};
+  const AttentionParams params{.heads = heads_,
+                               .scale = config_.scale,
+                               .window = config_.window,
                                .softcap = config_.softcap};
-  paged_attention(step.ctx, qkv.columns(0, out_.in()), step.kv.layer(layer_), geometry, params, context);
+  paged_attention(step.ctx, qkv.columns(0, out_.in()), step.kv.layer(layer_), geometry, params,
+                  context);
   out_.forward(step.ctx, context, out, epilogue);
 }
 

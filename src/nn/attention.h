@@ -1,5 +1,5 @@
-// Attention: grouped-query self-attention over the paged cache, from the layer's normed input to the
-// output projection.
+// Attention: grouped-query self-attention over the paged cache, from the layer's normed input to
+// the output projection.
 #pragma once
 
 #include <optional>
@@ -13,13 +13,13 @@ namespace lmdeploy {
 struct AttentionConfig {
   int64_t hidden = 0;
   int heads = 0;
-  int kv_heads = 0;         // divides heads
+  int kv_heads = 0;  // divides heads
   int head_dim = 0;
-  int rotary_dim = 0;       // leading dimensions of a head that are rotated
-  float scale = 0;          // multiplies q.k
-  int window = 0;           // tokens a query sees, itself included; 0: all
-  float softcap = 0;        // of the scores; 0: off
-  size_t rope = 0;          // index into Step.cos_sin
+  int rotary_dim = 0;  // leading dimensions of a head that are rotated
+  float scale = 0;     // multiplies q.k
+  int window = 0;      // tokens a query sees, itself included; 0: all
+  float softcap = 0;   // of the scores; 0: off
+  size_t rope = 0;     // index into Step.cos_sin
   Bias qkv_bias = Bias::kIfPresent;
   Bias out_bias = Bias::kIfPresent;
   std::optional<NormConfig> head_norm;  // of each head of q and k before the rotation
@@ -29,7 +29,8 @@ class Attention {
  public:
   // Reads q_proj, k_proj, v_proj, o_proj and, with head_norm, q_norm and k_norm under `weights`.
   // `layer`: the model's layer, whose pages it uses.
-  Attention(const Weights& weights, const BuildOptions& options, const AttentionConfig& config, int layer);
+  Attention(const Weights& weights, const BuildOptions& options, const AttentionConfig& config,
+            int layer);
 
   // x f32 [T, hidden]; out f32 [T, hidden] is stored, or added to.
   void forward(const Step& step, const TensorView& x, const TensorView& out,

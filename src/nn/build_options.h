@@ -13,8 +13,8 @@ struct BuildOptions {
   // What pack_matrix wants to hear (kernels/packed_matrix.h): any block type means "as it is".
   DType pack_type() const { return weights.value_or(DType::kQ8_0); }
 
-  // Type that matrices are converted to (kF32, kBF16 or kF16); nullopt: each keeps the type it has in
-  // the checkpoint, block-quantized ones included.
+  // Type that matrices are converted to (kF32, kBF16 or kF16); nullopt: each keeps the type it has
+  // in the checkpoint, block-quantized ones included.
   std::optional<DType> weights;
   CpuIsa isa;
   Parallel parallel;

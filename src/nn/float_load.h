@@ -1,4 +1,5 @@
-// Loads of plain vectors (norm weights, biases), which modules keep in fp32 whatever the checkpoint has.
+// Loads of plain vectors (norm weights, biases), which modules keep in fp32 whatever the checkpoint
+// has.
 #pragma once
 
 #include <string>
@@ -8,7 +9,8 @@
 
 namespace lmdeploy {
 
-// Writes the slice to out[rows * cols] as fp32. kUnsupported for a type that is not f32, f16 or bf16.
+// Writes the slice to out[rows * cols] as fp32. kUnsupported for a type that is not f32, f16 or
+// bf16.
 Status copy_floats(const LoadedSlice& slice, float* out);
 
 // Whether a matrix of this type can be packed (kernels/packed_matrix.h): kUnsupported names `what`

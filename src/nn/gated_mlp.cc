@@ -35,7 +35,8 @@ std::string known_activations() {
   return names;
 }
 
-GatedMlp::GatedMlp(const Weights& weights, const BuildOptions& options, const GatedMlpConfig& config)
+GatedMlp::GatedMlp(const Weights& weights, const BuildOptions& options,
+                   const GatedMlpConfig& config)
     : activation_(config.activation),
       gate_up_(weights, options, config.hidden,
                {{"gate_proj", config.intermediate}, {"up_proj", config.intermediate}}, Split::kRows,

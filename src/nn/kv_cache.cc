@@ -21,7 +21,8 @@ size_t KvCache::page_bytes(const std::vector<KvGroup>& groups, int block_tokens,
   return largest;
 }
 
-KvCache::KvCache(std::vector<KvGroup> groups, int block_tokens, int num_blocks, DType dtype, Device device)
+KvCache::KvCache(std::vector<KvGroup> groups, int block_tokens, int num_blocks, DType dtype,
+                 Device device)
     : groups_(std::move(groups)),
       block_tokens_(block_tokens),
       num_blocks_(num_blocks),
@@ -39,10 +40,13 @@ KvCache::KvCache(std::vector<KvGroup> groups, int block_tokens, int num_blocks, 
       }
       CHECK(group_of_layer_[layer] == -1, "layer {} is in two KV groups", layer);
       group_of_layer_[layer] = static_cast<int>(g);
-      layers_[layer] = {.pages = pages_.data<std::byte>(), .page_bytes = page_bytes_,
+      layers_[layer] = {.pages = pages_.data<std::byte>(),
+                        .page_bytes = page_bytes_,
                         .layer_offset = i * layer_bytes(group, block_tokens, dtype),
-                        .block_tokens = block_tokens, .kv_heads = group.kv_heads,
-                        .head_dim = group.head_dim, .dtype = dtype};
+                        .block_tokens = block_tokens,
+                        .kv_heads = group.kv_heads,
+                        .head_dim = group.head_dim,
+                        .dtype = dtype};
     }
   }
 }
@@ -56,7 +60,8 @@ void KvCache::copy_page(int32_t source, int32_t destination) {
 
 void KvCache::poison_page(int32_t page) {
   CHECK(pages_.view().device().is_cpu(), "only CPU pages are poisoned");
-  std::memset(pages_.data<std::byte>() + static_cast<size_t>(page) * page_bytes_, 0xFF, page_bytes_);
+  std::memset(pages_.data<std::byte>() + static_cast<size_t>(page) * page_bytes_, 0xFF,
+              page_bytes_);
 }
 
 }  // namespace lmdeploy

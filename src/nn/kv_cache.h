@@ -15,8 +15,8 @@ namespace lmdeploy {
 struct KvGroup {
   enum class Kind { kFull, kWindow };
   Kind kind = Kind::kFull;
-  int window = 0;              // tokens a query sees including itself, for kWindow
-  std::vector<int> layers;     // model layer indices, in order
+  int window = 0;           // tokens a query sees including itself, for kWindow
+  std::vector<int> layers;  // model layer indices, in order
   int kv_heads = 0;
   int head_dim = 0;
 };
@@ -25,7 +25,8 @@ struct KvGroup {
 class KvCache {
  public:
   // Every group's pages have one size: that of the largest group.
-  KvCache(std::vector<KvGroup> groups, int block_tokens, int num_blocks, DType dtype, Device device);
+  KvCache(std::vector<KvGroup> groups, int block_tokens, int num_blocks, DType dtype,
+          Device device);
 
   static size_t page_bytes(const std::vector<KvGroup>& groups, int block_tokens, DType dtype);
 

@@ -41,7 +41,8 @@ std::vector<KvGroup> make_kv_groups(const std::vector<int>& windows, int kv_head
                         .window = window,
                         .layers = {layers.begin() + static_cast<long>(begin),
                                    layers.begin() + static_cast<long>(end)},
-                        .kv_heads = kv_heads, .head_dim = head_dim});
+                        .kv_heads = kv_heads,
+                        .head_dim = head_dim});
     }
   }
   return groups;

@@ -49,7 +49,8 @@ void Linear::declare_weight(const Weights& weights, const BuildOptions& options,
   Load load;
   load.name = joined_names(weights, projections_, "weight");
   for (const Projection& projection : projections_) {
-    LoadSource source{(weights / projection.name / "weight").name(), Shape{projection.out, whole_in}};
+    LoadSource source{(weights / projection.name / "weight").name(),
+                      Shape{projection.out, whole_in}};
     if (split == Split::kRows) {
       source.row_begin = options.parallel.begin(projection.out);
       source.row_count = options.parallel.share(projection.out);
@@ -65,7 +66,8 @@ void Linear::declare_weight(const Weights& weights, const BuildOptions& options,
   weights.plan().add(std::move(load));
 }
 
-void Linear::declare_bias(const Weights& weights, const BuildOptions& options, Split split, Bias bias) {
+void Linear::declare_bias(const Weights& weights, const BuildOptions& options, Split split,
+                          Bias bias) {
   const bool first_rank_adds = split == Split::kColumns && options.parallel.rank > 0;
   Load load;
   load.name = joined_names(weights, projections_, "bias");
@@ -94,7 +96,8 @@ Status Linear::store_weight(std::span<const LoadedSlice> slices, const BuildOpti
     if (needs_reordering(projections_[i], slice)) {
       orders[i] = rope_row_order(slice.rows, projections_[i].head_dim, projections_[i].rotary_dim);
     }
-    sources.push_back({slice.dtype, slice.rows, slice.cols, slice.data, slice.row_bytes, orders[i]});
+    sources.push_back(
+        {slice.dtype, slice.rows, slice.cols, slice.data, slice.row_bytes, orders[i]});
   }
   weight_ = pack_matrix(sources, options.pack_type(), options.isa);
   return {};

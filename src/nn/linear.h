@@ -14,7 +14,7 @@ namespace lmdeploy {
 // One tensor of a fused matrix: `name`.weight [out, in] (and `name`.bias [out]) in the checkpoint.
 struct Projection {
   std::string name;
-  int64_t out = 0;      // rows over all ranks
+  int64_t out = 0;  // rows over all ranks
   // Rows are heads of this many rows whose first `rotary_dim` are rotated: a checkpoint may store
   // those interleaved (checkpoint.h, kBakedInterleavedRope), and they are put back. 0: plain rows.
   int64_t head_dim = 0;
@@ -53,7 +53,8 @@ class Linear {
   size_t bytes() const { return weight_.storage.bytes() + bias_.bytes(); }
 
  private:
-  void declare_weight(const Weights& weights, const BuildOptions& options, int64_t whole_in, Split split);
+  void declare_weight(const Weights& weights, const BuildOptions& options, int64_t whole_in,
+                      Split split);
   void declare_bias(const Weights& weights, const BuildOptions& options, Split split, Bias bias);
   Status store_weight(std::span<const LoadedSlice> slices, const BuildOptions& options,
                       const std::string& name);

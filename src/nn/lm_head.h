@@ -8,8 +8,8 @@ namespace lmdeploy {
 struct LmHeadConfig {
   int64_t vocab = 0;
   int64_t hidden = 0;
-  bool tied = false;   // the embedding is the matrix
-  float softcap = 0;   // logits = softcap * tanh(logits / softcap); 0: off
+  bool tied = false;  // the embedding is the matrix
+  float softcap = 0;  // logits = softcap * tanh(logits / softcap); 0: off
 };
 
 // Does not move: its declared load points to it. `embedding` must outlive it.

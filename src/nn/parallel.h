@@ -11,8 +11,8 @@ struct Parallel {
   int rank = 0;
   int size = 1;
 
-  // This rank's part of `whole`, which must divide evenly: configurations are checked before modules
-  // are built.
+  // This rank's part of `whole`, which must divide evenly: configurations are checked before
+  // modules are built.
   int64_t share(int64_t whole) const {
     CHECK(whole % size == 0, "{} cannot be split over {} ranks", whole, size);
     return whole / size;

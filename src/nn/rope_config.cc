@@ -51,8 +51,8 @@ std::vector<double> read_factors(ConfigReader& scaling, const char* key, int rot
   }
   const bool positive = std::all_of(factors.begin(), factors.end(), [](double f) { return f > 0; });
   if (factors.size() != expected || !positive) {
-    scaling.problem(fmt::format("{} must hold {} positive numbers (half the rotary dimension)", key,
-                                expected));
+    scaling.problem(
+        fmt::format("{} must hold {} positive numbers (half the rotary dimension)", key, expected));
     factors.assign(expected, 1.0);
   }
   return factors;
@@ -82,7 +82,8 @@ void read_scaling(ConfigReader& scaling, RopeConfig& config) {
   const std::string name = scaling.optional_string("rope_type", "default");
   const std::optional<RopeType> type = rope_type_named(name);
   if (!type.has_value()) {
-    scaling.problem(fmt::format("rope type '{}' is not supported; known: {}", name, known_rope_types()));
+    scaling.problem(
+        fmt::format("rope type '{}' is not supported; known: {}", name, known_rope_types()));
     return;
   }
   config.type = *type;
@@ -106,8 +107,8 @@ void read_scaling(ConfigReader& scaling, RopeConfig& config) {
   }
   config.low_freq_factor = scaling.optional_double("low_freq_factor", config.low_freq_factor);
   config.high_freq_factor = scaling.optional_double("high_freq_factor", config.high_freq_factor);
-  if (config.type == RopeType::kLlama3 && (config.low_freq_factor <= 0.0 ||
-                                           config.high_freq_factor <= config.low_freq_factor)) {
+  if (config.type == RopeType::kLlama3 &&
+      (config.low_freq_factor <= 0.0 || config.high_freq_factor <= config.low_freq_factor)) {
     scaling.problem("llama3 rope needs 0 < low_freq_factor < high_freq_factor");
   }
   config.beta_fast = scaling.optional_double("beta_fast", config.beta_fast);
@@ -165,8 +166,9 @@ void scale_yarn(const RopeConfig& config, std::vector<double>& frequencies) {
 
 double dynamic_theta(const RopeConfig& config, int64_t length) {
   if (length <= config.max_position) return config.theta;
-  const double stretch = config.factor * static_cast<double>(length) /
-                             static_cast<double>(config.max_position) - (config.factor - 1.0);
+  const double stretch =
+      config.factor * static_cast<double>(length) / static_cast<double>(config.max_position) -
+      (config.factor - 1.0);
   const double d = config.rotary_dim;
   return config.theta * std::pow(stretch, d / (d - 2.0));
 }
@@ -179,8 +181,8 @@ int64_t RopeConfig::usable_positions() const {
     case RopeType::kDynamic:
       return static_cast<int64_t>(static_cast<double>(max_position) * factor);
     case RopeType::kYarn:
-      return std::max(max_position, static_cast<int64_t>(
-                                        static_cast<double>(original_max_position) * factor));
+      return std::max(max_position,
+                      static_cast<int64_t>(static_cast<double>(original_max_position) * factor));
     default: return max_position;
   }
 }
@@ -191,10 +193,12 @@ RopeConfig read_rope_config(ConfigReader& reader, int head_dim, double default_t
   config.max_position = reader.required_int("max_position_embeddings");
   const double part = reader.optional_double("partial_rotary_factor", 1.0);
   config.rotary_dim = static_cast<int>(head_dim * std::clamp(part, 0.0, 1.0));
-  if (config.theta <= 1.0) reader.problem(fmt::format("rope_theta is {}; expected more than 1", config.theta));
+  if (config.theta <= 1.0)
+    reader.problem(fmt::format("rope_theta is {}; expected more than 1", config.theta));
   if (config.rotary_dim < 4 || config.rotary_dim % 2 != 0) {
-    reader.problem(fmt::format("{} of {} head dimensions would be rotated; expected an even number >= 4",
-                               config.rotary_dim, head_dim));
+    reader.problem(
+        fmt::format("{} of {} head dimensions would be rotated; expected an even number >= 4",
+                    config.rotary_dim, head_dim));
     config.rotary_dim = 4;
   }
   if (const json::object* object = reader.optional_object("rope_scaling")) {
@@ -206,7 +210,8 @@ RopeConfig read_rope_config(ConfigReader& reader, int head_dim, double default_t
 }
 
 std::vector<float> rope_frequencies(const RopeConfig& config, int64_t length) {
-  const double theta = config.type == RopeType::kDynamic ? dynamic_theta(config, length) : config.theta;
+  const double theta =
+      config.type == RopeType::kDynamic ? dynamic_theta(config, length) : config.theta;
   std::vector<double> frequencies = plain_frequencies(theta, config.rotary_dim);
   switch (config.type) {
     case RopeType::kLinear:
@@ -217,7 +222,8 @@ std::vector<float> rope_frequencies(const RopeConfig& config, int64_t length) {
       break;
     case RopeType::kYarn: scale_yarn(config, frequencies); break;
     case RopeType::kLongrope: {
-      const auto& factors = length > config.original_max_position ? config.long_factor : config.short_factor;
+      const auto& factors =
+          length > config.original_max_position ? config.long_factor : config.short_factor;
       for (size_t i = 0; i < frequencies.size(); ++i) frequencies[i] /= factors[i];
       break;
     }

@@ -12,28 +12,29 @@ enum class RopeType : uint8_t { kDefault, kLinear, kDynamic, kLlama3, kYarn, kLo
 
 struct RopeConfig {
   RopeType type = RopeType::kDefault;
-  int rotary_dim = 0;             // leading dimensions of a head that are rotated; even
+  int rotary_dim = 0;  // leading dimensions of a head that are rotated; even
   double theta = 10000.0;
   double factor = 1.0;
-  int64_t max_position = 0;       // max_position_embeddings
+  int64_t max_position = 0;           // max_position_embeddings
   int64_t original_max_position = 0;  // llama3, yarn, longrope: context of the pretraining
   double low_freq_factor = 1.0, high_freq_factor = 4.0;  // llama3
   double beta_fast = 32.0, beta_slow = 1.0;              // yarn
   bool truncate = true;                                  // yarn: whole dimensions bound the ramp
   std::vector<double> short_factor, long_factor;         // longrope, [rotary_dim / 2]
-  float attention_scale = 1.0f;   // multiplies cos and sin
+  float attention_scale = 1.0f;                          // multiplies cos and sin
 
   // Longest context that the model is meant for with this scaling.
   int64_t usable_positions() const;
 };
 
-// Reads rope_theta, rope_scaling, partial_rotary_factor and max_position_embeddings in their classic
-// spelling (checkpoint.h). Every problem
-// (an unknown type, a factor list of the wrong length) goes to `reader`.
+// Reads rope_theta, rope_scaling, partial_rotary_factor and max_position_embeddings in their
+// classic spelling (checkpoint.h). Every problem (an unknown type, a factor list of the wrong
+// length) goes to `reader`.
 RopeConfig read_rope_config(ConfigReader& reader, int head_dim, double default_theta = 10000.0);
 
-// theta_i [rotary_dim / 2] for a sequence whose rotation is fixed by `length` tokens (models.md 1.4):
-// dynamic NTK stretches the base and longrope takes its long factors by it, the others do not look.
+// theta_i [rotary_dim / 2] for a sequence whose rotation is fixed by `length` tokens
+// (models.md 1.4): dynamic NTK stretches the base and longrope takes its long factors by it, the
+// others do not look.
 std::vector<float> rope_frequencies(const RopeConfig& config, int64_t length);
 
 }  // namespace lmdeploy

@@ -14,12 +14,12 @@ class RotaryEmbedding {
   RotaryEmbedding(const RotaryEmbedding&) = delete;
   RotaryEmbedding& operator=(const RotaryEmbedding&) = delete;
 
-  // Declares rope_freqs.weight [rotary_dim / 2], which a GGUF file may have at the `root` of the name
-  // tree: the frequencies are divided by it (that is how such a file says llama3 scaling).
+  // Declares rope_freqs.weight [rotary_dim / 2], which a GGUF file may have at the `root` of the
+  // name tree: the frequencies are divided by it (that is how such a file says llama3 scaling).
   void declare_divisors(const Weights& root);
 
-  // f32 [T, rotary_dim] in scratch (kernels/rope.h). Sequences rotate by their Batch.rope_len, which
-  // stays the same over a sequence's life, so that its cached keys fit.
+  // f32 [T, rotary_dim] in scratch (kernels/rope.h). Sequences rotate by their Batch.rope_len,
+  // which stays the same over a sequence's life, so that its cached keys fit.
   TensorView cos_sin(Ctx& ctx, const Batch& batch) const;
 
  private:

@@ -59,9 +59,14 @@ class GgufBuilder {
   // Data of `bytes` bytes is placed after what is there, padded to 32. `extents` innermost first.
   GgufBuilder& tensor(std::string_view name, const std::vector<uint64_t>& extents, uint32_t type,
                       size_t bytes) {
+    return tensor(name, extents, type, std::string(bytes, '\2'));
+  }
+  // With this data.
+  GgufBuilder& tensor(std::string_view name, const std::vector<uint64_t>& extents, uint32_t type,
+                      std::string_view data) {
     data_.resize((data_.size() + 31) / 32 * 32);
     tensor_at(name, extents, type, data_.size());
-    data_.append(bytes, '\2');
+    data_.append(data);
     return *this;
   }
   // A table entry alone.

@@ -35,7 +35,8 @@ class BatchRunner {
   // The same for one sequence.
   std::vector<std::vector<float>> step(int sequence, std::vector<int32_t> tokens);
   // Prefills in chunks of at most `chunk` tokens (0: all at once).
-  std::vector<std::vector<float>> prefill(int sequence, std::span<const int32_t> tokens, int chunk = 0);
+  std::vector<std::vector<float>> prefill(int sequence, std::span<const int32_t> tokens,
+                                          int chunk = 0);
   // Greedy continuation of the sequence from these last logits.
   std::vector<int32_t> greedy(int sequence, std::vector<float> logits, int count);
 

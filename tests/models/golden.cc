@@ -23,7 +23,8 @@ json::object read_object(const std::string& path) {
 }
 
 // The first rule [suffix, mean, stddev] that fits.
-TinyTensor random_tensor(const std::string& name, const json::array& extents, const json::array& rules) {
+TinyTensor random_tensor(const std::string& name, const json::array& extents,
+                         const json::array& rules) {
   TinyTensor tensor;
   for (const json::value& extent : extents) tensor.shape.push_back(extent.to_number<int64_t>());
   for (const json::value& rule : rules) {
@@ -71,8 +72,10 @@ Golden read_golden(const std::string& name) {
   }
   for (const json::value& value : file.at("prompts").as_array()) {
     GoldenPrompt prompt;
-    for (const json::value& id : value.at("ids").as_array()) prompt.ids.push_back(id.to_number<int32_t>());
-    for (const json::value& row : value.at("rows").as_array()) prompt.rows.push_back(row.to_number<int>());
+    for (const json::value& id : value.at("ids").as_array())
+      prompt.ids.push_back(id.to_number<int32_t>());
+    for (const json::value& row : value.at("rows").as_array())
+      prompt.rows.push_back(row.to_number<int>());
     golden.prompts.push_back(std::move(prompt));
   }
   for (const auto& [dtype, error] : file.at("errors").as_object()) {
@@ -106,7 +109,8 @@ Result<std::unique_ptr<CausalLm>> load_tiny(const json::object& config, const Ti
                                             const std::string& dtype, Stream& stream) {
   TemporaryDirectory directory;
   write_checkpoint(directory, config, weights);
-  ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, Checkpoint::open(directory.path()));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint,
+                   Checkpoint::open(directory.path()));
   return load_model(*checkpoint, {.dtype = dtype}, stream);
 }
 

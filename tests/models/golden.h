@@ -33,8 +33,8 @@ struct Golden {
   json::object config;
   TinyWeights weights;
   std::vector<GoldenPrompt> prompts;
-  std::map<std::string, GoldenError> errors;     // by dtype
-  std::vector<std::vector<float>> logits;        // [rows of all prompts][vocab]
+  std::map<std::string, GoldenError> errors;  // by dtype
+  std::vector<std::vector<float>> logits;     // [rows of all prompts][vocab]
 };
 
 // Names of all goldens.

@@ -62,7 +62,8 @@ TEST_P(GoldenTest, RowsDoNotDependOnTheirCompany) {
   for (size_t p = 0; p < golden_.prompts.size(); ++p) {
     const int sequence = static_cast<int>(p);
     feeds.push_back({sequence, golden_.prompts[p].ids});
-    for (auto& row : alone.prefill(sequence, golden_.prompts[p].ids)) expected.push_back(std::move(row));
+    for (auto& row : alone.prefill(sequence, golden_.prompts[p].ids))
+      expected.push_back(std::move(row));
   }
   EXPECT_EQ(together.step(feeds), expected);
   // A decode step of all, one of them with several tokens.

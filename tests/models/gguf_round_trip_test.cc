@@ -1,0 +1,181 @@
+// The same tiny model from safetensors and from GGUF, whose converter reorders the rows of Llama's
+// q and k and adds one to Gemma's norms: the logits must be equal bit for bit.
+#include <gtest/gtest.h>
+
+#include "tests/checkpoint/file_builders.h"
+#include "tests/models/golden.h"
+
+namespace lmdeploy {
+namespace {
+
+constexpr uint32_t kGgmlF32 = 0;
+constexpr int64_t kLlamaHeadDim = 64;
+
+using NamePairs = std::vector<std::pair<std::string, std::string>>;
+
+const NamePairs& llama_names() {
+  static const NamePairs kNames = {{"model.embed_tokens.", "token_embd."},
+                                   {"model.norm.", "output_norm."},
+                                   {"lm_head.", "output."},
+                                   {"model.layers.", "blk."},
+                                   {".self_attn.q_proj.", ".attn_q."},
+                                   {".self_attn.k_proj.", ".attn_k."},
+                                   {".self_attn.v_proj.", ".attn_v."},
+                                   {".self_attn.o_proj.", ".attn_output."},
+                                   {".mlp.gate_proj.", ".ffn_gate."},
+                                   {".mlp.up_proj.", ".ffn_up."},
+                                   {".mlp.down_proj.", ".ffn_down."},
+                                   {".input_layernorm.", ".attn_norm."},
+                                   {".post_attention_layernorm.", ".ffn_norm."}};
+  return kNames;
+}
+
+const NamePairs& gemma_names() {
+  static const NamePairs kNames = [] {
+    NamePairs names = {{".post_attention_layernorm.", ".post_attention_norm."},
+                       {".pre_feedforward_layernorm.", ".ffn_norm."},
+                       {".post_feedforward_layernorm.", ".post_ffw_norm."},
+                       {".self_attn.q_norm.", ".attn_q_norm."},
+                       {".self_attn.k_norm.", ".attn_k_norm."}};
+    names.insert(names.end(), llama_names().begin(), llama_names().end());
+    return names;
+  }();
+  return kNames;
+}
+
+std::string gguf_name(std::string name, const NamePairs& pairs) {
+  for (const auto& [hf, gguf] : pairs) {
+    if (const size_t at = name.find(hf); at != std::string::npos) name.replace(at, hf.size(), gguf);
+  }
+  return name;
+}
+
+void add_tensors(GgufBuilder& file, const TinyWeights& weights, const NamePairs& names) {
+  for (const auto& [name, tensor] : weights) {
+    std::vector<uint64_t> extents;
+    for (int axis = tensor.shape.rank(); axis-- > 0;) {
+      extents.push_back(static_cast<uint64_t>(tensor.shape[axis]));
+    }
+    const std::string_view bytes(reinterpret_cast<const char*>(tensor.values.data()),
+                                 tensor.values.size() * sizeof(float));
+    file.tensor(gguf_name(name, names), extents, kGgmlF32, bytes);
+  }
+}
+
+GgufBuilder metadata(const Golden& golden, const std::string& architecture) {
+  const auto size = [&](const char* key) { return golden.config.at(key).to_number<uint32_t>(); };
+  const auto real = [&](const char* key) { return golden.config.at(key).to_number<float>(); };
+  const auto key = [&](const char* name) { return architecture + "." + name; };
+  GgufBuilder file;
+  file.text("general.architecture", architecture);
+  file.u32(key("block_count"), size("num_hidden_layers"));
+  file.u32(key("context_length"), size("max_position_embeddings"));
+  file.u32(key("embedding_length"), size("hidden_size"));
+  file.u32(key("feed_forward_length"), size("intermediate_size"));
+  file.u32(key("attention.head_count"), size("num_attention_heads"));
+  file.u32(key("attention.head_count_kv"), size("num_key_value_heads"));
+  file.f32(key("attention.layer_norm_rms_epsilon"), real("rms_norm_eps"));
+  file.f32(key("rope.freq_base"), real("rope_theta"));
+  if (golden.config.contains("head_dim")) {
+    file.u32(key("attention.key_length"), size("head_dim"));
+    file.u32(key("attention.value_length"), size("head_dim"));
+    file.u32(key("rope.dimension_count"), size("head_dim"));
+  }
+  std::vector<std::string> tokens;
+  for (uint32_t id = 0; id < size("vocab_size"); ++id) tokens.push_back("t" + std::to_string(id));
+  file.text("tokenizer.ggml.model", "gpt2").text("tokenizer.ggml.pre", "llama-bpe");
+  file.texts("tokenizer.ggml.tokens", tokens).texts("tokenizer.ggml.merges", {"t 1"});
+  file.array<int32_t>("tokenizer.ggml.token_type", 5, std::vector<int32_t>(tokens.size(), 1));
+  return file;
+}
+
+double error_of_gguf(const Golden& golden, const GgufBuilder& file, Stream& stream) {
+  TemporaryDirectory directory;
+  const auto checkpoint = Checkpoint::open(directory.write("model.gguf", file.build()));
+  CHECK(checkpoint.ok(), "{}", checkpoint.status().message());
+  const auto model = load_model(**checkpoint, {.dtype = "auto"}, stream);
+  CHECK(model.ok(), "{}", model.status().message());
+  return golden_error(golden, **model, stream, DType::kF32).max;
+}
+
+double error_of_safetensors(const Golden& golden, Stream& stream) {
+  const auto model = load_tiny(golden.config, golden.weights, "auto", stream);
+  CHECK(model.ok(), "{}", model.status().message());
+  return golden_error(golden, **model, stream, DType::kF32).max;
+}
+
+// HF row (half, i) of a head of 2 * halves rows goes to row 2 i + half.
+void interleave(TinyTensor& tensor, int64_t head_dim) {
+  const int64_t columns = tensor.shape.rank() == 2 ? tensor.shape[1] : 1;
+  const std::vector<float> before = tensor.values;
+  for (int64_t r = 0; r < tensor.shape[0]; ++r) {
+    const int64_t within = r % head_dim;
+    const int64_t to = r - within + 2 * (within % (head_dim / 2)) + within / (head_dim / 2);
+    std::copy_n(before.begin() + r * columns, columns, tensor.values.begin() + to * columns);
+  }
+}
+
+TEST(GgufRoundTrip, LlamaRowsAndBiasesArePutBack) {
+  const std::unique_ptr<Stream> stream = test_stream();
+  for (const char* name : {"llama", "llama-bias"}) {
+    const Golden golden = read_golden(name);
+    TinyWeights converted = golden.weights;
+    for (auto& [tensor_name, tensor] : converted) {
+      if (tensor_name.find("q_proj") != std::string::npos ||
+          tensor_name.find("k_proj") != std::string::npos) {
+        interleave(tensor, kLlamaHeadDim);
+      }
+    }
+    GgufBuilder file = metadata(golden, "llama");
+    add_tensors(file, converted, llama_names());
+    EXPECT_EQ(error_of_gguf(golden, file, *stream), error_of_safetensors(golden, *stream)) << name;
+  }
+}
+
+TEST(GgufRoundTrip, RopeFrequencyDivisorsAreLlama3Scaling) {
+  const std::unique_ptr<Stream> stream = test_stream();
+  const Golden golden = read_golden("llama-llama3");
+  TinyWeights converted = golden.weights;
+  for (auto& [name, tensor] : converted) {
+    if (name.find("q_proj") != std::string::npos || name.find("k_proj") != std::string::npos) {
+      interleave(tensor, kLlamaHeadDim);
+    }
+  }
+  // factor 8, low 1, high 4, original length 64 (the golden's config).
+  TinyTensor& divisors = converted["rope_freqs.weight"];
+  divisors.shape = Shape{32};
+  for (int i = 0; i < 32; ++i) {
+    const double frequency = std::pow(5000.0, -i / 32.0);
+    const double turns = 64.0 * frequency / 6.283185307179586;
+    const double smooth = (turns - 1.0) / 3.0;
+    const double divisor = turns < 1.0   ? 8.0
+                           : turns > 4.0 ? 1.0
+                                         : 1.0 / ((1.0 - smooth) / 8.0 + smooth);
+    divisors.values.push_back(static_cast<float>(divisor));
+  }
+  GgufBuilder file = metadata(golden, "llama");
+  add_tensors(file, converted, llama_names());
+  EXPECT_LE(error_of_gguf(golden, file, *stream), 1e-3);
+}
+
+TEST(GgufRoundTrip, GemmaNormsHoldOneMore) {
+  const std::unique_ptr<Stream> stream = test_stream();
+  Golden golden = read_golden("gemma3");
+  // GGUF has no query_pre_attn_scalar: it is the head dimension in all but one size of the model.
+  constexpr float kScalar = 200.0f, kHeadDim = 256.0f;
+  TinyWeights converted = golden.weights;
+  for (auto& [name, tensor] : converted) {
+    if (!name.ends_with("norm.weight")) continue;
+    for (float& value : tensor.values) value += 1.0f;
+    if (!name.ends_with("q_norm.weight")) continue;
+    for (float& value : tensor.values) value *= std::sqrt(kHeadDim / kScalar);
+  }
+  GgufBuilder file = metadata(golden, "gemma3");
+  file.u32("gemma3.attention.sliding_window", 16).u32("gemma3.attention.sliding_window_pattern", 3);
+  file.f32("gemma3.rope.freq_base_swa", 100.0f);
+  add_tensors(file, converted, gemma_names());
+  EXPECT_LE(error_of_gguf(golden, file, *stream), 1e-3);
+}
+
+}  // namespace
+}  // namespace lmdeploy
