@@ -116,19 +116,24 @@ double peak_gops(ThreadPool& pool, double ops_per_thread, void (*loop)()) {
   return ops_per_thread * pool.size() / least_seconds(pool.size(), 0.2, [&](size_t) { pool.run([&](int) { loop(); }); }) * 1e-9;
 }
 
-// Random bytes with every block's scales set to small numbers.
+// Random codes under small scales; plain values as trained weights have them (no denormal numbers).
 std::vector<std::byte> random_weight(const Case& c) {
   const DTypeInfo& info = dtype_info(c.format);
   std::vector<std::byte> data(static_cast<size_t>(c.n * dtype_bytes(c.format, c.k)));
-  for (size_t i = 0; i + 8 <= data.size(); i += 8) {
-    const uint64_t bits = hash_random(1, i) & 0x3C3C3C3C3C3C3C3Cull;
-    std::memcpy(data.data() + i, &bits, 8);
+  if (c.format == DType::kBF16) {
+    for (size_t i = 0; i < data.size(); i += 2) {
+      const bf16 value = to_bf16(static_cast<float>(0.02 * hash_normal(1, i)));
+      std::memcpy(data.data() + i, &value, 2);
+    }
+    return data;
   }
+  for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<std::byte>(hash_random(1, i) & 255);
   const f16 small = to_f16(0.01f);
-  if (!is_block_quantized(c.format)) return data;
   const auto block = static_cast<size_t>(info.block_bytes);
   for (size_t at = 0; at < data.size(); at += block) {
     std::memcpy(data.data() + at + (c.format == DType::kQ6_K ? block - 2 : 0), &small, 2);
+    const bool min = c.format == DType::kQ4_1 || c.format == DType::kQ4_K;
+    if (min) std::memcpy(data.data() + at + 2, &small, 2);
   }
   return data;
 }

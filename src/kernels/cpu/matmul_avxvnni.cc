@@ -8,9 +8,23 @@ namespace {
 struct AvxVnni : Avx2Vector {
   static constexpr bool kSignedBytes = false;
 
-  // Steps outside, so that M independent chains are in flight.
+  // Steps outside, so that M independent chains are in flight; few rows get more chains.
   template <int Bits, int Steps, int M>
   static void add_dots(const __m256i* codes, const int8_t* x, __m256i (&sum)[M]) {
+    if constexpr (M <= 2) {
+#pragma GCC unroll 2
+      for (int m = 0; m < M; ++m) {
+        const int8_t* row = x + 32 * m;
+        __m256i other = _mm256_setzero_si256();
+#pragma GCC unroll 4
+        for (int s = 0; s < Steps; s += 2) {
+          sum[m] = _mm256_dpbusd_avx_epi32(sum[m], codes[s], broadcast4(row + 4 * s));
+          other = _mm256_dpbusd_avx_epi32(other, codes[s + 1], broadcast4(row + 4 * s + 4));
+        }
+        sum[m] = _mm256_add_epi32(sum[m], other);
+      }
+      return;
+    }
 #pragma GCC unroll 8
     for (int s = 0; s < Steps; ++s) {
 #pragma GCC unroll 8
