@@ -1,6 +1,7 @@
 // What all routes share: keys, bodies, limits, cancellation, shutdown.
 #include "serve/api_server.h"
 
+#include "serve/admin/step_watch.h"
 #include "serve/engine_host.h"
 #include "tests/http/raw_socket.h"
 #include "tests/serve/server_fixture.h"
@@ -166,6 +167,18 @@ TEST(ServerMetrics, CountsRequests) {
                            "lmdeploy:prefix_cache_hit_rate{model_name=\"m\",engine=\"0\"} 0.25\n"}) {
     EXPECT_NE(text.find(line), std::string::npos) << line << text;
   }
+}
+
+TEST(StepWatch, StallsOnlyWhileSomethingRuns) {
+  StepWatch watch(60);
+  EXPECT_FALSE(watch.stalled({.running = 0, .steps = 5}, 0));
+  EXPECT_FALSE(watch.stalled({.running = 1, .steps = 5}, 1000));  // idle until now
+  EXPECT_FALSE(watch.stalled({.running = 1, .steps = 5}, 1059));
+  EXPECT_TRUE(watch.stalled({.running = 1, .steps = 5}, 1061));
+  EXPECT_FALSE(watch.stalled({.running = 1, .steps = 6}, 1062));
+  EXPECT_FALSE(watch.stalled({.running = 1, .steps = 6}, 1121));
+  EXPECT_FALSE(watch.stalled({.running = 0, .steps = 6}, 2000));
+  EXPECT_FALSE(watch.stalled({.running = 1, .steps = 6}, 3000));
 }
 
 TEST_F(ApiServerTest, LaterRoutesSaySo) {

@@ -1,5 +1,9 @@
 #include "serve/admin/admin_endpoints.h"
 
+#include "base/clock.h"
+#include "serve/admin/step_watch.h"
+#include "serve/json_writer.h"
+
 namespace lmdeploy {
 
 namespace {
@@ -22,9 +26,16 @@ constexpr struct {
 }  // namespace
 
 void add_admin_endpoints(Router& router, ServeContext& context, ServerMetrics& metrics) {
-  router.add("GET", "/health", [](Request, ResponseWriter response) {
-    response.send_json(200, "{\"status\":\"healthy\",\"message\":\"\"}");
-  });
+  router.add("GET", "/health",
+             [&context, watch = std::make_shared<StepWatch>()](Request, ResponseWriter response) {
+               const bool stalled = watch->stalled(context.host.stats(), monotonic_seconds());
+               std::string body;
+               JsonWriter json(body);
+               json.open('{').field("status", stalled ? "unhealthy" : "healthy");
+               json.field("message", stalled ? "requests are running but the engine takes no step" : "");
+               json.close('}');
+               response.send_json(stalled ? 503 : 200, std::move(body));
+             });
   if (!context.settings.disable_metrics) {
     router.add("GET", "/metrics", [&context, &metrics](Request, ResponseWriter response) {
       response.send(200, kPrometheusContentType, metrics.text(context.host.stats()));
