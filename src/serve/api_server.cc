@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <optional>
 
 #include "http/server.h"
 #include "serve/admin/admin_endpoints.h"
+#include "serve/admin/throughput_log.h"
 #include "serve/engine_host.h"
 #include "serve/lmdeploy/text_endpoints.h"
 #include "serve/openai/chat_endpoint.h"
@@ -29,6 +31,7 @@ struct ApiServer::Impl {
   std::unique_ptr<ServerMetrics> metrics;
   ServeContext context;
   std::unique_ptr<ModelHost> host;
+  std::optional<ThroughputLog> throughput_log;
   Router router;
   std::unique_ptr<HttpServer> http;
 };
@@ -135,6 +138,7 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(std::unique_ptr<ModelHost> h
                                                                          ResponseWriter response) {
                      impl->router.handle(std::move(request), std::move(response));
                    }));
+  impl->throughput_log.emplace([host = impl->host.get()] { return host->stats(); }, impl->context.logger);
   return std::unique_ptr<ApiServer>(new ApiServer(std::move(impl)));
 }
 

@@ -2,6 +2,7 @@
 #include "serve/api_server.h"
 
 #include "serve/admin/step_watch.h"
+#include "serve/admin/throughput_log.h"
 #include "serve/engine_host.h"
 #include "tests/http/raw_socket.h"
 #include "tests/serve/server_fixture.h"
@@ -179,6 +180,25 @@ TEST(StepWatch, StallsOnlyWhileSomethingRuns) {
   EXPECT_FALSE(watch.stalled({.running = 1, .steps = 6}, 1121));
   EXPECT_FALSE(watch.stalled({.running = 0, .steps = 6}, 2000));
   EXPECT_FALSE(watch.stalled({.running = 1, .steps = 6}, 3000));
+}
+
+TEST_F(ApiServerTest, ThroughputIsLoggedWhileThereIsAny) {
+  start();
+  std::atomic<int64_t> steps{0};
+  {
+    auto logger = Logger::to_file(log_path_, LogLevel::kInfo);
+    ThroughputLog log([&] { return EngineStats{.generated_tokens = steps * 10, .steps = steps}; }, *logger, 0.02);
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    EXPECT_EQ(log_text().find("Avg thr"), std::string::npos);
+    steps = 5;
+    EXPECT_TRUE(eventually([this] { return log_text().find("Avg thr") != std::string::npos; }));
+  }
+  const std::string line = throughput_line({.prompt_tokens = 100, .generated_tokens = 50},
+                                           {.running = 2, .waiting = 1, .blocks_total = 8, .blocks_used = 1,
+                                            .prompt_tokens = 300, .cached_tokens = 150, .generated_tokens = 75,
+                                            .finished = 4, .aborted = 1, .failed = 2}, 10);
+  EXPECT_EQ(line, "Avg thr (in/out): 20.0 / 2.5 tokens/s, Server (succeeded/failed/running/waiting): 4 / 3 / 2 / 1, "
+                  "KV cache: 12.5%, Prefix cache hit rate: 50.0%");
 }
 
 TEST_F(ApiServerTest, LaterRoutesSaySo) {
