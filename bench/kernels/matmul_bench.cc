@@ -41,17 +41,18 @@ double now(int threads) {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
-// Least time of one call of fn(i), i = 0, 1, ..., called for `budget` seconds and at least 5 times.
-double least_seconds(int threads, double budget, const std::function<void(size_t)>& fn) {
+// Median time of one call of fn(i), i = 0, 1, ..., called for `budget` seconds and at least 5 times.
+double median_seconds(int threads, double budget, const std::function<void(size_t)>& fn) {
   fn(0);
   const double begin = now(threads);
-  double least = 1e9;
+  std::vector<double> times;
   for (size_t i = 1; i <= 5 || now(threads) - begin < budget; ++i) {
     const double start = now(threads);
     fn(i);
-    least = std::min(least, now(threads) - start);
+    times.push_back(now(threads) - start);
   }
-  return least;
+  std::nth_element(times.begin(), times.begin() + static_cast<ptrdiff_t>(times.size() / 2), times.end());
+  return times[times.size() / 2];
 }
 
 // GB/s of all threads reading disjoint parts of 1 GiB, measured on pieces of 16 MiB.
@@ -60,7 +61,7 @@ double read_bandwidth(ThreadPool& pool) {
   Tensor memory(Shape{kLines * 64}, DType::kU8);
   std::memset(memory.data<char>(), 1, memory.bytes());
   std::vector<uint64_t> sums(static_cast<size_t>(pool.size()) * 8);
-  const double seconds = least_seconds(pool.size(), 1.0, [&](size_t piece) {
+  const double seconds = median_seconds(pool.size(), 1.0, [&](size_t piece) {
     const int64_t from = static_cast<int64_t>(piece) * kPiece % kLines;
     pool.parallel_for(kPiece, kPiece / pool.size(), [&](int64_t begin, int64_t end) {
       const __m128i* at = memory.data<__m128i>() + 4 * from;
@@ -113,7 +114,7 @@ __attribute__((target("amx-tile,amx-int8"))) void amx_loop() {
 
 // Integer operations (2 per multiply-add) a second of all threads, in units of 1e9.
 double peak_gops(ThreadPool& pool, double ops_per_thread, void (*loop)()) {
-  return ops_per_thread * pool.size() / least_seconds(pool.size(), 0.2, [&](size_t) { pool.run([&](int) { loop(); }); }) * 1e-9;
+  return ops_per_thread * pool.size() / median_seconds(pool.size(), 0.2, [&](size_t) { pool.run([&](int) { loop(); }); }) * 1e-9;
 }
 
 // Random codes under small scales; plain values as trained weights have them (no denormal numbers).
@@ -157,7 +158,7 @@ void run_case(const Case& c, CpuStream& stream, const Machine& machine) {
     Tensor x(Shape{rows, c.k}, DType::kF32), out(Shape{rows, c.n}, DType::kF32);
     for (int64_t i = 0; i < rows * c.k; ++i) x.data<float>()[i] = static_cast<float>(hash_normal(2, static_cast<uint64_t>(i)));
     const double operations = 2.0 * static_cast<double>(rows * c.n * c.k);
-    const double seconds = least_seconds(stream.pool().size(), 0.25, [&](size_t i) {
+    const double seconds = median_seconds(stream.pool().size(), 0.25, [&](size_t i) {
       matmul(ctx, x, copies[i % copies.size()], {}, out);
     });
     const double gbs = static_cast<double>(copies[0].storage.bytes()) / seconds * 1e-9;

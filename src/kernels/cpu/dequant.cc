@@ -42,7 +42,10 @@ void decode_5bit(const uint8_t* block, bool has_min, BlockGroup& out) {
 
 void decode_q8_0(const uint8_t* block, BlockGroup& out) {
   out.d = read<f16>(block);
-  for (int j = 0; j < kGroup; ++j) out.code[j] = block[2 + j] ^ 0x80;
+  for (int j = 0; j < kGroup; j += 8) {
+    const uint64_t codes = read<uint64_t>(block + 2 + j) ^ 0x8080808080808080u;
+    std::memcpy(out.code + j, &codes, 8);
+  }
 }
 
 // The 6-bit scale and min of sub-block s, packed into 12 bytes.
