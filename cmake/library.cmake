@@ -15,7 +15,7 @@ function(lmdeploy_isa_flags)
   foreach(source ${ARGN})
     if(source MATCHES "_(avx2|avxvnni|avx512|avx512vnni|avx512bf16|amx)\\.cc$")
       set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
-                                  "-O3;-ffp-contract=fast;-Wno-uninitialized;-Wno-maybe-uninitialized;${LMDEPLOY_ISA_${CMAKE_MATCH_1}}")
+                                  "${LMDEPLOY_ISA_OPTIMIZE};-ffp-contract=fast;-Wno-uninitialized;-Wno-maybe-uninitialized;${LMDEPLOY_ISA_${CMAKE_MATCH_1}}")
     endif()
   endforeach()
 endfunction()

@@ -6,6 +6,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export LC_ALL=C.UTF-8
+# Compiled files are found again by a clone in another directory.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 
 phase() {
   local name=$1 start=$SECONDS
