@@ -6,80 +6,116 @@
 #include <string_view>
 
 #include "base/edit_distance.h"
+#include "cli/command_line.h"
 
 namespace lmdeploy::cli {
 
 struct Command::Node {
-  std::unique_ptr<CLI::App> owned;  // of the root
   CLI::App* app = nullptr;
-  std::shared_ptr<Node> root;
-  int exit_status = 0;              // of the root
+  Node* root = nullptr;
+  // Of the root alone:
+  std::unique_ptr<CLI::App> owned;
+  int exit_status = 0;
+  CommandLineSpellings spellings;
 };
 
 namespace {
 
+constexpr size_t kHelpColumn = 30, kHelpWidth = 68;
+constexpr int kUsage = 2;
+
+std::string command_path(const CLI::App& app) {
+  const CLI::App* parent = app.get_parent();
+  return parent == nullptr ? app.get_name() : command_path(*parent) + " " + app.get_name();
+}
+
+std::vector<std::string> words_of_path(const CLI::App& app) {
+  if (app.get_parent() == nullptr) return {};
+  std::vector<std::string> words = words_of_path(*app.get_parent());
+  words.push_back(app.get_name());
+  return words;
+}
+
 std::string flag_names(const OptionInfo& info) {
   std::string names = fmt::format("--{}", info.name);
-  for (const char* alias : info.aliases) {
-    names += std::string_view(alias).size() == 1 ? fmt::format(",-{}", alias) : fmt::format(",--{}", alias);
+  for (const std::string alias : info.aliases) {
+    names += (alias.size() == 1 ? ",-" : ",--") + alias;
   }
   return names;
 }
 
-std::string help_text(const OptionInfo& info) {
-  std::string text = info.help;
-  if (!info.choices.empty()) {
-    text += " {";
-    for (size_t i = 0; i < info.choices.size(); ++i) {
-      if (*info.choices[i] == '\0') continue;
-      text += (text.back() == '{' ? "" : ", ") + std::string(info.choices[i]);
-    }
-    text += "}";
+std::string joined(const std::vector<const char*>& choices) {
+  std::string out;
+  for (const std::string_view choice : choices) {
+    if (!choice.empty()) out += (out.empty() ? "" : ", ") + std::string(choice);
   }
-  if (*info.notice != '\0') text += fmt::format(" [accepted: {}]", info.notice);
+  return out;
+}
+
+// `text` in lines of at most kHelpWidth, broken at spaces.
+std::string wrapped(std::string_view text) {
+  std::string out;
+  size_t column = 0;
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, text.find(' '));
+    text.remove_prefix(std::min(word.size() + 1, text.size()));
+    if (column > 0 && column + 1 + word.size() > kHelpWidth) {
+      out += '\n';
+      column = 0;
+    }
+    if (column > 0) out += ' ';
+    out += word;
+    column += word.size() + (column > 0 ? 1 : 0);
+  }
+  return out;
+}
+
+template <class T>
+std::string default_text(const T& value) {
+  if constexpr (requires { value.has_value(); }) {
+    return value ? default_text(*value) : "";
+  } else if constexpr (std::is_same_v<T, bool>) {
+    return value ? "on" : "";
+  } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+    return fmt::format("{}", fmt::join(value, " "));
+  } else {
+    return fmt::format("{}", value);
+  }
+}
+
+template <class T>
+std::string help_text(const OptionInfo& info, const T& value) {
+  std::string text = info.help;
+  if (!info.choices.empty()) text += fmt::format(" {{{}}}", joined(info.choices));
+  if (const std::string shown = default_text(value); !shown.empty()) {
+    text += fmt::format(" (default: {})", shown);
+  }
+  if (*info.notice != '\0') text += fmt::format(" [no effect: {}]", info.notice);
   if (*info.refusal != '\0') text += fmt::format(" [not in this version: {}]", info.refusal);
-  return text;
+  return wrapped(text);
 }
 
 template <class T>
 CLI::Option* add(CLI::App& app, const OptionInfo& info, T& value, const char* type) {
-  CLI::Option* option = app.add_option(flag_names(info), value, help_text(info));
+  CLI::Option* option = nullptr;
+  if constexpr (std::is_same_v<T, std::optional<std::string>>) {
+    // CLI11 reads an empty text as no text.
+    option = app.add_option_function<std::string>(
+        flag_names(info), [&value](const std::string& given) { value = given; },
+        help_text(info, value));
+  } else {
+    option = app.add_option(flag_names(info), value, help_text(info, value));
+  }
   option->type_name(*info.value_name != '\0' ? info.value_name : type);
   if (*info.group != '\0') option->group(info.group);
+  if constexpr (!std::is_same_v<T, std::vector<std::string>>) option->take_last();
   if (!info.choices.empty()) {
     option->check([choices = info.choices](const std::string& given) {
-      for (const char* choice : choices) {
-        if (given == choice) return std::string();
-      }
-      std::string known;
-      for (const char* choice : choices) known += (known.empty() ? "" : ", ") + std::string(choice);
-      return fmt::format("'{}' is not one of {}", given, known);
+      const bool known = std::find(choices.begin(), choices.end(), given) != choices.end();
+      return known ? "" : fmt::format("'{}' is not one of {}", given, joined(choices));
     });
   }
   return option;
-}
-
-// --session_len=8 -> --session-len=8; "--ssl True" -> "--ssl=true". Everything after a lone "--" stays.
-std::vector<std::string> normalize(int argc, char** argv) {
-  std::vector<std::string> out;
-  for (int i = 1; i < argc; ++i) {
-    std::string argument = argv[i];
-    if (argument == "--") {
-      out.insert(out.end(), argv + i, argv + argc);
-      break;
-    }
-    if ((argument == "True" || argument == "False") && !out.empty() && out.back().starts_with("--") &&
-        out.back().find('=') == std::string::npos) {
-      out.back() += argument == "True" ? "=true" : "=false";
-      continue;
-    }
-    if (argument.starts_with("--")) {
-      const size_t name_end = std::min(argument.find('='), argument.size());
-      std::replace(argument.begin(), argument.begin() + static_cast<std::ptrdiff_t>(name_end), '_', '-');
-    }
-    out.push_back(std::move(argument));
-  }
-  return out;
 }
 
 const CLI::App& deepest_parsed(const CLI::App& app) {
@@ -98,8 +134,29 @@ std::string unknown_argument(const CLI::App& app, const std::string& argument) {
   }
   const std::string bare = argument.substr(0, argument.find('='));
   const std::string nearest = nearest_name(bare, known);
-  return fmt::format("unknown {} '{}'{}", argument.starts_with("-") ? "option" : "argument", bare,
+  const char* kind = argument.starts_with("-") ? "option" : known.empty() ? "argument" : "command";
+  return fmt::format("unknown {} '{}'{}", kind, bare,
                      nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest));
+}
+
+int usage_error(const CLI::App& app, const std::string& message) {
+  const std::string path = command_path(app);
+  std::fprintf(stderr, "%s: %s\nSee '%s --help'.\n", path.c_str(), message.c_str(), path.c_str());
+  return kUsage;
+}
+
+int print_help(const CLI::App& app) {
+  const CLI::App* parent = app.get_parent();
+  std::fputs(app.help(parent == nullptr ? "" : command_path(*parent)).c_str(), stdout);
+  return 0;
+}
+
+// "Could not convert: --tp = x" in the words of the other errors.
+std::string conversion_problem(const CLI::ConversionError& error) {
+  const std::string_view text = error.what();
+  const size_t colon = text.find(": ");
+  const std::string_view option = colon == std::string_view::npos ? text : text.substr(colon + 2);
+  return fmt::format("{}: expected a number", option);
 }
 
 }  // namespace
@@ -108,87 +165,114 @@ Command Command::root(std::string name, std::string description, std::string ver
   auto node = std::make_shared<Node>();
   node->owned = std::make_unique<CLI::App>(std::move(description), std::move(name));
   node->app = node->owned.get();
+  node->root = node.get();
   node->app->set_version_flag("-v,--version", std::move(version), "print the version");
   node->app->require_subcommand(0, 1);
   node->app->set_help_flag("-h,--help", "print this help");
-  node->app->option_defaults()->always_capture_default();
-  return Command(node);
+  node->app->get_formatter()->column_width(kHelpColumn);
+  Command command(node);
+  command.run([app = node->app] { return print_help(*app); });
+  return command;
 }
 
 Command Command::subcommand(const std::string& name, const std::string& description) {
   auto node = std::make_shared<Node>();
-  node->root = node_->root ? node_->root : node_;
+  node->root = node_->root;
   node->app = node_->app->add_subcommand(name, description);
-  node->app->option_defaults()->always_capture_default();
   node->app->require_subcommand(0, 1);
-  return Command(node);
+  Command command(node);
+  command.run([app = node->app] { return print_help(*app); });
+  return command;
 }
 
 void Command::not_in_this_version(const std::string& name, const std::string& instead) {
-  Command command = subcommand(name, "not in this version");
+  Command command = subcommand(name, "not in this version: " + instead);
   command.node_->app->allow_extras();
   command.node_->app->set_help_flag("");
-  const std::string full = node_->app->get_name() + " " + name;
-  command.run([full, instead] {
-    std::fprintf(stderr, "%s: not in this version%s%s\n", full.c_str(), instead.empty() ? "" : "; ", instead.c_str());
-    return 2;
+  command.run([app = command.node_->app, instead] {
+    std::fprintf(stderr, "%s: not in this version; %s\n", command_path(*app).c_str(),
+                 instead.c_str());
+    return kUsage;
   });
 }
 
-void Command::positional(const std::string& name, const std::string& help, std::string& value, bool required) {
-  CLI::Option* option = node_->app->add_option(name, value, help);
-  option->type_name("")->always_capture_default(false);
-  if (required) option->required();
+void Command::older_spelling(const std::string& word, std::vector<std::string> arguments) {
+  std::vector<std::string> newer = words_of_path(*node_->app), older = newer;
+  older.push_back(word);
+  newer.insert(newer.end(), arguments.begin(), arguments.end());
+  node_->root->spellings.older[older] = newer;
+}
+
+void Command::positional(const std::string& name, const std::string& help, std::string& value) {
+  node_->app->add_option(name, value, help)->type_name("")->required();
 }
 
 void Command::operator()(const OptionInfo& info, bool& value) {
   // --no-X exists for flags that are on by default.
-  const std::string names = value ? flag_names(info) + fmt::format(",!--no-{}", info.name) : flag_names(info);
-  CLI::Option* option = node_->app->add_flag(names, value, help_text(info));
+  const std::string names =
+      value ? flag_names(info) + fmt::format(",!--no-{}", info.name) : flag_names(info);
+  CLI::Option* option = node_->app->add_flag(names, value, help_text(info, value));
   if (*info.group != '\0') option->group(info.group);
+  for (const std::string& name : option->get_lnames()) {
+    node_->root->spellings.flags.insert("--" + name);
+  }
 }
 void Command::operator()(const OptionInfo& info, int& value) { add(*node_->app, info, value, "N"); }
-void Command::operator()(const OptionInfo& info, int64_t& value) { add(*node_->app, info, value, "N"); }
-void Command::operator()(const OptionInfo& info, double& value) { add(*node_->app, info, value, "X"); }
-void Command::operator()(const OptionInfo& info, std::string& value) { add(*node_->app, info, value, "TEXT"); }
+void Command::operator()(const OptionInfo& info, int64_t& value) {
+  add(*node_->app, info, value, "N");
+}
+void Command::operator()(const OptionInfo& info, double& value) {
+  add(*node_->app, info, value, "X");
+}
+void Command::operator()(const OptionInfo& info, std::string& value) {
+  add(*node_->app, info, value, "TEXT");
+}
 void Command::operator()(const OptionInfo& info, std::vector<std::string>& value) {
   add(*node_->app, info, value, "TEXT ...")->expected(0, 1 << 20);
 }
-void Command::operator()(const OptionInfo& info, std::optional<int64_t>& value) { add(*node_->app, info, value, "N"); }
-void Command::operator()(const OptionInfo& info, std::optional<double>& value) { add(*node_->app, info, value, "X"); }
+void Command::operator()(const OptionInfo& info, std::optional<int64_t>& value) {
+  add(*node_->app, info, value, "N");
+}
+void Command::operator()(const OptionInfo& info, std::optional<double>& value) {
+  add(*node_->app, info, value, "X");
+}
 void Command::operator()(const OptionInfo& info, std::optional<std::string>& value) {
   add(*node_->app, info, value, "TEXT");
 }
 
 void Command::run(std::function<int()> action) {
-  Node* root = node_->root ? node_->root.get() : node_.get();
-  CLI::App* app = node_->app;
-  app->final_callback([root, app, action = std::move(action)] {
+  node_->app->final_callback([root = node_->root, app = node_->app, action = std::move(action)] {
     // A parent's action is for the case that none of its subcommands was named.
     if (app->get_subcommands().empty()) root->exit_status = action();
   });
 }
 
-int Command::parse_and_run(int argc, char** argv) {
+int Command::parse_and_run(int argc, const char* const* argv) {
   CLI::App& app = *node_->app;
-  std::vector<std::string> arguments = normalize(argc, argv);
+  std::vector<std::string> arguments = normalize_command_line(
+      std::vector<std::string>(argv + std::min(argc, 1), argv + argc), node_->root->spellings);
   std::reverse(arguments.begin(), arguments.end());
   try {
     app.parse(arguments);
   } catch (const CLI::ExtrasError&) {
     const CLI::App& command = deepest_parsed(app);
-    std::vector<std::string> extras = app.remaining(true);
-    const std::string extra = extras.empty() ? "" : extras.front();
-    std::fprintf(stderr, "%s: %s\nSee '%s --help'.\n", command.get_name().c_str(),
-                 unknown_argument(command, extra).c_str(), command.get_name().c_str());
-    return 2;
+    return usage_error(command, unknown_argument(command, app.remaining(true).front()));
+  } catch (const CLI::RequiredError& error) {
+    // A misspelt option is the more helpful thing to say.
+    const CLI::App& command = deepest_parsed(app);
+    const std::vector<std::string> extras = app.remaining(true);
+    return usage_error(command,
+                       extras.empty() ? error.what() : unknown_argument(command, extras.front()));
   } catch (const CLI::Success& success) {
     return app.exit(success);
+  } catch (const CLI::ConversionError& error) {
+    return usage_error(deepest_parsed(app), conversion_problem(error));
+  } catch (const CLI::ArgumentMismatch& error) {
+    const std::string_view text = error.what();
+    return usage_error(deepest_parsed(app),
+                       fmt::format("{} needs a value", text.substr(0, text.find(':'))));
   } catch (const CLI::ParseError& error) {
-    const CLI::App& command = deepest_parsed(app);
-    std::fprintf(stderr, "%s: %s\nSee '%s --help'.\n", command.get_name().c_str(), error.what(),
-                 command.get_name().c_str());
-    return 2;
+    return usage_error(deepest_parsed(app), error.what());
   }
   return node_->exit_status;
 }

@@ -1,6 +1,6 @@
 // Arguments: the command tree and its options. The one place that knows CLI11; its exceptions end
-// here. Underscores and dashes are the same in option names, `--flag True` is `--flag`, an unknown
-// option or command is an error with the nearest name.
+// here. Underscores and dashes are the same in option names, `--flag True` is `--flag`, the last of
+// several values wins, an unknown option or command is an error with the nearest name.
 #pragma once
 
 #include <functional>
@@ -24,8 +24,11 @@ class Command {
   Command subcommand(const std::string& name, const std::string& description);
   // A command of the documents that this version does not have: says so and exits with 2.
   void not_in_this_version(const std::string& name, const std::string& instead);
+  // An older spelling: `word` right after this command's name stands for `arguments`.
+  void older_spelling(const std::string& word, std::vector<std::string> arguments);
 
-  void positional(const std::string& name, const std::string& help, std::string& value, bool required = true);
+  // A required word.
+  void positional(const std::string& name, const std::string& help, std::string& value);
 
   void operator()(const OptionInfo& info, bool& value);
   void operator()(const OptionInfo& info, int& value);
@@ -43,11 +46,12 @@ class Command {
     Options::describe(*this, options);
   }
 
-  // What the command does; its result is the exit status.
+  // What the command does; its result is the exit status. A command without an action prints its
+  // help.
   void run(std::function<int()> action);
 
   // Parses and runs the chosen command. Usage errors print to stderr and give 2, --help 0.
-  int parse_and_run(int argc, char** argv);
+  int parse_and_run(int argc, const char* const* argv);
 
  private:
   struct Node;

@@ -30,7 +30,9 @@ struct CheckEnvOptions {
 
   template <class Visitor, class Self>
   static void describe(Visitor& visit, Self& self) {
-    visit({.name = "dump-file", .help = "also write the facts to this file (.json or .yml)", .value_name = "PATH"},
+    visit({.name = "dump-file",
+           .help = "also write the facts to this file (.json or .yml)",
+           .value_name = "PATH"},
           self.dump_file);
     visit({.name = "json", .help = "print one JSON object"}, self.json);
   }
@@ -60,7 +62,8 @@ Facts collect_facts() {
       {"CPU cores usable", std::to_string(usable_cores())},
       {"CPU instruction sets", isas},
       {"CPU kernels", isa.ok() ? isa->name() : isa.status().message()},
-      {"Memory available", fmt::format("{:.1f} GiB", static_cast<double>(available_host_memory()) / (1 << 30))},
+      {"Memory available",
+       fmt::format("{:.1f} GiB", static_cast<double>(available_host_memory()) / (1 << 30))},
       {"CUDA built in", cuda.built_in ? "yes" : "no"},
       {"CUDA devices", fmt::format("{} ({})", cuda.devices, cuda.detail)},
   };
@@ -89,22 +92,28 @@ std::string as_json(const Facts& facts) {
   return json::serialize(object) + "\n";
 }
 
+Status check_extension(const std::string& path) {
+  const std::string extension = std::filesystem::path(path).extension();
+  if (extension == ".json" || extension == ".yml" || extension == ".yaml") return {};
+  return invalid_argument("--dump-file {} ends in '{}'; expected .json or .yml", path, extension);
+}
+
 Status dump(const Facts& facts, const std::string& path) {
   const std::filesystem::path file(path);
-  const std::string extension = file.extension();
-  if (extension != ".json" && extension != ".yml" && extension != ".yaml") {
-    return invalid_argument("--dump-file {} ends in '{}'; expected .json or .yml", path, extension);
-  }
   std::error_code error;
   if (file.has_parent_path()) std::filesystem::create_directories(file.parent_path(), error);
   std::ofstream out(path);
-  out << (extension == ".json" ? as_json(facts) : as_yaml(facts));
+  out << (file.extension() == ".json" ? as_json(facts) : as_yaml(facts));
   out.close();
-  if (!out) return invalid_argument("--dump-file {} cannot be written", path);
+  if (!out) return not_found("--dump-file {} cannot be written", path);
   return {};
 }
 
 int check_env(const CheckEnvOptions& options) {
+  if (!options.dump_file.empty()) {
+    const Status writable = check_extension(options.dump_file);
+    if (!writable.ok()) return report_failure(writable);
+  }
   const Facts facts = collect_facts();
   std::fputs((options.json ? as_json(facts) : as_lines(facts)).c_str(), stdout);
   if (options.dump_file.empty()) return kExitOk;
@@ -115,7 +124,8 @@ int check_env(const CheckEnvOptions& options) {
 }  // namespace
 
 void add_check_env(Command& root) {
-  Command command = root.subcommand("check_env", "Print what a bug report needs to know of this machine.");
+  Command command =
+      root.subcommand("check_env", "Print what a bug report needs to know of this machine.");
   auto options = std::make_shared<CheckEnvOptions>();
   command.options(*options);
   command.run([options] { return check_env(*options); });

@@ -17,7 +17,8 @@ Conversation::Conversation(Engine& engine, SamplingParams sampling, std::string 
     : engine_(engine), sampling_(std::move(sampling)), system_(std::move(system)), plain_(plain) {
   if (!plain_) {
     for (const std::string& word : engine.chat_template().stop_words()) {
-      if (!engine.tokenizer().id_of(word)) sampling_.stop.push_back(word);  // one token is an end id
+      if (!engine.tokenizer().id_of(word))
+        sampling_.stop.push_back(word);  // one token is an end id
     }
   }
   reset();
@@ -33,7 +34,8 @@ Result<std::vector<int32_t>> Conversation::prompt_for(std::string_view text) {
   ChatRender chat;
   chat.messages = messages_;
   chat.messages.push_back({{"role", "user"}, {"content", text}});
-  ASSIGN_OR_RETURN(ChatPrompt prompt, make_chat_prompt(engine_.tokenizer(), engine_.chat_template(), chat));
+  ASSIGN_OR_RETURN(ChatPrompt prompt,
+                   make_chat_prompt(engine_.tokenizer(), engine_.chat_template(), chat));
   return std::move(prompt.ids);
 }
 
@@ -46,9 +48,10 @@ Result<Conversation::Reply> Conversation::ask(std::string_view text,
   request.sampling = sampling_;
   auto outputs = std::make_shared<BoundedQueue<GenerateOutput>>(kQueuedPieces);
   const double start = monotonic_seconds();
-  ASSIGN_OR_RETURN(const RequestId id, engine_.submit(std::move(request), [outputs](GenerateOutput&& output) {
-    return outputs->try_push(std::move(output));
-  }));
+  ASSIGN_OR_RETURN(const RequestId id,
+                   engine_.submit(std::move(request), [outputs](GenerateOutput&& output) {
+                     return outputs->try_push(std::move(output));
+                   }));
 
   Reply reply;
   bool cancelled = false;

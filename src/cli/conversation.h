@@ -1,5 +1,5 @@
-// Conversation: a chat with an engine, kept as messages and rendered anew each turn; the prefix cache
-// finds what was computed before.
+// Conversation: a chat with an engine, kept as messages and rendered anew each turn; the prefix
+// cache finds what was computed before.
 #pragma once
 
 #include <functional>
@@ -13,8 +13,8 @@ namespace lmdeploy::cli {
 
 class Conversation {
  public:
-  // `system`: the system prompt; empty leaves it to the template. `plain`: no template, the text itself
-  // is the prompt and nothing is remembered (completion models, --cap completion).
+  // `system`: the system prompt; empty leaves it to the template. `plain`: no template, the text
+  // itself is the prompt and nothing is remembered (completion models, --cap completion).
   Conversation(Engine& engine, SamplingParams sampling, std::string system, bool plain);
 
   struct Reply {
@@ -25,8 +25,8 @@ class Conversation {
     double seconds = 0;
   };
   // Asks and waits. `on_text` gets the answer as it comes, on this thread. `interrupted` is polled;
-  // when it says true the answer is cancelled and what came so far is the reply. A failed or refused
-  // turn is not remembered.
+  // when it says true the answer is cancelled and what came so far is the reply. A failed or
+  // refused turn is not remembered.
   Result<Reply> ask(std::string_view text, const std::function<void(std::string_view)>& on_text,
                     const std::function<bool()>& interrupted);
 

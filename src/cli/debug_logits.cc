@@ -1,5 +1,6 @@
 // lmdeploy debug logits: a model's numbers for given token ids, to compare with another program's.
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -26,10 +27,14 @@ struct DebugLogitsOptions {
 
   template <class Visitor, class Self>
   static void describe(Visitor& visit, Self& self) {
-    visit({.name = "input-ids", .help = "token ids, separated by commas", .value_name = "IDS"}, self.input_ids);
-    visit({.name = "greedy", .help = "also decode this many tokens, the most likely each time", .value_name = "N"},
+    visit({.name = "input-ids", .help = "token ids, separated by commas", .value_name = "IDS"},
+          self.input_ids);
+    visit({.name = "greedy",
+           .help = "also decode this many tokens, the most likely each time",
+           .value_name = "N"},
           self.greedy);
-    visit({.name = "json", .help = "print one JSON object (the default prints a summary)"}, self.json);
+    visit({.name = "json", .help = "print one JSON object (the default prints a summary)"},
+          self.json);
   }
 };
 
@@ -41,7 +46,9 @@ Result<std::vector<int32_t>> parse_ids(const std::string& text) {
     while (at < end && (*at == ' ' || *at == '[')) ++at;
     int32_t id = 0;
     const auto [next, error] = std::from_chars(at, end, id);
-    if (error != std::errc()) return invalid_argument("--input-ids '{}' is no list of token ids at byte {}", text, at - text.data());
+    if (error != std::errc())
+      return invalid_argument("--input-ids '{}' is no list of token ids at byte {}", text,
+                              at - text.data());
     ids.push_back(id);
     at = next;
     while (at < end && (*at == ' ' || *at == ',' || *at == ']')) ++at;
@@ -83,11 +90,23 @@ Result<Numbers> compute(Engine& engine, std::vector<int32_t> ids, int64_t greedy
   return numbers;
 }
 
+// JSON has no NaN and no infinity; they become null.
 template <class T>
 void append_numbers(std::string& out, const char* key, const std::vector<T>& values) {
   out += fmt::format("\"{}\": [", key);
-  for (size_t i = 0; i < values.size(); ++i) out += fmt::format("{}{}", i == 0 ? "" : ", ", values[i]);
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (i > 0) out += ", ";
+    out += std::isfinite(static_cast<double>(values[i])) ? fmt::format("{}", values[i]) : "null";
+  }
   out += "]";
+}
+
+void warn_of_odd_numbers(const std::vector<float>& logits) {
+  const auto odd = std::count_if(logits.begin(), logits.end(),
+                                 [](float value) { return !std::isfinite(value); });
+  if (odd == 0) return;
+  std::fprintf(stderr, "%lld of %zu logits are NaN or infinite\n", static_cast<long long>(odd),
+               logits.size());
 }
 
 void print_json(const Numbers& numbers) {
@@ -114,13 +133,16 @@ void print_summary(const Engine& engine, const Numbers& numbers) {
 int debug_logits(const DebugLogitsOptions& options) {
   Result<std::vector<int32_t>> ids = parse_ids(options.input_ids);
   if (!ids.ok()) return report_failure(ids.status());
-  if (options.greedy < 0) return report_failure(invalid_argument("--greedy is {}; expected 0 or more", options.greedy));
+  if (options.greedy < 0)
+    return report_failure(invalid_argument("--greedy is {}; expected 0 or more", options.greedy));
   const Result<Logger> logger = make_logger(options.log);
   if (!logger.ok()) return report_failure(logger.status());
-  Result<std::unique_ptr<Engine>> engine = Engine::create(options.model, options.engine, "", *logger);
+  Result<std::unique_ptr<Engine>> engine =
+      Engine::create(options.model, options.engine, "", *logger);
   if (!engine.ok()) return report_failure(engine.status());
   const Result<Numbers> numbers = compute(**engine, std::move(*ids), options.greedy);
   if (!numbers.ok()) return report_failure(numbers.status());
+  warn_of_odd_numbers(numbers->last_logits);
   if (options.json) {
     print_json(*numbers);
   } else {
@@ -132,9 +154,10 @@ int debug_logits(const DebugLogitsOptions& options) {
 }  // namespace
 
 void add_debug_logits(Command& debug) {
-  Command command = debug.subcommand("logits", "Print a model's logits and greedy continuation for token ids.");
+  Command command =
+      debug.subcommand("logits", "Print a model's logits and greedy continuation for token ids.");
   auto options = std::make_shared<DebugLogitsOptions>();
-  command.positional("model", "directory, .gguf file, or id in the local Hugging Face cache", options->model);
+  command.positional("model", kModelHelp, options->model);
   command.options(*options);
   command.options(options->engine);
   command.options(options->log);

@@ -22,10 +22,18 @@ struct DebugPromptOptions {
 
   template <class Visitor, class Self>
   static void describe(Visitor& visit, Self& self) {
-    visit({.name = "messages", .help = "JSON file: {\"messages\": [...], \"tools\": [...], \"add_generation_prompt\": true, ...}; "
-                                       "other keys reach the template as variables", .value_name = "F.json"}, self.messages);
-    visit({.name = "chat-template", .help = "a built-in name, a .json or a .jinja file, or JSON text; empty takes the model's own",
-           .value_name = "T"}, self.chat_template);
+    visit({.name = "messages",
+           .help = "JSON file: {\"messages\": [...], \"tools\": [...], \"add_generation_prompt\": "
+                   "true, ...}; "
+                   "other keys reach the template as variables",
+           .value_name = "F.json"},
+          self.messages);
+    visit(
+        {.name = "chat-template",
+         .help =
+             "a built-in name, a .json or a .jinja file, or JSON text; empty takes the model's own",
+         .value_name = "T"},
+        self.chat_template);
     visit({.name = "json", .help = "print one JSON object"}, self.json);
   }
 };
@@ -43,10 +51,12 @@ Result<ChatRender> parse_conversation(const json::value& document, const std::st
       if (!value.is_array()) return invalid_argument("{}: 'tools' is no list", path);
       chat.tools = value.as_array();
     } else if (key == "add_generation_prompt") {
-      if (!value.is_bool()) return invalid_argument("{}: 'add_generation_prompt' is neither true nor false", path);
+      if (!value.is_bool())
+        return invalid_argument("{}: 'add_generation_prompt' is neither true nor false", path);
       chat.add_generation_prompt = value.as_bool();
     } else if (key == "continue_final_message") {
-      if (!value.is_bool()) return invalid_argument("{}: 'continue_final_message' is neither true nor false", path);
+      if (!value.is_bool())
+        return invalid_argument("{}: 'continue_final_message' is neither true nor false", path);
       chat.continue_final_message = value.as_bool();
     } else if (key != "tools") {
       chat.variables[key] = value;
@@ -78,8 +88,8 @@ int debug_prompt(const DebugPromptOptions& options) {
     append_json_string(out, prompt->text);
     std::printf("%s, \"ids\": [%s]}\n", out.c_str(), ids.c_str());
   } else {
-    std::printf("template: %s\n%zu tokens: %s\n-----\n%s\n-----\n", reason.c_str(), prompt->ids.size(), ids.c_str(),
-                prompt->text.c_str());
+    std::printf("template: %s\n%zu tokens: %s\n-----\n%s\n-----\n", reason.c_str(),
+                prompt->ids.size(), ids.c_str(), prompt->text.c_str());
   }
   return kExitOk;
 }
@@ -87,9 +97,10 @@ int debug_prompt(const DebugPromptOptions& options) {
 }  // namespace
 
 void add_debug_prompt(Command& debug) {
-  Command command = debug.subcommand("prompt", "Render a conversation with the model's chat template.");
+  Command command =
+      debug.subcommand("prompt", "Render a conversation with the model's chat template.");
   auto options = std::make_shared<DebugPromptOptions>();
-  command.positional("model", "directory, .gguf file, or id in the local Hugging Face cache", options->model);
+  command.positional("model", kModelHelp, options->model);
   command.options(*options);
   command.run([options] { return debug_prompt(*options); });
 }

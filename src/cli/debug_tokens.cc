@@ -24,8 +24,12 @@ struct DebugTokensOptions {
   template <class Visitor, class Self>
   static void describe(Visitor& visit, Self& self) {
     visit({.name = "text", .help = "text to encode"}, self.text);
-    visit({.name = "file", .help = "encode this file's text; - is standard input", .value_name = "PATH"}, self.file);
-    visit({.name = "no-special", .help = "add no BOS or EOS; special tokens spelled in the text are still found"},
+    visit({.name = "file",
+           .help = "encode this file's text; - is standard input",
+           .value_name = "PATH"},
+          self.file);
+    visit({.name = "no-special",
+           .help = "add no BOS or EOS; special tokens spelled in the text are still found"},
           self.no_special);
     visit({.name = "json", .help = "print one JSON object"}, self.json);
   }
@@ -48,7 +52,8 @@ Result<std::string> input_text(const DebugTokensOptions& options) {
   return out.str();
 }
 
-void print_json(const Tokenizer& tokenizer, const std::vector<int32_t>& ids, const std::string& decoded) {
+void print_json(const Tokenizer& tokenizer, const std::vector<int32_t>& ids,
+                const std::string& decoded) {
   std::string out = "{\"ids\": [";
   for (size_t i = 0; i < ids.size(); ++i) out += (i == 0 ? "" : ", ") + std::to_string(ids[i]);
   out += "], \"tokens\": [";
@@ -61,7 +66,8 @@ void print_json(const Tokenizer& tokenizer, const std::vector<int32_t>& ids, con
   std::puts((out + "}").c_str());
 }
 
-void print_table(const Tokenizer& tokenizer, const std::vector<int32_t>& ids, const std::string& decoded) {
+void print_table(const Tokenizer& tokenizer, const std::vector<int32_t>& ids,
+                 const std::string& decoded) {
   for (int32_t id : ids) {
     std::string shown;
     append_json_string(shown, tokenizer.piece(id));
@@ -75,7 +81,8 @@ int debug_tokens(const DebugTokensOptions& options) {
   if (!text.ok()) return report_failure(text.status());
   const Result<std::unique_ptr<Tokenizer>> tokenizer = load_tokenizer(options.source);
   if (!tokenizer.ok()) return report_failure(tokenizer.status());
-  const std::vector<int32_t> ids = (*tokenizer)->encode(*text, {.add_special_tokens = !options.no_special});
+  const std::vector<int32_t> ids =
+      (*tokenizer)->encode(*text, {.add_special_tokens = !options.no_special});
   const std::string decoded = (*tokenizer)->decode(ids, {.skip_special_tokens = false});
   if (options.json) {
     print_json(**tokenizer, ids, decoded);
@@ -90,7 +97,8 @@ int debug_tokens(const DebugTokensOptions& options) {
 void add_debug_tokens(Command& debug) {
   Command command = debug.subcommand("tokens", "Encode a text and decode it again.");
   auto options = std::make_shared<DebugTokensOptions>();
-  command.positional("model_or_tokenizer", "model directory, .gguf file, or tokenizer.json", options->source);
+  command.positional("model_or_tokenizer", "model directory, .gguf file, or tokenizer.json",
+                     options->source);
   command.options(*options);
   command.run([options] { return debug_tokens(*options); });
 }

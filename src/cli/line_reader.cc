@@ -1,10 +1,14 @@
 #include "cli/line_reader.h"
 
 #include <histedit.h>
+#include <langinfo.h>
 
-#include <cerrno>
+#include <clocale>
+#include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <string_view>
 
 namespace lmdeploy::cli {
 
@@ -17,7 +21,19 @@ struct LineReader::State {
   History* history = nullptr;
   std::string history_path;
   std::string prompt;
+  bool cancelled = false;
+
+  static State* of(EditLine* editor) {
+    State* state = nullptr;
+    el_get(editor, EL_CLIENTDATA, &state);
+    return state;
+  }
 };
+
+void use_utf8_input() {
+  std::setlocale(LC_CTYPE, "");
+  if (std::string_view(nl_langinfo(CODESET)) != "UTF-8") std::setlocale(LC_CTYPE, "C.UTF-8");
+}
 
 LineReader::LineReader(std::string history_path) : state_(new State) {
   state_->history_path = std::move(history_path);
@@ -25,43 +41,58 @@ LineReader::LineReader(std::string history_path) : state_(new State) {
   state_->history = history_init();
   HistEvent event;
   history(state_->history, &event, H_SETSIZE, kHistoryEntries);
-  if (!state_->history_path.empty()) history(state_->history, &event, H_LOAD, state_->history_path.c_str());
-  el_set(state_->editor, EL_CLIENTDATA, state_);
-  el_set(state_->editor, EL_PROMPT, +[](EditLine* editor) -> char* {
-    State* state = nullptr;
-    el_get(editor, EL_CLIENTDATA, &state);
-    return state->prompt.data();
-  });
-  el_set(state_->editor, EL_HIST, history, state_->history);
-  el_set(state_->editor, EL_EDITOR, "emacs");
-  el_set(state_->editor, EL_SIGNAL, 1);  // the terminal's mode is put right on Ctrl-C and Ctrl-Z
+  history(state_->history, &event, H_SETUNIQUE, 1);
+  if (!state_->history_path.empty()) {
+    history(state_->history, &event, H_LOAD, state_->history_path.c_str());
+  }
+  EditLine* editor = state_->editor;
+  el_set(editor, EL_CLIENTDATA, state_);
+  el_set(
+      editor, EL_PROMPT, +[](EditLine* e) { return State::of(e)->prompt.data(); });
+  el_set(editor, EL_HIST, history, state_->history);
+  el_set(editor, EL_EDITOR, "emacs");
+  el_set(editor, EL_SIGNAL, 1);  // the terminal's mode is put right on stop, continue and resize
+  // While a line is edited, Ctrl-C and Ctrl-Z are keys and no signals.
+  el_set(editor, EL_SETTY, "-d", "-isig", nullptr);
+  el_set(
+      editor, EL_ADDFN, "cancel-line", "Drop the line", +[](EditLine* e, int) -> unsigned char {
+        State::of(e)->cancelled = true;
+        return CC_NEWLINE;
+      });
+  el_set(
+      editor, EL_ADDFN, "stop-program", "Back to the shell", +[](EditLine*, int) -> unsigned char {
+        std::raise(SIGTSTP);
+        return CC_REDISPLAY;
+      });
+  el_set(editor, EL_BIND, "^C", "cancel-line", nullptr);
+  el_set(editor, EL_BIND, "^Z", "stop-program", nullptr);
 }
 
 LineReader::~LineReader() {
   HistEvent event;
-  if (!state_->history_path.empty()) history(state_->history, &event, H_SAVE, state_->history_path.c_str());
+  if (!state_->history_path.empty()) {
+    history(state_->history, &event, H_SAVE, state_->history_path.c_str());
+  }
   history_end(state_->history);
   el_end(state_->editor);
   delete state_;
 }
 
-std::optional<std::string> LineReader::read(const std::string& prompt) {
+LineReader::Input LineReader::read(const std::string& prompt) {
   state_->prompt = prompt;
+  state_->cancelled = false;
   int count = 0;
-  errno = 0;
   const char* line = el_gets(state_->editor, &count);
-  if (line == nullptr || count <= 0) {
-    if (count < 0 && errno == EINTR) return std::string();
-    return std::nullopt;
+  if (state_->cancelled) {
+    std::fputs("^C\n", stdout);
+    return {Event::kCancelled, {}};
   }
+  if (line == nullptr || count <= 0) return {Event::kEnd, {}};
   std::string text(line, static_cast<size_t>(count));
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
-  return text;
-}
-
-void LineReader::remember(const std::string& entry) {
+  while (text.ends_with('\n') || text.ends_with('\r')) text.pop_back();
   HistEvent event;
-  history(state_->history, &event, H_ENTER, entry.c_str());
+  if (!text.empty()) history(state_->history, &event, H_ENTER, text.c_str());
+  return {Event::kLine, std::move(text)};
 }
 
 std::string state_file(const std::string& name) {

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "cli/compat_options.h"
 #include "cli/program.h"
 #include "text/builtin_templates.h"
 
@@ -11,6 +12,8 @@ namespace {
 
 struct ListOptions {
   bool json = false;
+  ListCompatOptions compat;
+
   template <class Visitor, class Self>
   static void describe(Visitor& visit, Self& self) {
     visit({.name = "json", .help = "print a JSON list"}, self.json);
@@ -18,6 +21,10 @@ struct ListOptions {
 };
 
 int list_templates(const ListOptions& options) {
+  const Result<Logger> logger = make_logger({});
+  if (!logger.ok()) return report_failure(logger.status());
+  const Status compatible = check_compat_options(options.compat, *logger);
+  if (!compatible.ok()) return report_failure(compatible);
   const std::vector<std::string> names = list_builtin_templates();
   std::string out = options.json ? "[" : "The built-in chat templates:\n";
   for (const std::string& name : names) {
@@ -33,6 +40,7 @@ void add_list(Command& root) {
   Command command = root.subcommand("list", "List the built-in chat templates.");
   auto options = std::make_shared<ListOptions>();
   command.options(*options);
+  command.options(options->compat);
   command.run([options] { return list_templates(*options); });
 }
 

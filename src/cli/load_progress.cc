@@ -14,7 +14,8 @@ constexpr double kQuietSeconds = 0.5;
 constexpr int kWidth = 40;
 }  // namespace
 
-LoadProgress::LoadProgress() : terminal_(isatty(STDERR_FILENO) != 0), started_(monotonic_seconds()) {}
+LoadProgress::LoadProgress()
+    : terminal_(isatty(STDERR_FILENO) != 0), started_(monotonic_seconds()) {}
 
 void LoadProgress::show(double done) {
   if (!terminal_ || monotonic_seconds() - started_ < kQuietSeconds) return;

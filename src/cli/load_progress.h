@@ -1,5 +1,5 @@
-// LoadProgress: a progress bar on stderr while a model loads; nothing where stderr is no terminal or
-// loading takes no time worth showing.
+// LoadProgress: a progress bar on stderr while a model loads; nothing where stderr is no terminal
+// or loading takes no time worth showing.
 #pragma once
 
 #include <mutex>

@@ -1,5 +1,6 @@
 // lmdeploy serve api_server: the OpenAI-compatible server.
 
+#include <csignal>
 #include <cstdio>
 #include <string>
 
@@ -23,12 +24,16 @@ struct ApiServerCommand {
 
   template <class Visitor, class Self>
   static void describe(Visitor& visit, Self& self) {
-    visit({.name = "chat-template", .help = "a built-in name (see 'lmdeploy list'), a .json or .jinja file, or JSON text; "
-                                            "empty takes the model's own", .value_name = "T"}, self.chat_template);
+    visit({.name = "chat-template",
+           .help = "a built-in name (see 'lmdeploy list'), a .json or .jinja file, or JSON text; "
+                   "empty takes the model's own",
+           .value_name = "T"},
+          self.chat_template);
   }
 };
 
 int api_server(const ApiServerCommand& command) {
+  std::signal(SIGPIPE, SIG_IGN);  // a client that went away is an error of the write
   const Result<Logger> logger = make_logger(command.log);
   if (!logger.ok()) return report_failure(logger.status());
   for (const Status& status : {check_compat_options(command.model_compat, *logger),
@@ -36,15 +41,16 @@ int api_server(const ApiServerCommand& command) {
     if (!status.ok()) return report_failure(status);
   }
   InterruptGuard interrupts(/*terminate_too=*/true);
-  Result<std::unique_ptr<ApiServer>> server =
-      ApiServer::start(command.model, command.engine, command.chat_template, command.server, *logger);
+  Result<std::unique_ptr<ApiServer>> server = ApiServer::start(
+      command.model, command.engine, command.chat_template, command.server, *logger);
   if (!server.ok()) return report_failure(server.status());
   std::printf("%s is served at %s/v1\n", (*server)->model_name().c_str(), (*server)->url().c_str());
   std::fflush(stdout);
   interrupts.wait();
   // A second signal while draining ends the program at once.
   interrupts.release();
-  std::fprintf(stderr, "shutting down; answers under way have %.0f s\n", command.server.drain_seconds);
+  std::fprintf(stderr, "shutting down; answers under way have %.0f s\n",
+               command.server.drain_seconds);
   const bool drained = (*server)->stop(command.server.drain_seconds);
   return drained ? kExitOk : kExitFailed;
 }
@@ -55,7 +61,7 @@ void add_serve(Command& root) {
   Command serve = root.subcommand("serve", "Serve a model over HTTP.");
   Command command = serve.subcommand("api_server", "Serve the OpenAI-compatible API.");
   auto options = std::make_shared<ApiServerCommand>();
-  command.positional("model_path", "directory, .gguf file, or id in the local Hugging Face cache", options->model);
+  command.positional("model_path", kModelHelp, options->model);
   command.options(*options);
   command.options(options->server);
   command.options(options->engine);
