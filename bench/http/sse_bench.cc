@@ -1,6 +1,6 @@
-// What server-sent events cost: STREAMS clients (a process of their own), RATE events a second to each,
-// pushed by one producer thread as an engine's steps would be. Prints the server process's CPU time for
-// an event and its memory for a stream.
+// What server-sent events cost: STREAMS clients (a process of their own), RATE events a second to
+// each, pushed by one producer thread as an engine's steps would be. Prints the server process's
+// CPU time for an event and its memory for a stream.
 //
 //   sse_bench [STREAMS=2000] [RATE=20] [SECONDS=10]
 #include <arpa/inet.h>
@@ -36,7 +36,9 @@ size_t resident_bytes() {
 double cpu_seconds() {
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+  };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
@@ -45,7 +47,8 @@ int run_clients(int port_pipe, int streams) {
   int port = 0;
   if (::read(port_pipe, &port, sizeof port) != sizeof port) return 1;
   const int poller = ::epoll_create1(0);
-  const std::string request = "POST /s HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+  const std::string request =
+      "POST /s HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
   int open = 0;
   for (int i = 0; i < streams; ++i) {
     const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
@@ -91,10 +94,13 @@ int run_server(int port_pipe, size_t streams, int rate, double seconds) {
     std::lock_guard lock(mutex);
     open = writers.size();
   }
-  const double bytes_each = static_cast<double>(resident_bytes() - before) / static_cast<double>(streams);
+  const double bytes_each =
+      static_cast<double>(resident_bytes() - before) / static_cast<double>(streams);
   std::string event;
-  append_sse_event(event, R"({"id":"chatcmpl-0123456789abcdefghijklmn","object":"chat.completion.chunk","created":1700000000,)"
-                          R"("model":"m","choices":[{"index":0,"delta":{"content":" word"},"logprobs":null,"finish_reason":null}]})");
+  append_sse_event(
+      event,
+      R"({"id":"chatcmpl-0123456789abcdefghijklmn","object":"chat.completion.chunk","created":1700000000,)"
+      R"("model":"m","choices":[{"index":0,"delta":{"content":" word"},"logprobs":null,"finish_reason":null}]})");
   const int steps = static_cast<int>(rate * seconds);
   const double cpu_begin = cpu_seconds();
   const double begin = monotonic_seconds();
@@ -105,8 +111,9 @@ int run_server(int port_pipe, size_t streams, int rate, double seconds) {
   }
   const double wall = monotonic_seconds() - begin;
   const double count = static_cast<double>(steps) * static_cast<double>(streams);
-  std::printf("%zu streams: %.0f bytes each; %.0f events in %.1f s (%.0f/s), %.2f us CPU an event\n", streams,
-              bytes_each, count, wall, count / wall, (cpu_seconds() - cpu_begin) / count * 1e6);
+  std::printf(
+      "%zu streams: %.0f bytes each; %.0f events in %.1f s (%.0f/s), %.2f us CPU an event\n",
+      streams, bytes_each, count, wall, count / wall, (cpu_seconds() - cpu_begin) / count * 1e6);
   for (const ResponseWriter& writer : writers) writer.finish();
   return (*server)->stop(10) ? 0 : 1;
 }

@@ -43,7 +43,8 @@ std::optional<std::string_view> ApiKeys::bearer(const std::string* header) {
   constexpr std::string_view kScheme = "Bearer ";
   if (header == nullptr) return std::nullopt;
   std::string_view value = *header;
-  if (value.size() < kScheme.size() || !equal_ignoring_case(value.substr(0, kScheme.size()), kScheme)) {
+  if (value.size() < kScheme.size() ||
+      !equal_ignoring_case(value.substr(0, kScheme.size()), kScheme)) {
     return std::nullopt;
   }
   value.remove_prefix(kScheme.size());
@@ -66,7 +67,8 @@ uint64_t ApiKeys::tenant(const std::string* header) const {
 }
 
 std::string random_token(size_t characters) {
-  static constexpr char kAlphabet[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  static constexpr char kAlphabet[] =
+      "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
   std::string out;
   while (out.size() < characters) {
     unsigned char bytes[32];

@@ -109,12 +109,12 @@ Status HttpClient::Impl::connect() {
   } else {
     plain.emplace(context);
   }
-  error = run(options.connect_seconds, [&](auto done) { tcp_layer().async_connect(endpoints, done); });
+  error =
+      run(options.connect_seconds, [&](auto done) { tcp_layer().async_connect(endpoints, done); });
   if (error) return failed("cannot connect", error);
   if (tls) {
-    error = run(options.connect_seconds, [&](auto done) {
-      tls->async_handshake(asio::ssl::stream_base::client, done);
-    });
+    error = run(options.connect_seconds,
+                [&](auto done) { tls->async_handshake(asio::ssl::stream_base::client, done); });
     if (error) return failed("TLS handshake", error);
   }
   tcp_layer().socket().set_option(tcp::no_delay(true), error);
@@ -122,11 +122,12 @@ Status HttpClient::Impl::connect() {
 }
 
 template <class Stream>
-Result<HttpReply> HttpClient::Impl::exchange_on(Stream& stream, Message& message,
-                                                const std::function<bool(std::string_view)>& on_data,
-                                                bool& nothing_received) {
+Result<HttpReply> HttpClient::Impl::exchange_on(
+    Stream& stream, Message& message, const std::function<bool(std::string_view)>& on_data,
+    bool& nothing_received) {
   nothing_received = true;
-  Error error = run(options.read_seconds, [&](auto done) { http::async_write(stream, message, done); });
+  Error error =
+      run(options.read_seconds, [&](auto done) { http::async_write(stream, message, done); });
   if (error) return failed("sending the request", error);
   http::response_parser<http::buffer_body> parser;
   parser.body_limit(on_data ? boost::none : boost::optional<uint64_t>(options.max_body_bytes));
@@ -137,7 +138,8 @@ Result<HttpReply> HttpClient::Impl::exchange_on(Stream& stream, Message& message
   nothing_received = false;
   HttpReply reply{.status = static_cast<int>(parser.get().result_int())};
   for (const auto& field : parser.get()) {
-    reply.headers.push_back({std::string(view(field.name_string())), std::string(view(field.value()))});
+    reply.headers.push_back(
+        {std::string(view(field.name_string())), std::string(view(field.value()))});
   }
   std::array<char, 16384> piece;
   while (!parser.is_done()) {
@@ -165,7 +167,8 @@ Result<HttpReply> HttpClient::Impl::exchange(Message& message,
              : exchange_on(*plain, message, on_data, nothing_received);
 }
 
-HttpClient::HttpClient(HttpClientOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
+HttpClient::HttpClient(HttpClientOptions options)
+    : impl_(std::make_unique<Impl>(std::move(options))) {}
 HttpClient::~HttpClient() = default;
 HttpClient::HttpClient(HttpClient&&) noexcept = default;
 

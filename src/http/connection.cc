@@ -153,7 +153,8 @@ asio::awaitable<bool> Connection::read_request(RequestParser& parser) {
   size_t body_mark = 0;
   while (!closed_) {
     if (stage_ == Stage::kIdle && !input_.empty()) {
-      input_.erase(0, input_.find_first_not_of("\r\n"));  // a blank line between requests is allowed
+      input_.erase(0,
+                   input_.find_first_not_of("\r\n"));  // a blank line between requests is allowed
       if (!input_.empty()) {
         stage_ = Stage::kReading;
         set_deadline(shared_.options.limits.header_seconds);
@@ -170,7 +171,8 @@ asio::awaitable<bool> Connection::read_request(RequestParser& parser) {
       if (parser.state() != RequestParser::State::kHeader) {
         if (!had_headers && !co_await headers_done(parser)) co_return false;
         if (!reserve_body(parser.body_bytes())) {
-          co_await refuse(parser, 503, "the server is busy reading other large requests; try again later");
+          co_await refuse(parser, 503,
+                          "the server is busy reading other large requests; try again later");
           co_return false;
         }
         if (parser.state() == RequestParser::State::kDone) co_return true;
@@ -240,7 +242,8 @@ Connection::Task Connection::refuse(RequestParser& parser, Refusal refusal) {
     const Request request = parser.headers_only();
     record.method = request.method;
     record.target = request.target;
-    for (const auto& [name, value] : cors_headers(shared_.options.cors, request)) state.add_header(name, value);
+    for (const auto& [name, value] : cors_headers(shared_.options.cors, request))
+      state.add_header(name, value);
   }
   for (const auto& [name, value] : refusal.headers) state.add_header(name, value);
   state.send(refusal.status, "application/json", std::move(refusal.body));
@@ -277,8 +280,8 @@ Connection::Task Connection::answer(std::unique_ptr<RequestParser> parser) {
   stage_ = Stage::kAnswering;
   deadline_ = kNever;
   bytes_sent_ = 0;
-  const auto state = std::make_shared<ResponseState>(
-      form, shared_.options.error_body, [this] { thread_.wake(shared_from_this()); });
+  const auto state = std::make_shared<ResponseState>(form, shared_.options.error_body,
+                                                     [this] { thread_.wake(shared_from_this()); });
   answer_ = state.get();
   call_handler(std::move(request), state);
   record.complete = co_await write_answer(*state);

@@ -5,9 +5,9 @@
 // another and writes the answers. IoThread's tick enforces the deadline that they set.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <atomic>
 #include <memory>
 #include <string>
 

@@ -17,9 +17,10 @@ std::string joined(const std::vector<std::string>& items) {
 }
 
 void add_preflight_headers(const CorsOptions& options, const Request& request, HttpHeaders& out) {
-  out.push_back({"Access-Control-Allow-Methods", contains(options.allow_methods, "*")
-                                                     ? "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-                                                     : joined(options.allow_methods)});
+  out.push_back(
+      {"Access-Control-Allow-Methods", contains(options.allow_methods, "*")
+                                           ? "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+                                           : joined(options.allow_methods)});
   const std::string* asked = request.headers.find("Access-Control-Request-Headers");
   if (contains(options.allow_headers, "*")) {
     if (asked != nullptr) out.push_back({"Access-Control-Allow-Headers", *asked});

@@ -59,7 +59,8 @@ std::string query_value(std::string_view query, std::string_view key) {
     const std::string_view pair = query.substr(0, end);
     const size_t equals = pair.find('=');
     if (pair.substr(0, equals) == key) {
-      return equals == std::string_view::npos ? std::string() : percent_decoded(pair.substr(equals + 1));
+      return equals == std::string_view::npos ? std::string()
+                                              : percent_decoded(pair.substr(equals + 1));
     }
     if (end == std::string_view::npos) break;
     query.remove_prefix(end + 1);

@@ -28,8 +28,8 @@ struct Request {
   std::string target;  // "/v1/models?x=1", not decoded
   HttpHeaders headers;
   std::string body;
-  std::string peer;         // "127.0.0.1:4711"
-  double received_at = 0;   // monotonic_seconds() when the request was complete
+  std::string peer;        // "127.0.0.1:4711"
+  double received_at = 0;  // monotonic_seconds() when the request was complete
   // Keeps the body counted in HttpLimits::total_body_bytes until the request is dropped.
   std::shared_ptr<void> body_lease;
 

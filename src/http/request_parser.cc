@@ -69,11 +69,12 @@ void RequestParser::fail_parsing(std::string_view bytes, int kind, const std::st
       return fail(413, fmt::format("the request body is larger than {} bytes", limits_.body_bytes));
     case http::error::header_limit:
       if (!started_ && bytes.find('\n') == std::string_view::npos) {
-        return fail(414, fmt::format("the request target is longer than {} bytes", limits_.target_bytes));
+        return fail(
+            414, fmt::format("the request target is longer than {} bytes", limits_.target_bytes));
       }
-      return fail(431, fmt::format("the request headers are larger than {} bytes", limits_.header_bytes));
-    default:
-      return fail(400, fmt::format("this is not a valid HTTP/1.1 request: {}", reason));
+      return fail(
+          431, fmt::format("the request headers are larger than {} bytes", limits_.header_bytes));
+    default: return fail(400, fmt::format("this is not a valid HTTP/1.1 request: {}", reason));
   }
 }
 
@@ -101,7 +102,8 @@ bool RequestParser::keep_alive() const { return impl_->parser.keep_alive(); }
 bool RequestParser::is_head() const { return impl_->message().method() == http::verb::head; }
 bool RequestParser::expects_continue() const {
   const auto field = impl_->message().find(http::field::expect);
-  return field != impl_->message().end() && equal_ignoring_case(view(field->value()), "100-continue");
+  return field != impl_->message().end() &&
+         equal_ignoring_case(view(field->value()), "100-continue");
 }
 size_t RequestParser::body_bytes() const { return impl_->message().body().size(); }
 
@@ -111,7 +113,8 @@ Request RequestParser::headers_only() const {
   request.method = std::string(view(message.method_string()));
   request.target = std::string(view(message.target()));
   for (const auto& field : message) {
-    request.headers.push_back({std::string(view(field.name_string())), std::string(view(field.value()))});
+    request.headers.push_back(
+        {std::string(view(field.name_string())), std::string(view(field.value()))});
   }
   return request;
 }

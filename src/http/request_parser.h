@@ -20,9 +20,9 @@ class RequestParser {
 
   enum class State { kHeader, kBody, kDone, kFailed };
 
-  // Takes what it can from the front of `bytes` and returns how much that was. The request line, the
-  // headers and each chunk header are taken whole or not at all, so bytes left over must come again
-  // with more behind them.
+  // Takes what it can from the front of `bytes` and returns how much that was. The request line,
+  // the headers and each chunk header are taken whole or not at all, so bytes left over must come
+  // again with more behind them.
   size_t feed(std::string_view bytes);
   State state() const { return state_; }
 

@@ -10,7 +10,8 @@ namespace lmdeploy {
 
 namespace {
 
-constexpr size_t kCopyInto = 16384;  // payloads up to this join the head: one buffer, one TLS record
+constexpr size_t kCopyInto =
+    16384;  // payloads up to this join the head: one buffer, one TLS record
 constexpr std::string_view kChunkEnd = "\r\n";
 constexpr std::string_view kLastChunk = "0\r\n\r\n";
 constexpr std::string_view kChunkEndAndLast = "\r\n0\r\n\r\n";
@@ -76,8 +77,8 @@ void ResponseState::add_header(std::string_view name, std::string_view value) {
 std::string ResponseState::make_head(int status, std::string_view content_type,
                                      std::optional<size_t> length) {
   status_.store(status, std::memory_order_relaxed);
-  std::string head = fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\n", status, http_status_text(status),
-                                 http_date());
+  std::string head =
+      fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\n", status, http_status_text(status), http_date());
   if (!content_type.empty()) append_header(head, "Content-Type", content_type);
   if (length && !without_body(status)) head += fmt::format("Content-Length: {}\r\n", *length);
   if (!length && form_.http11) head += "Transfer-Encoding: chunked\r\n";

@@ -12,11 +12,11 @@ namespace lmdeploy {
 
 class ResponseState;
 
-// Cheap to copy; every method may be called from any thread and none blocks. An answer is either one
-// send(), or start_stream(), any number of write() and finish(). Calls that do not fit (a second
-// send, a write after finish, anything after the client has gone) do nothing.
-// When the last copy is dropped before the answer is complete, the client gets a 500, or a broken
-// stream, and never a hang.
+// Cheap to copy; every method may be called from any thread and none blocks. An answer is either
+// one send(), or start_stream(), any number of write() and finish(). Calls that do not fit (a
+// second send, a write after finish, anything after the client has gone) do nothing. When the last
+// copy is dropped before the answer is complete, the client gets a 500, or a broken stream, and
+// never a hang.
 class ResponseWriter {
  public:
   explicit ResponseWriter(std::shared_ptr<ResponseState> state);
@@ -26,7 +26,9 @@ class ResponseWriter {
 
   // The whole answer. An empty content type sends none.
   void send(int status, std::string_view content_type, std::string body) const;
-  void send_json(int status, std::string body) const { send(status, "application/json", std::move(body)); }
+  void send_json(int status, std::string body) const {
+    send(status, "application/json", std::move(body));
+  }
   // An error in the server's error shape (ServerOptions::error_body).
   void send_error(int status, std::string_view message) const;
 

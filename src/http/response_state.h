@@ -46,7 +46,7 @@ class ResponseState {
     std::string head;     // status line and headers, chunk size line; small payloads as well
     std::string payload;  // large payloads, not copied
     std::string_view tail;
-    bool last = false;   // the answer ends here
+    bool last = false;    // the answer ends here
     bool broken = false;  // it cannot be completed: close the connection
     size_t size() const { return head.size() + payload.size() + tail.size(); }
   };

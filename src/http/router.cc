@@ -34,7 +34,8 @@ void Router::handle(Request request, ResponseWriter response) const {
   }
   const auto path = paths_.find(request.path());
   if (path == paths_.end()) {
-    response.send_error(404, fmt::format("there is no route {} {}", request.method, request.path()));
+    response.send_error(404,
+                        fmt::format("there is no route {} {}", request.method, request.path()));
     return;
   }
   const Methods& methods = path->second;
@@ -47,8 +48,8 @@ void Router::handle(Request request, ResponseWriter response) const {
   if (request.method == "OPTIONS") {
     response.send(204, "", "");
   } else {
-    response.send_error(405, fmt::format("{} takes {}, not {}", request.path(), allowed(methods),
-                                         request.method));
+    response.send_error(
+        405, fmt::format("{} takes {}, not {}", request.path(), allowed(methods), request.method));
   }
 }
 

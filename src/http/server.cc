@@ -65,8 +65,8 @@ struct HttpServer::Impl {
 Status HttpServer::Impl::listen() {
   tcp::resolver resolver(threads[0]->context());
   boost::system::error_code error;
-  const auto found = resolver.resolve(options.host, std::to_string(options.port),
-                                      tcp::resolver::passive, error);
+  const auto found =
+      resolver.resolve(options.host, std::to_string(options.port), tcp::resolver::passive, error);
   if (error || found.empty()) {
     return invalid_argument("'{}' is not an address of this machine: {}", options.host,
                             error.message());
@@ -113,8 +113,8 @@ void HttpServer::Impl::adopt(tcp::socket socket, IoThread& thread) {
   const bool over_limit = count > options.limits.connections;
   asio::post(thread.context(), [this, &thread, over_limit, peer = shown(peer),
                                 socket = std::move(socket)]() mutable {
-    auto transport = tls ? tls->make_transport(std::move(socket))
-                         : make_plain_transport(std::move(socket));
+    auto transport =
+        tls ? tls->make_transport(std::move(socket)) : make_plain_transport(std::move(socket));
     std::make_shared<Connection>(thread, shared, std::move(transport), std::move(peer), over_limit)
         ->start();
   });
@@ -142,7 +142,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(ServerOptions options, Han
   auto impl = std::make_unique<Impl>(std::move(options), std::move(handler));
   const ServerOptions& kept = impl->options;
   if (!kept.tls_certificate_file.empty() || !kept.tls_key_file.empty()) {
-    ASSIGN_OR_RETURN(impl->tls, TlsContext::from_files(kept.tls_certificate_file, kept.tls_key_file));
+    ASSIGN_OR_RETURN(impl->tls,
+                     TlsContext::from_files(kept.tls_certificate_file, kept.tls_key_file));
   }
   for (int i = 0; i < kept.io_threads; ++i) impl->threads.push_back(std::make_unique<IoThread>());
   RETURN_IF_ERROR(impl->listen());

@@ -15,14 +15,14 @@
 namespace lmdeploy {
 
 struct HttpLimits {
-  size_t header_bytes = 16384;              // request line and headers; more: 431
-  size_t target_bytes = 8192;               // request target; more: 414
-  size_t header_count = 100;                // more: 431
-  size_t body_bytes = size_t{32} << 20;     // of one request; more: 413
-  size_t total_body_bytes = size_t{1} << 30;  // of all requests read or handled; more: 503
-  size_t pipelined_bytes = 65536;           // read ahead while an answer is under way
+  size_t header_bytes = 16384;                    // request line and headers; more: 431
+  size_t target_bytes = 8192;                     // request target; more: 414
+  size_t header_count = 100;                      // more: 431
+  size_t body_bytes = size_t{32} << 20;           // of one request; more: 413
+  size_t total_body_bytes = size_t{1} << 30;      // of all requests read or handled; more: 503
+  size_t pipelined_bytes = 65536;                 // read ahead while an answer is under way
   size_t stream_backlog_bytes = size_t{1} << 20;  // unsent bytes of a stream; more: closed
-  int connections = 4096;                   // more: 503
+  int connections = 4096;                         // more: 503
   double header_seconds = 15;  // from a request's first byte to its headers' end; more: 408
   double body_seconds = 30;    // for each 64 KiB of body; more: 408
   double idle_seconds = 75;    // keep-alive without a request
@@ -55,8 +55,9 @@ struct ServerOptions {
   std::string tls_key_file;
   HttpLimits limits;
   CorsOptions cors;
-  // Asked when a request's headers are complete and its body may still be coming; a reason refuses it
-  // there, so that a stranger's body is never read. On io threads; absent: everything is admitted.
+  // Asked when a request's headers are complete and its body may still be coming; a reason refuses
+  // it there, so that a stranger's body is never read. On io threads; absent: everything is
+  // admitted.
   std::function<std::optional<Refusal>(const Request& headers_only)> admit;
   // Body of an error that http/ finds itself (a bad request, a limit), as JSON.
   std::function<std::string(int status, std::string_view message)> error_body;
@@ -76,8 +77,8 @@ class HttpServer {
   int connections() const;
 
   // Stops accepting, closes idle connections, lets answers under way finish for `drain_seconds`,
-  // then closes what is left (firing on_close) and joins the io threads. Not from an io thread. True
-  // when everything finished in time. Further calls do nothing.
+  // then closes what is left (firing on_close) and joins the io threads. Not from an io thread.
+  // True when everything finished in time. Further calls do nothing.
   bool stop(double drain_seconds);
 
  private:
@@ -86,7 +87,8 @@ class HttpServer {
   std::unique_ptr<Impl> impl_;
 };
 
-// Raises this process's soft limit of open files to its hard one, up to `wanted`; returns the limit.
+// Raises this process's soft limit of open files to its hard one, up to `wanted`; returns the
+// limit.
 int raise_open_file_limit(int wanted);
 
 }  // namespace lmdeploy

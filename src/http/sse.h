@@ -17,11 +17,12 @@ void append_sse_event(std::string& out, std::string_view data);
 // Splits a received stream into events. Not thread-safe.
 class SseParser {
  public:
-  explicit SseParser(size_t max_event_bytes = size_t{16} << 20) : max_event_bytes_(max_event_bytes) {}
+  explicit SseParser(size_t max_event_bytes = size_t{16} << 20)
+      : max_event_bytes_(max_event_bytes) {}
 
   void push(std::string_view bytes) { buffer_.append(bytes); }
-  // Data of the next complete event (data lines joined with '\n'); comments, other fields and events
-  // without data are skipped.
+  // Data of the next complete event (data lines joined with '\n'); comments, other fields and
+  // events without data are skipped.
   std::optional<std::string> next();
   // An event grew beyond the limit: give the stream up.
   bool overflowed() const { return buffer_.size() - position_ + data_.size() > max_event_bytes_; }

@@ -69,7 +69,8 @@ void append_histogram(std::string& out, std::string_view name, const MetricLabel
   uint64_t total = 0;
   for (size_t i = 0; i < counts.size(); ++i) {
     total += counts[i];
-    const std::string bound = i < histogram.bounds().size() ? number(histogram.bounds()[i]) : "+Inf";
+    const std::string bound =
+        i < histogram.bounds().size() ? number(histogram.bounds()[i]) : "+Inf";
     append_sample(out, name, "_bucket", labels, bound, std::to_string(total));
   }
   append_sample(out, name, "_sum", labels, {}, number(histogram.sum()));

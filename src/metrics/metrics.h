@@ -57,8 +57,8 @@ using MetricLabels = std::vector<std::pair<std::string, std::string>>;
 // Owns its metrics; references stay valid as long as it lives. Thread-safe.
 class MetricsRegistry {
  public:
-  // A metric of family `name`. Metrics of one family share type and help and differ in labels; asking
-  // for the same one again gives the same object. Names match [a-zA-Z_:][a-zA-Z0-9_:]*.
+  // A metric of family `name`. Metrics of one family share type and help and differ in labels;
+  // asking for the same one again gives the same object. Names match [a-zA-Z_:][a-zA-Z0-9_:]*.
   Counter& counter(std::string_view name, std::string_view help, MetricLabels labels = {});
   Gauge& gauge(std::string_view name, std::string_view help, MetricLabels labels = {});
   Histogram& histogram(std::string_view name, std::string_view help, std::vector<double> bounds,
@@ -67,8 +67,8 @@ class MetricsRegistry {
   // must stay callable as long as it lives.
   void gauge_callback(std::string_view name, std::string_view help, std::function<double()> value,
                       MetricLabels labels = {});
-  void counter_callback(std::string_view name, std::string_view help,
-                        std::function<double()> value, MetricLabels labels = {});
+  void counter_callback(std::string_view name, std::string_view help, std::function<double()> value,
+                        MetricLabels labels = {});
 
   std::string prometheus_text() const;
 
@@ -94,6 +94,7 @@ class MetricsRegistry {
   std::deque<Family> families_;
 };
 
-inline constexpr std::string_view kPrometheusContentType = "text/plain; version=0.0.4; charset=utf-8";
+inline constexpr std::string_view kPrometheusContentType =
+    "text/plain; version=0.0.4; charset=utf-8";
 
 }  // namespace lmdeploy

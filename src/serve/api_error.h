@@ -11,7 +11,7 @@
 namespace lmdeploy {
 
 struct ApiError {
-  int status = 400;     // HTTP
+  int status = 400;  // HTTP
   std::string message;
   std::string param = {};  // the request field at fault; empty: null
   std::string code = {};   // "model_not_found", ...; empty: null

@@ -45,7 +45,8 @@ bool without_key(const Request& request) {
 
 // The bearer key, checked before a stranger's body is read.
 std::optional<Refusal> check_key(const ServeContext& context, const Request& request) {
-  if (without_key(request) || context.keys.allows(request.headers.find("Authorization"))) return std::nullopt;
+  if (without_key(request) || context.keys.allows(request.headers.find("Authorization")))
+    return std::nullopt;
   return Refusal{401,
                  {{"WWW-Authenticate", "Bearer"}},
                  error_json({401, "Please request with valid api key!", "", "invalid_api_key"})};
@@ -76,16 +77,17 @@ Result<ServerOptions> ApiServer::Impl::server_options() {
   };
   options.on_access = [this](const AccessRecord& record) {
     metrics->observe(record);
-    context.logger.info("{} \"{} {}\" {} {} B {:.3f} s{}", record.peer, record.method, record.target,
-                        record.status, record.bytes_sent, record.seconds,
+    context.logger.info("{} \"{} {}\" {} {} B {:.3f} s{}", record.peer, record.method,
+                        record.target, record.status, record.bytes_sent, record.seconds,
                         record.complete ? "" : " (client gone)");
   };
   if (!settings.ssl) return options;
   const char* certificate = std::getenv("SSL_CERTFILE");
   const char* key = std::getenv("SSL_KEYFILE");
   if (certificate == nullptr || key == nullptr) {
-    return invalid_argument("--ssl needs the environment variables SSL_CERTFILE and SSL_KEYFILE, the "
-                            "PEM files of the certificate and its key");
+    return invalid_argument(
+        "--ssl needs the environment variables SSL_CERTFILE and SSL_KEYFILE, the "
+        "PEM files of the certificate and its key");
   }
   options.tls_certificate_file = certificate;
   options.tls_key_file = key;
@@ -98,11 +100,12 @@ Status check_settings(const ServerSettings& settings) {
   const struct {
     const char* flag;
     double value, least, most;
-  } ranges[] = {{"--server-port", static_cast<double>(settings.server_port), 0, 65535},
-                {"--max-connections", static_cast<double>(settings.max_connections), 1, 1e6},
-                {"--max-body-mib", static_cast<double>(settings.max_body_mib), 1, 1024},
-                {"--max-concurrent-requests", static_cast<double>(settings.max_concurrent_requests), 0, 1e6},
-                {"--drain-seconds", settings.drain_seconds, 0, 86400}};
+  } ranges[] = {
+      {"--server-port", static_cast<double>(settings.server_port), 0, 65535},
+      {"--max-connections", static_cast<double>(settings.max_connections), 1, 1e6},
+      {"--max-body-mib", static_cast<double>(settings.max_body_mib), 1, 1024},
+      {"--max-concurrent-requests", static_cast<double>(settings.max_concurrent_requests), 0, 1e6},
+      {"--drain-seconds", settings.drain_seconds, 0, 86400}};
   for (const auto& range : ranges) {
     if (!(range.value >= range.least && range.value <= range.most)) {
       return invalid_argument("{} is {}; expected {} to {}", range.flag, range.value, range.least,
@@ -129,16 +132,18 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(std::unique_ptr<ModelHost> h
   ASSIGN_OR_RETURN(ServerOptions options, impl->server_options());
   raise_open_file_limit(settings.max_connections + 256);
   if (impl->context.keys.empty() && !is_loopback(settings.server_name)) {
-    impl->context.logger.warning("anyone who reaches {}:{} may use this server: set --api-keys, or "
-                                 "--server-name 127.0.0.1 for this machine alone",
-                                 settings.server_name, settings.server_port);
+    impl->context.logger.warning(
+        "anyone who reaches {}:{} may use this server: set --api-keys, or "
+        "--server-name 127.0.0.1 for this machine alone",
+        settings.server_name, settings.server_port);
   }
-  ASSIGN_OR_RETURN(impl->http, HttpServer::start(std::move(options), [impl = impl.get()](
-                                                                         Request request,
-                                                                         ResponseWriter response) {
-                     impl->router.handle(std::move(request), std::move(response));
-                   }));
-  impl->throughput_log.emplace([host = impl->host.get()] { return host->stats(); }, impl->context.logger);
+  ASSIGN_OR_RETURN(impl->http,
+                   HttpServer::start(std::move(options),
+                                     [impl = impl.get()](Request request, ResponseWriter response) {
+                                       impl->router.handle(std::move(request), std::move(response));
+                                     }));
+  impl->throughput_log.emplace([host = impl->host.get()] { return host->stats(); },
+                               impl->context.logger);
   return std::unique_ptr<ApiServer>(new ApiServer(std::move(impl)));
 }
 
@@ -149,7 +154,8 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(const std::string& model,
   RETURN_IF_ERROR(check_settings(settings));
   const std::string name = settings.model_name.empty() ? model : settings.model_name;
   auto metrics = std::make_unique<ServerMetrics>(name);
-  ASSIGN_OR_RETURN(auto host, EngineHost::create(model, engine_options, chat_template, logger, *metrics));
+  ASSIGN_OR_RETURN(auto host,
+                   EngineHost::create(model, engine_options, chat_template, logger, *metrics));
   return start(std::move(host), std::move(metrics), name, settings, std::move(logger));
 }
 

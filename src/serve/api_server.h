@@ -1,6 +1,7 @@
 // ApiServer: the OpenAI-compatible server over one engine.
 //
-//   ASSIGN_OR_RETURN(auto server, ApiServer::start(model, engine_options, chat_template, settings, logger));
+//   ASSIGN_OR_RETURN(auto server, ApiServer::start(model, engine_options, chat_template, settings,
+//   logger));
 //   ... until SIGTERM ...
 //   server->stop(settings.drain_seconds);
 #pragma once

@@ -116,8 +116,8 @@ std::vector<std::string> FieldReader::strings(std::string_view name, size_t most
     const auto* text = item.if_string();
     if (text == nullptr) return fail_type(name, item, "a string or a list of strings");
     if (text->size() > most_bytes) {
-      return fail(name, fmt::format("'{}' holds a string of {} bytes; at most {} are accepted", name,
-                                    text->size(), most_bytes));
+      return fail(name, fmt::format("'{}' holds a string of {} bytes; at most {} are accepted",
+                                    name, text->size(), most_bytes));
     }
     out.emplace_back(text->data(), text->size());
   };

@@ -17,9 +17,9 @@ void Generation::run(ServeContext& context, std::vector<GenerateRequest> request
   const std::shared_ptr<Generation> self(new Generation(context, response, std::move(handler)));
   const int most = context.settings.max_concurrent_requests;
   if (most > 0 && context.generations.load() > most) {
-    return send_error(response, {429, fmt::format("{} requests are under way already; try again later",
-                                                  most),
-                                 "", "too_many_requests"});
+    return send_error(
+        response, {429, fmt::format("{} requests are under way already; try again later", most), "",
+                   "too_many_requests"});
   }
   self->submit_all(std::move(requests));
   response.on_close([weak = std::weak_ptr(self)] {
@@ -33,9 +33,10 @@ void Generation::submit_all(std::vector<GenerateRequest> requests) {
     unfinished_ += static_cast<size_t>(request.sampling.n);
   }
   for (size_t i = 0; i < requests.size(); ++i) {
-    auto id = context_.host.submit(std::move(requests[i]), [self = shared_from_this(), i](GenerateOutput&& out) {
-      return self->output(i, std::move(out));
-    });
+    auto id = context_.host.submit(std::move(requests[i]),
+                                   [self = shared_from_this(), i](GenerateOutput&& out) {
+                                     return self->output(i, std::move(out));
+                                   });
     if (!id.ok()) {
       cancelled_ = true;
       for (const RequestId queued : ids_) context_.host.cancel(queued);

@@ -1,5 +1,5 @@
-// JsonWriter: JSON text appended piece by piece, for answers and stream chunks. The caller keeps the
-// structure right; commas are the writer's.
+// JsonWriter: JSON text appended piece by piece, for answers and stream chunks. The caller keeps
+// the structure right; commas are the writer's.
 #pragma once
 
 #include <fmt/format.h>

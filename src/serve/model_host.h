@@ -16,8 +16,8 @@ namespace lmdeploy {
 // A conversation as a chat template takes it.
 struct ChatInput {
   json::array messages;
-  json::object variables;           // chat_template_kwargs, enable_thinking, ...
-  bool continue_last = false;       // the last message is an assistant's, to be continued
+  json::object variables;      // chat_template_kwargs, enable_thinking, ...
+  bool continue_last = false;  // the last message is an assistant's, to be continued
 };
 
 // Constant facts.

@@ -51,7 +51,8 @@ Handler json_handler(ServeContext& context, JsonEndpoint endpoint) {
       if (response.closed()) return;
       auto body = parse_body(held->body);
       if (!body.ok()) return send_error(response, to_api_error(body.status()));
-      if (!body->is_object()) return send_error(response, {400, "the request body must be a JSON object"});
+      if (!body->is_object())
+        return send_error(response, {400, "the request body must be a JSON object"});
       (*endpoint)(*held, body->get_object(), response);
     });
   };

@@ -42,11 +42,12 @@ struct ServeContext {
 
 // Reads a JSON object body on a text thread and calls the endpoint there; a body that is not one is
 // answered with an error.
-using JsonEndpoint =
-    std::function<void(const Request& request, const json::object& body, const ResponseWriter& response)>;
+using JsonEndpoint = std::function<void(const Request& request, const json::object& body,
+                                        const ResponseWriter& response)>;
 Handler json_handler(ServeContext& context, JsonEndpoint endpoint);
 
 // 404 unless `name` is the served model's. True: go on.
-bool check_model(const ServeContext& context, const std::string& name, const ResponseWriter& response);
+bool check_model(const ServeContext& context, const std::string& name,
+                 const ResponseWriter& response);
 
 }  // namespace lmdeploy

@@ -23,7 +23,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace lmdeploy;
   const auto body = parse_json({reinterpret_cast<const char*>(data), size}, "body");
   if (!body.ok() || !body->is_object()) return 0;
-  const ModelFacts facts{.session_len = 100, .vocab_size = 50, .sampling_defaults = {}, .chat_stops = {"x"}};
+  const ModelFacts facts{
+      .session_len = 100, .vocab_size = 50, .sampling_defaults = {}, .chat_stops = {"x"}};
   FieldReader chat_fields(body->get_object());
   const ChatRequest chat = read_chat_request(chat_fields, facts);
   if (chat_fields.ok()) {

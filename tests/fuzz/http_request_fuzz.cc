@@ -1,6 +1,6 @@
-// Any bytes as HTTP requests on one connection, arriving in pieces whose sizes the bytes choose. With
-// -fsanitize=fuzzer this is a libFuzzer target; tests/http/request_parser_test.cc runs the parser over
-// damaged requests.
+// Any bytes as HTTP requests on one connection, arriving in pieces whose sizes the bytes choose.
+// With -fsanitize=fuzzer this is a libFuzzer target; tests/http/request_parser_test.cc runs the
+// parser over damaged requests.
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -27,7 +27,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       input.erase(0, taken);
       if (parser->state() != RequestParser::State::kDone) break;
       const Request request = parser->take();
-      CHECK(request.body.size() <= limits.body_bytes && request.target.size() <= limits.target_bytes);
+      CHECK(request.body.size() <= limits.body_bytes &&
+            request.target.size() <= limits.target_bytes);
       CHECK(request.headers.size() <= limits.header_count);
       parser = std::make_unique<RequestParser>(limits);
       if (input.empty()) break;

@@ -20,8 +20,8 @@ TEST(ApiKeys, OnlyKnownKeysOpen) {
   EXPECT_TRUE(allows(keys, "bearer sk-two"));
   EXPECT_TRUE(allows(keys, "Bearer  three"));
   EXPECT_FALSE(keys.allows(nullptr));
-  for (const char* wrong : {"", "Bearer", "Bearer ", "Bearer sk-on", "Bearer sk-one ", "Bearer SK-ONE",
-                            "Basic sk-one", "sk-one", "Bearer sk-one, sk-two"}) {
+  for (const char* wrong : {"", "Bearer", "Bearer ", "Bearer sk-on", "Bearer sk-one ",
+                            "Bearer SK-ONE", "Basic sk-one", "sk-one", "Bearer sk-one, sk-two"}) {
     EXPECT_FALSE(allows(keys, wrong)) << wrong;
   }
 }

@@ -28,9 +28,10 @@ TEST_F(LimitsTest, SizesAndCounts) {
   EXPECT_EQ(status_of(http_post("/echo", std::string(1001, 'x'))), "HTTP/1.1 413");
   EXPECT_EQ(status_of("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 99999999999\r\n\r\n"),
             "HTTP/1.1 413");
-  EXPECT_EQ(status_of("POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n" +
-                      std::string(1001, 'x') + "\r\n0\r\n\r\n"),
-            "HTTP/1.1 413");
+  EXPECT_EQ(
+      status_of("POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n" +
+                std::string(1001, 'x') + "\r\n0\r\n\r\n"),
+      "HTTP/1.1 413");
   EXPECT_EQ(status_of(http_get("/" + std::string(8191, 'a'))), "HTTP/1.1 404");
   EXPECT_EQ(status_of(http_get("/" + std::string(8192, 'a'))), "HTTP/1.1 414");
   EXPECT_EQ(status_of(http_get("/" + std::string(100000, 'a'))), "HTTP/1.1 414");
@@ -58,9 +59,12 @@ TEST_F(LimitsTest, MalformedRequests) {
   EXPECT_EQ(status_of("GET / HTTP/2.0\r\nHost: t\r\n\r\n"), "HTTP/1.1 400");
   EXPECT_EQ(status_of("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), "HTTP/1.1 400");
   EXPECT_EQ(status_of("GET / HTTP/1.1\r\nHost: t\r\nbad header\r\n\r\n"), "HTTP/1.1 400");
-  EXPECT_EQ(status_of("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: -1\r\n\r\n"), "HTTP/1.1 400");
-  EXPECT_EQ(status_of("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
+  EXPECT_EQ(status_of("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: -1\r\n\r\n"),
             "HTTP/1.1 400");
+  EXPECT_EQ(
+      status_of(
+          "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
+      "HTTP/1.1 400");
   EXPECT_EQ(status_of("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\nTransfer-Encoding: "
                       "chunked\r\n\r\n0\r\n\r\n"),
             "HTTP/1.1 400");
@@ -69,7 +73,8 @@ TEST_F(LimitsTest, MalformedRequests) {
   EXPECT_EQ(status_of("POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n1;" +
                       std::string(100000, 'x')),
             "HTTP/1.1 400");
-  EXPECT_EQ(status_of("\x16\x03\x01\x02" + std::string(100, '\1') + "\r\n\r\n"), "HTTP/1.1 400");  // TLS
+  EXPECT_EQ(status_of("\x16\x03\x01\x02" + std::string(100, '\1') + "\r\n\r\n"),
+            "HTTP/1.1 400");  // TLS
   expect_alive();
 }
 
@@ -137,7 +142,8 @@ TEST_F(LimitsTest, StrangersAreRefusedBeforeTheirBody) {
   };
   start(std::move(options));
   RawSocket socket = connect();
-  socket.send("POST /echo HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 9999\r\n\r\n");
+  socket.send(
+      "POST /echo HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 9999\r\n\r\n");
   const std::string answer = socket.read_until("{}");
   EXPECT_TRUE(answer.starts_with("HTTP/1.1 401")) << answer;
   EXPECT_NE(answer.find("X-Why: no key\r\n"), std::string::npos);

@@ -28,7 +28,9 @@ class RawSocket {
     connected_ = ::connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
   }
   ~RawSocket() { close(); }
-  RawSocket(RawSocket&& other) noexcept : fd_(other.fd_), connected_(other.connected_) { other.fd_ = -1; }
+  RawSocket(RawSocket&& other) noexcept : fd_(other.fd_), connected_(other.connected_) {
+    other.fd_ = -1;
+  }
   RawSocket(const RawSocket&) = delete;
 
   bool connected() const { return connected_; }

@@ -13,7 +13,8 @@ namespace {
 const std::string kSamples[] = {
     "GET /v1/models HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n",
     "POST /v1/completions?x=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n{\"a\": true}",
-    "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: T\r\n\r\n4;e=\"q\"\r\n{\"a\""
+    "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: "
+    "T\r\n\r\n4;e=\"q\"\r\n{\"a\""
     "\r\n3\r\n:1}\r\n0\r\nT: v\r\n\r\n",
     "HEAD / HTTP/1.0\r\nConnection: keep-alive\r\nExpect: 100-continue\r\n\r\n",
 };
@@ -68,7 +69,8 @@ std::string damaged(uint64_t seed) {
     if (bytes.empty()) bytes = "x";
   }
   if (seed % 16 == 0) {
-    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(hash_random(seed, 100 + i));
+    for (size_t i = 0; i < bytes.size(); ++i)
+      bytes[i] = static_cast<char>(hash_random(seed, 100 + i));
   }
   return bytes;
 }

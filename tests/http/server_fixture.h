@@ -36,15 +36,17 @@ class Event {
 inline std::string http_get(std::string_view path, std::string_view more = "") {
   return "GET " + std::string(path) + " HTTP/1.1\r\nHost: t\r\n" + std::string(more) + "\r\n";
 }
-inline std::string http_post(std::string_view path, std::string_view body, std::string_view more = "") {
-  return "POST " + std::string(path) + " HTTP/1.1\r\nHost: t\r\nContent-Length: " +
-         std::to_string(body.size()) + "\r\n" + std::string(more) + "\r\n" + std::string(body);
+inline std::string http_post(std::string_view path, std::string_view body,
+                             std::string_view more = "") {
+  return "POST " + std::string(path) +
+         " HTTP/1.1\r\nHost: t\r\nContent-Length: " + std::to_string(body.size()) + "\r\n" +
+         std::string(more) + "\r\n" + std::string(body);
 }
 
 class ServerTest : public ::testing::Test {
  protected:
-  // Routes: GET /hello, POST /echo (body back), POST /hold (kept in `held`), POST /stream (likewise,
-  // a stream already started).
+  // Routes: GET /hello, POST /echo (body back), POST /hold (kept in `held`), POST /stream
+  // (likewise, a stream already started).
   void start(ServerOptions options = {}) {
     options.host = "127.0.0.1";
     router_.add("GET", "/hello", [](Request, ResponseWriter response) {
@@ -58,9 +60,10 @@ class ServerTest : public ::testing::Test {
       response.start_stream(200, "text/event-stream");
       hold(response);
     });
-    auto started = HttpServer::start(std::move(options), [this](Request request, ResponseWriter response) {
-      router_.handle(std::move(request), std::move(response));
-    });
+    auto started =
+        HttpServer::start(std::move(options), [this](Request request, ResponseWriter response) {
+          router_.handle(std::move(request), std::move(response));
+        });
     ASSERT_TRUE(started.ok()) << started.status().message();
     server_ = std::move(started).value();
   }
@@ -68,7 +71,8 @@ class ServerTest : public ::testing::Test {
   // The writer of the next held request.
   std::optional<ResponseWriter> next_held(double seconds = 5) {
     std::unique_lock lock(mutex_);
-    if (!changed_.wait_for(lock, std::chrono::duration<double>(seconds), [&] { return !held_.empty(); })) {
+    if (!changed_.wait_for(lock, std::chrono::duration<double>(seconds),
+                           [&] { return !held_.empty(); })) {
       return std::nullopt;
     }
     ResponseWriter writer = std::move(held_.front());

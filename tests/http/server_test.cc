@@ -82,7 +82,8 @@ TEST_F(ServerTest, LargeBodiesBothWays) {
 TEST_F(ServerTest, ExpectContinue) {
   start();
   RawSocket socket = connect();
-  socket.send("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
+  socket.send(
+      "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
   EXPECT_EQ(socket.read_until("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
   socket.send("body");
   EXPECT_TRUE(socket.read_until("body").starts_with("HTTP/1.1 200 OK\r\n"));
@@ -256,7 +257,8 @@ TEST(HttpServer, SaysWhyItCannotListen) {
                                   [](Request, ResponseWriter) {});
   ASSERT_FALSE(second.ok());
   EXPECT_NE(second.status().message().find("is taken by another program"), std::string::npos);
-  EXPECT_FALSE(HttpServer::start({.host = "no.such.host.invalid"}, [](Request, ResponseWriter) {}).ok());
+  EXPECT_FALSE(
+      HttpServer::start({.host = "no.such.host.invalid"}, [](Request, ResponseWriter) {}).ok());
 }
 
 TEST(HttpClient, FailuresAreStatuses) {
@@ -268,9 +270,8 @@ TEST(HttpClient, FailuresAreStatuses) {
   HttpClient nobody({.port = closed_port});
   EXPECT_EQ(nobody.get("/").status().code(), StatusCode::kUnavailable);
   std::vector<ResponseWriter> held;
-  auto server = HttpServer::start({.host = "127.0.0.1"}, [&](Request, ResponseWriter response) {
-    held.push_back(response);
-  });
+  auto server = HttpServer::start(
+      {.host = "127.0.0.1"}, [&](Request, ResponseWriter response) { held.push_back(response); });
   HttpClient slow({.port = (*server)->port(), .read_seconds = 0.2});
   EXPECT_NE(slow.get("/").status().message().find("timed out"), std::string::npos);
   (*server)->stop(0);

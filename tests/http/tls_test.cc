@@ -45,7 +45,8 @@ void write_certificate(const std::string& folder) {
 class TlsTest : public ServerTest {
  protected:
   void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() / ("lmdeploy_tls_" + std::to_string(::getpid()));
+    folder_ =
+        std::filesystem::temp_directory_path() / ("lmdeploy_tls_" + std::to_string(::getpid()));
     std::filesystem::create_directories(folder_);
     write_certificate(folder_);
   }
@@ -60,7 +61,9 @@ class TlsTest : public ServerTest {
     return options;
   }
   HttpClient tls_client() {
-    return HttpClient({.host = "127.0.0.1", .port = server_->port(), .tls = true,
+    return HttpClient({.host = "127.0.0.1",
+                       .port = server_->port(),
+                       .tls = true,
                        .tls_ca_file = folder_ + "/cert.pem"});
   }
   std::string folder_;
@@ -95,7 +98,8 @@ TEST_F(TlsTest, ClientThatLeavesIsNoticed) {
     writer->write("first");
     gone.wait(5);
   });
-  auto cut = tls_client().request("POST", "/stream", "", "", {}, [](std::string_view) { return false; });
+  auto cut =
+      tls_client().request("POST", "/stream", "", "", {}, [](std::string_view) { return false; });
   EXPECT_EQ(cut.status().code(), StatusCode::kCancelled);
   EXPECT_TRUE(gone.wait(0.3));
   watcher.join();

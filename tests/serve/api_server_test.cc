@@ -56,10 +56,11 @@ TEST_F(ApiServerTest, Models) {
 
 TEST_F(ApiServerTest, BadBodies) {
   start();
-  const std::string deep = R"({"model":"m","messages":)" + std::string(100, '[') + std::string(100, ']') + "}";
-  for (const std::string& body : {std::string(), std::string("{"), std::string("[1]"), std::string("nonsense"),
-                                  std::string("{\"a\":\"\xFF\"}"), chat_body() + "x", deep,
-                                  "[" + std::string(5 << 20, ',') + "]"}) {
+  const std::string deep =
+      R"({"model":"m","messages":)" + std::string(100, '[') + std::string(100, ']') + "}";
+  for (const std::string& body : {std::string(), std::string("{"), std::string("[1]"),
+                                  std::string("nonsense"), std::string("{\"a\":\"\xFF\"}"),
+                                  chat_body() + "x", deep, "[" + std::string(5 << 20, ',') + "]"}) {
     const HttpReply reply = post(kChat, body);
     EXPECT_EQ(reply.status, 400) << body.substr(0, 40);
     EXPECT_EQ(parsed(reply.body).at("object"), "error");
@@ -109,8 +110,10 @@ TEST_F(ApiServerTest, ClientsThatLeaveCancelTheirRequests) {
     start(std::move(host));
     const std::string body = chat_body(more);
     RawSocket socket(server_->port());
-    socket.send("POST /v1/chat/completions HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n"
-                "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+    socket.send(
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n"
+        "Content-Length: " +
+        std::to_string(body.size()) + "\r\n\r\n" + body);
     ASSERT_TRUE(eventually([this] { return host_->running == 1; }));
     socket.close();
     EXPECT_TRUE(eventually([this] { return host_->running == 0; }, 0.5)) << more;
@@ -150,22 +153,29 @@ TEST_F(ApiServerTest, MetricsAndHealth) {
   EXPECT_EQ(*metrics.headers.find("Content-Type"), kPrometheusContentType);
   EXPECT_NE(metrics.body.find("lmdeploy:gpu_cache_usage_perc{model_name=\"m\",engine=\"0\"} 0.5\n"),
             std::string::npos);
-  EXPECT_NE(metrics.body.find("lmdeploy:http_responses_total{status=\"200\"} 1\n"), std::string::npos);
+  EXPECT_NE(metrics.body.find("lmdeploy:http_responses_total{status=\"200\"} 1\n"),
+            std::string::npos);
   EXPECT_EQ(parsed(get("/health").body).at("status"), "healthy");
 }
 
 TEST(ServerMetrics, CountsRequests) {
   ServerMetrics metrics("m");
-  metrics.observe(RequestTiming{.queue = 0.1, .first_token = 0.3, .total = 1.3, .prompt_tokens = 10,
-                                .cached_tokens = 4, .generated_tokens = 11});
+  metrics.observe(RequestTiming{.queue = 0.1,
+                                .first_token = 0.3,
+                                .total = 1.3,
+                                .prompt_tokens = 10,
+                                .cached_tokens = 4,
+                                .generated_tokens = 11});
   metrics.observe(RequestTiming{.total = 1, .prompt_tokens = 1, .finish = FinishReason::kAbort});
   const std::string text = metrics.text({.prompt_tokens = 8, .cached_tokens = 2});
-  for (const char* line : {"lmdeploy:prompt_tokens_total{model_name=\"m\",engine=\"0\"} 11\n",
-                           "lmdeploy:generation_tokens_total{model_name=\"m\",engine=\"0\"} 11\n",
-                           "finished_reason=\"stop\"} 1\n", "finished_reason=\"abort\"} 1\n",
-                           "lmdeploy:time_per_output_token_seconds_count{model_name=\"m\",engine=\"0\"} 1\n",
-                           "lmdeploy:time_per_output_token_seconds_bucket{model_name=\"m\",engine=\"0\",le=\"0.1\"} 1\n",
-                           "lmdeploy:prefix_cache_hit_rate{model_name=\"m\",engine=\"0\"} 0.25\n"}) {
+  for (const char* line :
+       {"lmdeploy:prompt_tokens_total{model_name=\"m\",engine=\"0\"} 11\n",
+        "lmdeploy:generation_tokens_total{model_name=\"m\",engine=\"0\"} 11\n",
+        "finished_reason=\"stop\"} 1\n", "finished_reason=\"abort\"} 1\n",
+        "lmdeploy:time_per_output_token_seconds_count{model_name=\"m\",engine=\"0\"} 1\n",
+        "lmdeploy:time_per_output_token_seconds_bucket{model_name=\"m\",engine=\"0\",le=\"0.1\"} "
+        "1\n",
+        "lmdeploy:prefix_cache_hit_rate{model_name=\"m\",engine=\"0\"} 0.25\n"}) {
     EXPECT_NE(text.find(line), std::string::npos) << line << text;
   }
 }
@@ -187,18 +197,29 @@ TEST_F(ApiServerTest, ThroughputIsLoggedWhileThereIsAny) {
   std::atomic<int64_t> steps{0};
   {
     auto logger = Logger::to_file(log_path_, LogLevel::kInfo);
-    ThroughputLog log([&] { return EngineStats{.generated_tokens = steps * 10, .steps = steps}; }, *logger, 0.02);
+    ThroughputLog log([&] { return EngineStats{.generated_tokens = steps * 10, .steps = steps}; },
+                      *logger, 0.02);
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     EXPECT_EQ(log_text().find("Avg thr"), std::string::npos);
     steps = 5;
     EXPECT_TRUE(eventually([this] { return log_text().find("Avg thr") != std::string::npos; }));
   }
   const std::string line = throughput_line({.prompt_tokens = 100, .generated_tokens = 50},
-                                           {.running = 2, .waiting = 1, .blocks_total = 8, .blocks_used = 1,
-                                            .prompt_tokens = 300, .cached_tokens = 150, .generated_tokens = 75,
-                                            .finished = 4, .aborted = 1, .failed = 2}, 10);
-  EXPECT_EQ(line, "Avg thr (in/out): 20.0 / 2.5 tokens/s, Server (succeeded/failed/running/waiting): 4 / 3 / 2 / 1, "
-                  "KV cache: 12.5%, Prefix cache hit rate: 50.0%");
+                                           {.running = 2,
+                                            .waiting = 1,
+                                            .blocks_total = 8,
+                                            .blocks_used = 1,
+                                            .prompt_tokens = 300,
+                                            .cached_tokens = 150,
+                                            .generated_tokens = 75,
+                                            .finished = 4,
+                                            .aborted = 1,
+                                            .failed = 2},
+                                           10);
+  EXPECT_EQ(line,
+            "Avg thr (in/out): 20.0 / 2.5 tokens/s, Server (succeeded/failed/running/waiting): 4 / "
+            "3 / 2 / 1, "
+            "KV cache: 12.5%, Prefix cache hit rate: 50.0%");
 }
 
 TEST_F(ApiServerTest, LaterRoutesSaySo) {
@@ -214,18 +235,21 @@ TEST_F(ApiServerTest, LaterRoutesSaySo) {
 TEST(EngineHost, BytesOfPieces) {
   EXPECT_EQ(bytes_of_piece("abc", "abc"), "abc");
   EXPECT_EQ(bytes_of_piece("<0xE2>", "\xEF\xBF\xBD"), "\xE2");
-  EXPECT_EQ(bytes_of_piece("\xC3\xA2", "\xEF\xBF\xBD"), "\xE2");  // "â" is byte 0xE2 in byte-level pieces
+  EXPECT_EQ(bytes_of_piece("\xC3\xA2", "\xEF\xBF\xBD"),
+            "\xE2");  // "â" is byte 0xE2 in byte-level pieces
 }
 
 TEST(ApiServer, SettingsAreChecked) {
   const struct {
     ServerSettings settings;
     const char* flag;
-  } cases[] = {{{.server_name = "127.0.0.1", .server_port = 70000}, "--server-port"}, {{.server_name = "127.0.0.1", .max_body_mib = 0}, "--max-body-mib"},
+  } cases[] = {{{.server_name = "127.0.0.1", .server_port = 70000}, "--server-port"},
+               {{.server_name = "127.0.0.1", .max_body_mib = 0}, "--max-body-mib"},
                {{.server_name = "127.0.0.1", .ssl = true}, "SSL_CERTFILE"}};
   for (const auto& test : cases) {
-    auto server = ApiServer::start(std::make_unique<FakeHost>(), std::make_unique<ServerMetrics>("m"), "m",
-                                   test.settings, Logger(LogLevel::kOff));
+    auto server =
+        ApiServer::start(std::make_unique<FakeHost>(), std::make_unique<ServerMetrics>("m"), "m",
+                         test.settings, Logger(LogLevel::kOff));
     ASSERT_FALSE(server.ok());
     EXPECT_NE(server.status().message().find(test.flag), std::string::npos);
   }

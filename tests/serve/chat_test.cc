@@ -14,7 +14,8 @@ TEST_F(ApiServerTest, WholeChatAnswer) {
   EXPECT_EQ(answer.at("model"), "m");
   const json::value& choice = answer.at("choices").at(0);
   EXPECT_EQ(choice.at("index"), 0);
-  EXPECT_EQ(choice.at("message"), (json::object{{"role", "assistant"}, {"content", "Hello, w\xC3\xB6rld!"}}));
+  EXPECT_EQ(choice.at("message"),
+            (json::object{{"role", "assistant"}, {"content", "Hello, w\xC3\xB6rld!"}}));
   EXPECT_EQ(choice.at("finish_reason"), "stop");
   EXPECT_TRUE(choice.at("logprobs").is_null());
   const int64_t prompt = std::string("<user>hi<assistant>").size() + 1;
@@ -26,7 +27,8 @@ TEST_F(ApiServerTest, WholeChatAnswer) {
 
 TEST_F(ApiServerTest, StreamedChatAnswer) {
   start();
-  const auto events = stream(kChat, chat_body(R"("stream":true,"stream_options":{"include_usage":true})"));
+  const auto events =
+      stream(kChat, chat_body(R"("stream":true,"stream_options":{"include_usage":true})"));
   ASSERT_GE(events.size(), 4u);
   std::string text;
   for (size_t i = 0; i + 1 < events.size(); ++i) {
@@ -37,7 +39,8 @@ TEST_F(ApiServerTest, StreamedChatAnswer) {
     EXPECT_EQ(delta.contains("role"), i == 0);
     text += std::string(delta.at("content").as_string());
     const bool last = i + 2 == events.size();
-    EXPECT_EQ(events[i].at("choices").at(0).at("finish_reason"), last ? json::value("stop") : json::value());
+    EXPECT_EQ(events[i].at("choices").at(0).at("finish_reason"),
+              last ? json::value("stop") : json::value());
   }
   EXPECT_EQ(text, "Hello, w\xC3\xB6rld!");
   EXPECT_TRUE(events.back().at("choices").as_array().empty());
@@ -60,9 +63,11 @@ TEST_F(ApiServerTest, SeveralChoices) {
   EXPECT_EQ(answer.at("usage").at("completion_tokens"), 15);
   EXPECT_EQ(answer.at("usage").at("prompt_tokens"), 20);
   std::map<int64_t, std::string> texts;
-  for (const json::value& event : stream(kChat, chat_body(R"("n":3,"max_tokens":5,"stream":true)"))) {
+  for (const json::value& event :
+       stream(kChat, chat_body(R"("n":3,"max_tokens":5,"stream":true)"))) {
     const json::value& choice = event.at("choices").at(0);
-    texts[choice.at("index").as_int64()] += std::string(choice.at("delta").at("content").as_string());
+    texts[choice.at("index").as_int64()] +=
+        std::string(choice.at("delta").at("content").as_string());
   }
   EXPECT_EQ(texts, (std::map<int64_t, std::string>{{0, "Hello"}, {1, "Hello"}, {2, "Hello"}}));
 }
@@ -81,13 +86,22 @@ TEST_F(ApiServerTest, ChatLogprobs) {
   ASSERT_EQ(content[0].at("top_logprobs").as_array().size(), 2u);
   EXPECT_EQ(content[0].at("top_logprobs").at(1).at("token"), "b");
   EXPECT_EQ(content[0].at("top_logprobs").at(1).at("logprob"), -1.5);
-  EXPECT_EQ(ask(kChat, chat_body(R"("logprobs":true)")).at("choices").at(0).at("logprobs").at("content").at(0)
-                .at("top_logprobs").as_array().size(), 0u);
+  EXPECT_EQ(ask(kChat, chat_body(R"("logprobs":true)"))
+                .at("choices")
+                .at(0)
+                .at("logprobs")
+                .at("content")
+                .at(0)
+                .at("top_logprobs")
+                .as_array()
+                .size(),
+            0u);
 }
 
 TEST_F(ApiServerTest, ChatFieldsReachTheEngine) {
   start();
-  ask(kChat, chat_body(R"("temperature":0,"top_p":0.5,"top_k":7,"min_p":0.1,"repetition_penalty":1.2,
+  ask(kChat,
+      chat_body(R"("temperature":0,"top_p":0.5,"top_k":7,"min_p":0.1,"repetition_penalty":1.2,
       "presence_penalty":-1,"frequency_penalty":0.25,"seed":-1,"stop":["x","yz"],"stop_token_ids":[3],
       "ignore_eos":true,"skip_special_tokens":false,"include_stop_str_in_output":true,"min_new_tokens":2,
       "max_tokens":9,"max_completion_tokens":4,"logit_bias":{"5":-200,"6":1.5},"user":"u","session_id":4)"));
@@ -131,9 +145,11 @@ TEST_F(ApiServerTest, MessagesInTheirForms) {
   ask(kChat, R"({"model":"m","messages":"raw text"})");
   EXPECT_EQ(host_->last_request().prompt, host_->encode("raw text", true));
   EXPECT_TRUE(host_->last_request().sampling.stop.empty());
-  ask(kChat, R"({"model":"m","messages":[{"role":"user","content":"a"},{"role":"assistant","content":"be"}]})");
+  ask(kChat,
+      R"({"model":"m","messages":[{"role":"user","content":"a"},{"role":"assistant","content":"be"}]})");
   EXPECT_EQ(host_->last_request().prompt, host_->encode("<user>a<assistant>be", true));
-  ask(kChat, R"({"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"a"}]}]})");
+  ask(kChat,
+      R"({"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"a"}]}]})");
   ask(kChat, R"({"model":"m","messages":[{"role":"user","content":"a"},
       {"role":"assistant","content":null,"tool_calls":[{"function":{"name":"f","arguments":"{}"}}]},
       {"role":"tool","content":"1"}]})");
@@ -145,23 +161,39 @@ TEST_F(ApiServerTest, ChatRejections) {
     const char* more;
     const char* param;
   } cases[] = {
-      {R"("n":0)", "n"}, {R"("n":129)", "n"}, {R"("n":1.5)", "n"}, {R"("n":"two")", "n"},
-      {R"("top_p":0)", "top_p"}, {R"("top_p":1.1)", "top_p"}, {R"("top_k":-1)", "top_k"},
-      {R"("temperature":-0.1)", "temperature"}, {R"("temperature":2.1)", "temperature"},
-      {R"("temperature":"hot")", "temperature"}, {R"("min_p":2)", "min_p"},
-      {R"("repetition_penalty":0)", "repetition_penalty"}, {R"("presence_penalty":3)", "presence_penalty"},
-      {R"("max_tokens":0)", "max_tokens"}, {R"("max_tokens":1e300)", "max_tokens"},
-      {R"("seed":1e30)", "seed"}, {R"("stop":[1])", "stop"}, {R"("logit_bias":{"999":1})", "logit_bias"},
-      {R"("logit_bias":{"x":1})", "logit_bias"}, {R"("logit_bias":{"1":"a"})", "logit_bias"},
-      {R"("logprobs":2)", "logprobs"}, {R"("top_logprobs":3)", "top_logprobs"},
-      {R"("logprobs":true,"top_logprobs":21)", "top_logprobs"}, {R"("stop_token_ids":[300])", "stop_token_ids"},
+      {R"("n":0)", "n"},
+      {R"("n":129)", "n"},
+      {R"("n":1.5)", "n"},
+      {R"("n":"two")", "n"},
+      {R"("top_p":0)", "top_p"},
+      {R"("top_p":1.1)", "top_p"},
+      {R"("top_k":-1)", "top_k"},
+      {R"("temperature":-0.1)", "temperature"},
+      {R"("temperature":2.1)", "temperature"},
+      {R"("temperature":"hot")", "temperature"},
+      {R"("min_p":2)", "min_p"},
+      {R"("repetition_penalty":0)", "repetition_penalty"},
+      {R"("presence_penalty":3)", "presence_penalty"},
+      {R"("max_tokens":0)", "max_tokens"},
+      {R"("max_tokens":1e300)", "max_tokens"},
+      {R"("seed":1e30)", "seed"},
+      {R"("stop":[1])", "stop"},
+      {R"("logit_bias":{"999":1})", "logit_bias"},
+      {R"("logit_bias":{"x":1})", "logit_bias"},
+      {R"("logit_bias":{"1":"a"})", "logit_bias"},
+      {R"("logprobs":2)", "logprobs"},
+      {R"("top_logprobs":3)", "top_logprobs"},
+      {R"("logprobs":true,"top_logprobs":21)", "top_logprobs"},
+      {R"("stop_token_ids":[300])", "stop_token_ids"},
       {R"("stream_options":{"include_usage":true})", "stream_options"},
       {R"("stream":true,"stream_options":{"include_usage":1})", "stream_options"},
       {R"("tools":[{"type":"function","function":{"name":"f"}}])", "tools"},
-      {R"("tool_choice":"required")", "tool_choice"}, {R"("functions":[{}])", "functions"},
+      {R"("tool_choice":"required")", "tool_choice"},
+      {R"("functions":[{}])", "functions"},
       {R"("response_format":{"type":"json_object"})", "response_format"},
       {R"("spaces_between_special_tokens":false)", "spaces_between_special_tokens"},
-      {R"("repetition_ngram_size":3)", "repetition_ngram_size"}, {R"("best_of":2)", "best_of"},
+      {R"("repetition_ngram_size":3)", "repetition_ngram_size"},
+      {R"("best_of":2)", "best_of"},
       {R"("do_preprocess":false)", "do_preprocess"},
       {R"("chat_template_kwargs":{"chat_template":"x"})", "chat_template_kwargs"},
   };
@@ -183,20 +215,25 @@ TEST_F(ApiServerTest, ChatRejections) {
 
 TEST_F(ApiServerTest, DefaultsOfUnsupportedFieldsPass) {
   start();
-  ask(kChat, chat_body(R"("tools":[],"tool_choice":"auto","response_format":{"type":"text"},"functions":null,
+  ask(kChat,
+      chat_body(
+          R"("tools":[],"tool_choice":"auto","response_format":{"type":"text"},"functions":null,
       "spaces_between_special_tokens":true,"repetition_ngram_size":0,"best_of":1,"modalities":["text"],
       "do_preprocess":true,"image_data":null)"));
-  ask(kChat, chat_body(R"("tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"none")"));
+  ask(kChat,
+      chat_body(R"("tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"none")"));
 }
 
 TEST_F(ApiServerTest, BadMessages) {
   start();
-  for (const char* messages : {"[]", "{}", "3", "\"\"", "[1]", "[{}]", R"([{"role":"user"}])",
-                               R"([{"role":1,"content":"a"}])", R"([{"role":"user","content":4}])",
-                               R"([{"role":"user","content":[{"type":"text"}]}])",
-                               R"([{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}])",
-                               R"([{"role":"rejected","content":"a"}])"}) {
-    const HttpReply reply = post(kChat, R"({"model":"m","messages":)" + std::string(messages) + "}");
+  for (const char* messages :
+       {"[]", "{}", "3", "\"\"", "[1]", "[{}]", R"([{"role":"user"}])",
+        R"([{"role":1,"content":"a"}])", R"([{"role":"user","content":4}])",
+        R"([{"role":"user","content":[{"type":"text"}]}])",
+        R"([{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}])",
+        R"([{"role":"rejected","content":"a"}])"}) {
+    const HttpReply reply =
+        post(kChat, R"({"model":"m","messages":)" + std::string(messages) + "}");
     EXPECT_EQ(reply.status, 400) << messages;
     EXPECT_FALSE(parsed(reply.body).at("error").at("message").as_string().empty());
   }

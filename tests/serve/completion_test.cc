@@ -19,7 +19,8 @@ TEST_F(ApiServerTest, PromptsInTheirForms) {
   ask(kCompletions, R"({"model":"m","prompt":[1,2,3]})");
   EXPECT_EQ(host_->last_request().prompt, (std::vector<int32_t>{1, 2, 3}));
 
-  const json::value several = ask(kCompletions, R"({"model":"m","prompt":["a","bcd",[5]],"n":2,"max_tokens":1})");
+  const json::value several =
+      ask(kCompletions, R"({"model":"m","prompt":["a","bcd",[5]],"n":2,"max_tokens":1})");
   const json::array& choices = several.at("choices").as_array();
   ASSERT_EQ(choices.size(), 6u);
   for (int64_t i = 0; i < 6; ++i) EXPECT_EQ(choices[static_cast<size_t>(i)].at("index"), i);
@@ -31,7 +32,8 @@ TEST_F(ApiServerTest, EchoAndLogprobs) {
   auto host = std::make_unique<FakeHost>();
   host->script = "xyz";
   start(std::move(host));
-  const json::value answer = ask(kCompletions, R"({"model":"m","prompt":[104,105],"echo":true,"logprobs":1,"max_tokens":2})");
+  const json::value answer = ask(
+      kCompletions, R"({"model":"m","prompt":[104,105],"echo":true,"logprobs":1,"max_tokens":2})");
   const json::value& choice = answer.at("choices").at(0);
   EXPECT_EQ(choice.at("text"), "hixy");
   const json::value& logprobs = choice.at("logprobs");
@@ -41,16 +43,18 @@ TEST_F(ApiServerTest, EchoAndLogprobs) {
   EXPECT_TRUE(logprobs.at("top_logprobs").at(0).is_null());
   EXPECT_EQ(logprobs.at("top_logprobs").at(2), (json::object{{"x", -0.5}}));
 
-  const json::value scored = ask(kCompletions, R"({"model":"m","prompt":"hi","echo":true,"logprobs":0,"max_tokens":0})");
+  const json::value scored =
+      ask(kCompletions, R"({"model":"m","prompt":"hi","echo":true,"logprobs":0,"max_tokens":0})");
   EXPECT_EQ(scored.at("choices").at(0).at("text"), "hi");
   EXPECT_EQ(scored.at("choices").at(0).at("finish_reason"), "length");
 
   std::string text;
   std::vector<int64_t> offsets;
-  for (const json::value& event :
-       stream(kCompletions, R"({"model":"m","prompt":"hi","echo":true,"logprobs":1,"stream":true})")) {
+  for (const json::value& event : stream(
+           kCompletions, R"({"model":"m","prompt":"hi","echo":true,"logprobs":1,"stream":true})")) {
     text += std::string(event.at("choices").at(0).at("text").as_string());
-    for (const json::value& at : event.at("choices").at(0).at("logprobs").at("text_offset").as_array()) {
+    for (const json::value& at :
+         event.at("choices").at(0).at("logprobs").at("text_offset").as_array()) {
       offsets.push_back(at.as_int64());
     }
   }
@@ -62,28 +66,33 @@ TEST_F(ApiServerTest, StreamedCompletions) {
   start();
   std::map<int64_t, std::string> texts;
   std::map<int64_t, std::string> finishes;
-  const auto events = stream(kCompletions, R"({"model":"m","prompt":["a","b"],"echo":true,"stream":true,
+  const auto events =
+      stream(kCompletions, R"({"model":"m","prompt":["a","b"],"echo":true,"stream":true,
                                               "stream_options":{"include_usage":true}})");
   for (size_t i = 0; i + 1 < events.size(); ++i) {
     const json::value& choice = events[i].at("choices").at(0);
     texts[choice.at("index").as_int64()] += std::string(choice.at("text").as_string());
     if (choice.at("finish_reason").is_string()) {
-      finishes[choice.at("index").as_int64()] += std::string(choice.at("finish_reason").as_string());
+      finishes[choice.at("index").as_int64()] +=
+          std::string(choice.at("finish_reason").as_string());
     }
   }
-  EXPECT_EQ(texts, (std::map<int64_t, std::string>{{0, "aHello, w\xC3\xB6rld!"}, {1, "bHello, w\xC3\xB6rld!"}}));
+  EXPECT_EQ(texts, (std::map<int64_t, std::string>{{0, "aHello, w\xC3\xB6rld!"},
+                                                   {1, "bHello, w\xC3\xB6rld!"}}));
   EXPECT_EQ(finishes, (std::map<int64_t, std::string>{{0, "stop"}, {1, "stop"}}));
   EXPECT_EQ(events.back().at("usage").at("completion_tokens"), 28);
 }
 
 TEST_F(ApiServerTest, CompletionRejections) {
   start();
-  for (const char* fields : {R"("prompt":[])", R"("prompt":{})", R"("prompt":[[1],"a",3])", R"("prompt":[-1])",
-                             R"("prompt":[257])", R"("prompt":[1,"a"])", R"("prompt":null)",
-                             R"("prompt":"a","suffix":"b")", R"("prompt":"a","logprobs":true)",
-                             R"("prompt":"a","logprobs":21)", R"("prompt":"a","max_tokens":0)",
-                             R"("prompt":"a","echo":"yes")", R"("prompt":["a","a","a","a","a","a","a","a","a"],"n":128)"}) {
-    EXPECT_EQ(post(kCompletions, R"({"model":"m",)" + std::string(fields) + "}").status, 400) << fields;
+  for (const char* fields : {R"("prompt":[])", R"("prompt":{})", R"("prompt":[[1],"a",3])",
+                             R"("prompt":[-1])", R"("prompt":[257])", R"("prompt":[1,"a"])",
+                             R"("prompt":null)", R"("prompt":"a","suffix":"b")",
+                             R"("prompt":"a","logprobs":true)", R"("prompt":"a","logprobs":21)",
+                             R"("prompt":"a","max_tokens":0)", R"("prompt":"a","echo":"yes")",
+                             R"("prompt":["a","a","a","a","a","a","a","a","a"],"n":128)"}) {
+    EXPECT_EQ(post(kCompletions, R"({"model":"m",)" + std::string(fields) + "}").status, 400)
+        << fields;
   }
   std::string many = R"({"model":"m","prompt":["a")";
   for (int i = 0; i < 256; ++i) many += ",\"a\"";
@@ -92,7 +101,8 @@ TEST_F(ApiServerTest, CompletionRejections) {
 
 TEST_F(ApiServerTest, PromptTooLongNamesBothNumbers) {
   start();
-  const HttpReply reply = post(kCompletions, R"({"model":"m","prompt":")" + std::string(5000, 'a') + "\"}");
+  const HttpReply reply =
+      post(kCompletions, R"({"model":"m","prompt":")" + std::string(5000, 'a') + "\"}");
   EXPECT_EQ(reply.status, 400);
   EXPECT_NE(reply.body.find("5001"), std::string::npos);
   EXPECT_NE(reply.body.find("1000"), std::string::npos);
@@ -103,7 +113,8 @@ TEST_F(ApiServerTest, OneRefusedPromptRefusesTheCall) {
   host->capacity = 2;
   host->token_delay = std::chrono::milliseconds(20);
   start(std::move(host));
-  const HttpReply reply = post(kCompletions, R"({"model":"m","prompt":["a","b","c"],"stream":true})");
+  const HttpReply reply =
+      post(kCompletions, R"({"model":"m","prompt":["a","b","c"],"stream":true})");
   EXPECT_EQ(reply.status, 429);
   EXPECT_NE(reply.headers.find("Retry-After"), nullptr);
   EXPECT_EQ(parsed(reply.body).at("error").at("code"), "queue_full");
@@ -114,9 +125,11 @@ TEST_F(ApiServerTest, Encode) {
   start();
   EXPECT_EQ(ask("/v1/encode", R"({"input":"hi"})"),
             (json::object{{"input_ids", {256, 104, 105}}, {"length", 3}}));
-  EXPECT_EQ(ask("/v1/encode", R"({"input":["h","hi"],"add_bos":false})"),
-            (json::object{{"input_ids", {json::array{104}, json::array{104, 105}}}, {"length", {1, 2}}}));
-  EXPECT_EQ(ask("/v1/encode", R"({"input":"h","do_preprocess":true})").at("length"), 1 + 6 + 1 + 11);
+  EXPECT_EQ(
+      ask("/v1/encode", R"({"input":["h","hi"],"add_bos":false})"),
+      (json::object{{"input_ids", {json::array{104}, json::array{104, 105}}}, {"length", {1, 2}}}));
+  EXPECT_EQ(ask("/v1/encode", R"({"input":"h","do_preprocess":true})").at("length"),
+            1 + 6 + 1 + 11);
   EXPECT_EQ(post("/v1/encode", R"({"input":3})").status, 400);
   EXPECT_EQ(post("/v1/encode", "{}").status, 400);
 }

@@ -1,5 +1,6 @@
-// FakeHost: a ModelHost without a model. Token ids are bytes (256 is BOS); every request "generates"
-// `script`, a byte a token, on a thread of its own, until the script or max_new_tokens ends.
+// FakeHost: a ModelHost without a model. Token ids are bytes (256 is BOS); every request
+// "generates" `script`, a byte a token, on a thread of its own, until the script or max_new_tokens
+// ends.
 #pragma once
 
 #include <atomic>
@@ -74,15 +75,16 @@ class FakeHost : public ModelHost {
   }
   std::string decode(const std::vector<int32_t>& ids) const override {
     std::string text;
-    for (const int32_t id : ids) text += id == kBos ? "<bos>" : std::string(1, static_cast<char>(id));
+    for (const int32_t id : ids)
+      text += id == kBos ? "<bos>" : std::string(1, static_cast<char>(id));
     return text;
   }
 
   Result<RequestId> submit(GenerateRequest request, OutputSink sink) override {
     if (running >= capacity) return resource_exhausted("{} requests are waiting already", capacity);
     if (static_cast<int64_t>(request.prompt.size()) >= facts_.session_len) {
-      return invalid_argument("the prompt has {} tokens; the window holds {}", request.prompt.size(),
-                              facts_.session_len);
+      return invalid_argument("the prompt has {} tokens; the window holds {}",
+                              request.prompt.size(), facts_.session_len);
     }
     std::lock_guard lock(mutex_);
     last_ = request;
@@ -91,7 +93,8 @@ class FakeHost : public ModelHost {
     flags_[id] = flag;
     running += 1;
     threads_.emplace_back([this, request = std::move(request), sink = std::move(sink), flag] {
-      for (int choice = 0; choice < request.sampling.n; ++choice) generate(request, sink, *flag, choice);
+      for (int choice = 0; choice < request.sampling.n; ++choice)
+        generate(request, sink, *flag, choice);
       running -= 1;
     });
     return id;
@@ -103,7 +106,9 @@ class FakeHost : public ModelHost {
     *found->second = true;
     cancels += 1;
   }
-  EngineStats stats() const override { return {.running = running.load(), .blocks_total = 10, .blocks_used = 5}; }
+  EngineStats stats() const override {
+    return {.running = running.load(), .blocks_total = 10, .blocks_used = 5};
+  }
 
  private:
   void generate(const GenerateRequest& request, const OutputSink& sink,

@@ -16,7 +16,8 @@ namespace lmdeploy {
 
 class ApiServerTest : public ::testing::Test {
  protected:
-  void start(std::unique_ptr<FakeHost> host = std::make_unique<FakeHost>(), ServerSettings settings = {}) {
+  void start(std::unique_ptr<FakeHost> host = std::make_unique<FakeHost>(),
+             ServerSettings settings = {}) {
     host_ = host.get();
     settings.server_name = "127.0.0.1";
     settings.server_port = 0;
@@ -24,8 +25,8 @@ class ApiServerTest : public ::testing::Test {
     std::remove(log_path_.c_str());
     auto logger = Logger::to_file(log_path_, LogLevel::kInfo);
     ASSERT_TRUE(logger.ok());
-    auto server = ApiServer::start(std::move(host), std::make_unique<ServerMetrics>("m"), "m", settings,
-                                   std::move(logger).value());
+    auto server = ApiServer::start(std::move(host), std::make_unique<ServerMetrics>("m"), "m",
+                                   settings, std::move(logger).value());
     ASSERT_TRUE(server.ok()) << server.status().message();
     server_ = std::move(server).value();
   }
@@ -89,7 +90,8 @@ class ApiServerTest : public ::testing::Test {
 };
 
 inline std::string chat_body(const std::string& more = "") {
-  return R"({"model":"m","messages":[{"role":"user","content":"hi"}])" + (more.empty() ? "" : "," + more) + "}";
+  return R"({"model":"m","messages":[{"role":"user","content":"hi"}])" +
+         (more.empty() ? "" : "," + more) + "}";
 }
 
 }  // namespace lmdeploy

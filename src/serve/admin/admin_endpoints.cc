@@ -13,14 +13,22 @@ constexpr struct {
   const char* method;
   const char* path;
 } kLater[] = {
-    {"POST", "/v1/chat/interactive"},     {"POST", "/v1/embeddings"},
-    {"POST", "/v1/chat/completions_qos"}, {"POST", "/v1/completions_qos"},
-    {"POST", "/v1/chat/interactive_qos"}, {"POST", "/generate"},
-    {"POST", "/pooling"},                 {"POST", "/v1/messages"},
-    {"POST", "/v1/messages/count_tokens"}, {"POST", "/v1/responses"},
-    {"POST", "/sleep"},                   {"POST", "/wakeup"},
-    {"GET", "/is_sleeping"},              {"POST", "/update_weights"},
-    {"POST", "/abort_request"},           {"GET", "/terminate"},
+    {"POST", "/v1/chat/interactive"},
+    {"POST", "/v1/embeddings"},
+    {"POST", "/v1/chat/completions_qos"},
+    {"POST", "/v1/completions_qos"},
+    {"POST", "/v1/chat/interactive_qos"},
+    {"POST", "/generate"},
+    {"POST", "/pooling"},
+    {"POST", "/v1/messages"},
+    {"POST", "/v1/messages/count_tokens"},
+    {"POST", "/v1/responses"},
+    {"POST", "/sleep"},
+    {"POST", "/wakeup"},
+    {"GET", "/is_sleeping"},
+    {"POST", "/update_weights"},
+    {"POST", "/abort_request"},
+    {"GET", "/terminate"},
 };
 
 }  // namespace
@@ -32,7 +40,8 @@ void add_admin_endpoints(Router& router, ServeContext& context, ServerMetrics& m
                std::string body;
                JsonWriter json(body);
                json.open('{').field("status", stalled ? "unhealthy" : "healthy");
-               json.field("message", stalled ? "requests are running but the engine takes no step" : "");
+               json.field("message",
+                          stalled ? "requests are running but the engine takes no step" : "");
                json.close('}');
                response.send_json(stalled ? 503 : 200, std::move(body));
              });

@@ -15,7 +15,9 @@ class StepWatch {
 
   // Seconds (of monotonic time `now`) that requests have run without a step; 0 while all is well.
   double stalled_seconds(const EngineStats& stats, double now);
-  bool stalled(const EngineStats& stats, double now) { return stalled_seconds(stats, now) > patience_; }
+  bool stalled(const EngineStats& stats, double now) {
+    return stalled_seconds(stats, now) > patience_;
+  }
 
  private:
   const double patience_;

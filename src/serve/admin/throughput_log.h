@@ -12,8 +12,8 @@
 
 namespace lmdeploy {
 
-// "Avg thr (in/out): 812.0 / 164.3 tokens/s, Server (succeeded/failed/running/waiting): 7 / 0 / 2 / 0,
-// KV cache: 12.5%, Prefix cache hit rate: 0.0%" for what happened between two snapshots.
+// "Avg thr (in/out): 812.0 / 164.3 tokens/s, Server (succeeded/failed/running/waiting): 7 / 0 / 2 /
+// 0, KV cache: 12.5%, Prefix cache hit rate: 0.0%" for what happened between two snapshots.
 std::string throughput_line(const EngineStats& before, const EngineStats& now, double seconds);
 
 class ThroughputLog {

@@ -22,7 +22,8 @@ struct EncodeRequest {
 EncodeRequest read_encode_request(FieldReader& fields) {
   EncodeRequest out;
   const json::value* input = fields.value("input");
-  if (input == nullptr) fields.fail("input", "'input' is missing; send a string or a list of strings");
+  if (input == nullptr)
+    fields.fail("input", "'input' is missing; send a string or a list of strings");
   out.is_list = input != nullptr && input->is_array();
   out.inputs = fields.strings("input", kMostInputs, std::numeric_limits<size_t>::max());
   out.do_preprocess = fields.boolean("do_preprocess").value_or(false);
@@ -39,7 +40,8 @@ Result<std::vector<int32_t>> encode_one(const ModelHost& host, const EncodeReque
   return host.encode_chat(input);
 }
 
-void answer_encode(ServeContext& context, const json::object& body, const ResponseWriter& response) {
+void answer_encode(ServeContext& context, const json::object& body,
+                   const ResponseWriter& response) {
   FieldReader fields(body);
   const EncodeRequest request = read_encode_request(fields);
   if (!fields.ok()) return send_error(response, fields.error());
@@ -78,7 +80,8 @@ class PerplexityReply final : public OutputHandler {
   }
   void on_end() override {
     if (count_ == 0) {
-      return send_error(response_, {500, error_.empty() ? "the prompt could not be scored" : error_});
+      return send_error(response_,
+                        {500, error_.empty() ? "the prompt could not be scored" : error_});
     }
     const double cross_entropy = -sum_ / static_cast<double>(count_);
     std::string out;
@@ -112,7 +115,8 @@ void answer_perplexity(ServeContext& context, const Request& request, const json
   GenerateRequest generate;
   generate.prompt = read_scored_prompt(fields, context.host);
   if (fields.ok() && generate.prompt.size() < 2) {
-    fields.fail("input", "'input' has fewer than two tokens; a perplexity needs one that follows another");
+    fields.fail("input",
+                "'input' has fewer than two tokens; a perplexity needs one that follows another");
   }
   if (!fields.ok()) return send_error(response, fields.error());
   context.log_unknown_fields(fields, "/get_ppl");
@@ -124,7 +128,8 @@ void answer_perplexity(ServeContext& context, const Request& request, const json
   generate.sampling.max_new_tokens = 0;
   std::vector<GenerateRequest> requests;
   requests.push_back(std::move(generate));
-  Generation::run(context, std::move(requests), response, std::make_unique<PerplexityReply>(response));
+  Generation::run(context, std::move(requests), response,
+                  std::make_unique<PerplexityReply>(response));
 }
 
 }  // namespace

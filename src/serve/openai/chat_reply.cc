@@ -47,7 +47,9 @@ class WholeChatReply final : public ChatReply {
  public:
   using ChatReply::ChatReply;
   void on_start() override {}
-  void on_output(size_t index, GenerateOutput&& output) override { state_.add(index, output, true); }
+  void on_output(size_t index, GenerateOutput&& output) override {
+    state_.add(index, output, true);
+  }
 
   void on_end() override {
     if (const auto error = failure_of(state_.choices())) return send_error(response_, *error);
@@ -84,7 +86,8 @@ class StreamedChatReply final : public ChatReply {
     response_.add_header("Cache-Control", "no-cache");
     response_.start_stream(200, kSseContentType);
     for (size_t i = 0; i < state_.choices().size(); ++i) {
-      write_chunk(i, {}, [](JsonWriter& json) { json.field("role", "assistant").field("content", ""); });
+      write_chunk(i, {},
+                  [](JsonWriter& json) { json.field("role", "assistant").field("content", ""); });
     }
   }
 

@@ -17,10 +17,11 @@ void check_part(FieldReader& fields, const json::value& part) {
   const json::value* type = object == nullptr ? nullptr : find(*object, "type");
   const json::value* text = object == nullptr ? nullptr : find(*object, "text");
   if (type != nullptr && type->is_string() && type->get_string() != "text") {
-    return fields.fail("messages",
-                       fmt::format("content of type '{}' is not in this version of lmdeploy; send text",
-                                   view(type->get_string()).substr(0, 40)),
-                       "unsupported_parameter");
+    return fields.fail(
+        "messages",
+        fmt::format("content of type '{}' is not in this version of lmdeploy; send text",
+                    view(type->get_string()).substr(0, 40)),
+        "unsupported_parameter");
   }
   if (text == nullptr || !text->is_string()) {
     fields.fail("messages", "a content part needs 'type': \"text\" and a string 'text'");
@@ -41,17 +42,19 @@ void check_message(FieldReader& fields, const json::value& message, size_t index
   if (const json::array* parts = content->if_array()) {
     for (const json::value& part : *parts) check_part(fields, part);
   } else if (!content->is_string()) {
-    fields.fail("messages", fmt::format("the content of messages[{}] is neither a string nor a list "
-                                        "of parts",
-                                        index));
+    fields.fail("messages",
+                fmt::format("the content of messages[{}] is neither a string nor a list "
+                            "of parts",
+                            index));
   }
 }
 
 void read_messages(FieldReader& fields, ChatRequest& out) {
   const json::value* messages = fields.value("messages");
   if (messages == nullptr) {
-    return fields.fail("messages", "'messages' is missing; send a list of messages with 'role' and "
-                                   "'content'");
+    return fields.fail("messages",
+                       "'messages' is missing; send a list of messages with 'role' and "
+                       "'content'");
   }
   if (const auto* text = messages->if_string()) {
     if (text->empty()) fields.fail("messages", "'messages' is an empty string");
@@ -68,8 +71,8 @@ void read_messages(FieldReader& fields, ChatRequest& out) {
   if (!fields.ok()) return;
   out.input.messages = *list;
   const json::object& last = out.input.messages.back().get_object();
-  out.input.continue_last = last.at("role") == json::value("assistant") &&
-                            find(last, "tool_calls") == nullptr;
+  out.input.continue_last =
+      last.at("role") == json::value("assistant") && find(last, "tool_calls") == nullptr;
 }
 
 void read_template_variables(FieldReader& fields, json::object& out) {
@@ -112,7 +115,8 @@ ChatRequest read_chat_request(FieldReader& fields, const ModelFacts& facts) {
   read_messages(fields, out);
   out.sampling = read_sampling(fields, facts);
   if (!out.raw_prompt) {
-    out.sampling.stop.insert(out.sampling.stop.end(), facts.chat_stops.begin(), facts.chat_stops.end());
+    out.sampling.stop.insert(out.sampling.stop.end(), facts.chat_stops.begin(),
+                             facts.chat_stops.end());
   }
   read_template_variables(fields, out.input.variables);
   refuse_tools(fields);
@@ -124,12 +128,14 @@ ChatRequest read_chat_request(FieldReader& fields, const ModelFacts& facts) {
     out.sampling.max_new_tokens = newer;
   }
   if (!fields.boolean("do_preprocess").value_or(true) && !out.raw_prompt) {
-    fields.fail("do_preprocess", "'do_preprocess': false needs 'messages' to be a string, the whole "
-                                 "prompt");
+    fields.fail("do_preprocess",
+                "'do_preprocess': false needs 'messages' to be a string, the whole "
+                "prompt");
   }
   const auto top = fields.integer("top_logprobs", 0, kMostTopLogprobs);
   const bool wanted = fields.boolean("logprobs").value_or(false);
-  if (top.value_or(0) > 0 && !wanted) fields.fail("top_logprobs", "'top_logprobs' needs 'logprobs': true");
+  if (top.value_or(0) > 0 && !wanted)
+    fields.fail("top_logprobs", "'top_logprobs' needs 'logprobs': true");
   if (wanted) out.sampling.logprobs = static_cast<int>(top.value_or(0));
   return out;
 }

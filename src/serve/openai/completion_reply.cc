@@ -104,7 +104,8 @@ class StreamedCompletionReply final : public CompletionReply {
   void on_output(size_t index, GenerateOutput&& output) override {
     const size_t choice = state_.add(index, output, false);
     if (echo() && options_.logprobs && !output.prompt_logprobs.empty()) {
-      for (size_t i = index * static_cast<size_t>(options_.n); i < (index + 1) * static_cast<size_t>(options_.n); ++i) {
+      for (size_t i = index * static_cast<size_t>(options_.n);
+           i < (index + 1) * static_cast<size_t>(options_.n); ++i) {
         write_chunk(i, options_.echo[index], output.prompt_logprobs, {});
       }
     }
@@ -156,7 +157,8 @@ class StreamedCompletionReply final : public CompletionReply {
 }  // namespace
 
 std::unique_ptr<OutputHandler> make_completion_reply(const ModelHost& host, ResponseWriter response,
-                                                     size_t prompts, CompletionReplyOptions options) {
+                                                     size_t prompts,
+                                                     CompletionReplyOptions options) {
   if (options.reply.stream) {
     return std::make_unique<StreamedCompletionReply>(host, std::move(response), prompts,
                                                      std::move(options));

@@ -97,7 +97,8 @@ void write_completion_logprobs(JsonWriter& json, const ModelHost& host,
       continue;
     }
     json.open('{');
-    for (const TokenLogprob& top : token.top) json.key(host.token_text(top.token)).number(top.logprob);
+    for (const TokenLogprob& top : token.top)
+      json.key(host.token_text(top.token)).number(top.logprob);
     json.close('}');
   }
   json.close(']').key("text_offset").open('[');

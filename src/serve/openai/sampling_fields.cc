@@ -31,8 +31,9 @@ std::vector<TokenBias> read_logit_bias(FieldReader& fields, int64_t vocab_size) 
     int64_t id = -1;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
     if (error != std::errc() || end != key.data() + key.size() || id < 0 || id >= vocab_size) {
-      fields.fail("logit_bias", fmt::format("'logit_bias' names token '{}'; expected ids from 0 to {}",
-                                            key.substr(0, 32), vocab_size - 1));
+      fields.fail("logit_bias",
+                  fmt::format("'logit_bias' names token '{}'; expected ids from 0 to {}",
+                              key.substr(0, 32), vocab_size - 1));
       return out;
     }
     if (!entry.value().is_number()) {
@@ -40,7 +41,8 @@ std::vector<TokenBias> read_logit_bias(FieldReader& fields, int64_t vocab_size) 
       return out;
     }
     const double bias = entry.value().to_number<double>();
-    out.push_back({static_cast<int32_t>(id), static_cast<float>(std::clamp(bias, -kMostBias, kMostBias))});
+    out.push_back(
+        {static_cast<int32_t>(id), static_cast<float>(std::clamp(bias, -kMostBias, kMostBias))});
   }
   return out;
 }
@@ -48,7 +50,8 @@ std::vector<TokenBias> read_logit_bias(FieldReader& fields, int64_t vocab_size) 
 // LMDeploy's own sentences for its four checks, since clients match on them.
 void check_ranges(FieldReader& fields, const SamplingParams& s, int64_t n) {
   if (n < 1) fields.fail("n", fmt::format("The n `{}` must be a positive int.", n));
-  if (n > kMostChoices) fields.fail("n", fmt::format("The n `{}` must be at most {}.", n, kMostChoices));
+  if (n > kMostChoices)
+    fields.fail("n", fmt::format("The n `{}` must be at most {}.", n, kMostChoices));
   if (!(s.top_p > 0 && s.top_p <= 1)) {
     fields.fail("top_p", fmt::format("The top_p `{}` must be in (0, 1].", s.top_p));
   }
@@ -56,7 +59,8 @@ void check_ranges(FieldReader& fields, const SamplingParams& s, int64_t n) {
     fields.fail("top_k", fmt::format("The top_k `{}` cannot be a negative integer.", s.top_k));
   }
   if (!(s.temperature >= 0 && s.temperature <= 2)) {
-    fields.fail("temperature", fmt::format("The temperature `{}` must be in [0, 2]", s.temperature));
+    fields.fail("temperature",
+                fmt::format("The temperature `{}` must be in [0, 2]", s.temperature));
   }
   if (!(s.repetition_penalty > 0)) {
     fields.fail("repetition_penalty",
@@ -73,8 +77,8 @@ SamplingParams read_sampling(FieldReader& fields, const ModelFacts& facts) {
   s.temperature = fields.number("temperature", -kHuge, kHuge)
                       .value_or(defaults.temperature.value_or(kDefaultTemperature));
   s.top_p = fields.number("top_p", -kHuge, kHuge).value_or(defaults.top_p.value_or(kDefaultTopP));
-  s.top_k = static_cast<int>(fields.integer("top_k", -kMostInt, kMostInt)
-                                 .value_or(defaults.top_k.value_or(kDefaultTopK)));
+  s.top_k = static_cast<int>(
+      fields.integer("top_k", -kMostInt, kMostInt).value_or(defaults.top_k.value_or(kDefaultTopK)));
   s.min_p = fields.number("min_p", 0, 1).value_or(defaults.min_p.value_or(0));
   s.repetition_penalty = fields.number("repetition_penalty", -kHuge, kHuge)
                              .value_or(defaults.repetition_penalty.value_or(1));
@@ -100,7 +104,8 @@ SamplingParams read_sampling(FieldReader& fields, const ModelFacts& facts) {
 ReplyOptions read_reply_options(FieldReader& fields) {
   ReplyOptions out;
   const auto model = fields.string("model");
-  if (!model) fields.fail("model", "'model' is missing; name the model to use (GET /v1/models lists it)");
+  if (!model)
+    fields.fail("model", "'model' is missing; name the model to use (GET /v1/models lists it)");
   out.model = model.value_or("");
   out.stream = fields.boolean("stream").value_or(false);
   out.return_token_ids = fields.boolean("return_token_ids").value_or(false);
@@ -118,8 +123,8 @@ ReplyOptions read_reply_options(FieldReader& fields) {
   fields.refuse("spaces_between_special_tokens", true);
   fields.refuse("best_of", 1);
   for (const char* name : {"repetition_ngram_size", "repetition_ngram_threshold", "return_logprob",
-                           "return_routed_experts", "image_data", "input_ids", "mm_processor_kwargs",
-                           "media_io_kwargs"}) {
+                           "return_routed_experts", "image_data", "input_ids",
+                           "mm_processor_kwargs", "media_io_kwargs"}) {
     fields.refuse(name);
   }
   return out;

@@ -17,9 +17,9 @@ inline constexpr size_t kMostStopIds = 128;
 
 // What is common to both endpoints and is not sampling.
 struct ReplyOptions {
-  std::string model;             // as the request spelled it
+  std::string model;  // as the request spelled it
   bool stream = false;
-  bool include_usage = false;    // stream_options.include_usage
+  bool include_usage = false;  // stream_options.include_usage
   bool return_token_ids = false;
 };
 
