@@ -69,7 +69,7 @@ Result<Numbers> compute(Engine& engine, std::vector<int32_t> ids, int64_t greedy
   request.id = "debug-logits";
   request.prompt = std::move(ids);
   request.sampling.greedy = true;
-  request.sampling.ignore_eos = true;
+  request.sampling.end_ids_are_plain = true;
   request.sampling.max_new_tokens = greedy;
   request.sampling.skip_special_tokens = false;
   request.prompt_logprobs = true;

@@ -31,6 +31,7 @@ struct SamplingParams {
   std::vector<int32_t> stop_token_ids;    // besides the model's own end ids
   bool include_stop = false;              // the stop string stays in the text
   bool ignore_eos = false;                // the model's end ids are banned from the draw
+  bool end_ids_are_plain = false;         // they may be drawn, are kept, and end nothing (debugging)
   bool skip_special_tokens = true;
   std::optional<int64_t> max_new_tokens;  // absent: the rest of the window
   int64_t min_new_tokens = 0;             // end ids are banned before

@@ -234,7 +234,7 @@ bool StepLoop::ends(const SamplingParams& sampling, int32_t token) const {
   const auto holds = [token](const std::vector<int32_t>& ids) {
     return std::find(ids.begin(), ids.end(), token) != ids.end();
   };
-  return holds(sampling.stop_token_ids) || (!sampling.ignore_eos && holds(end_ids_));
+  return holds(sampling.stop_token_ids) || (!sampling.ignore_eos && !sampling.end_ids_are_plain && holds(end_ids_));
 }
 
 // The sequence is gone from the scheduler, or goes with the result of this step.

@@ -76,7 +76,8 @@ size_t packed_bytes(std::span<const RowSource> sources, DType want, const CpuIsa
   return bytes;
 }
 
-PackedMatrix pack_matrix(std::span<const RowSource> sources, DType want, const CpuIsa&) {
+PackedMatrix pack_matrix(std::span<const RowSource> sources, DType want, const CpuIsa&,
+                         WeightArena* arena) {
   CHECK(!sources.empty(), "no weight to pack");
   PackedMatrix matrix;
   matrix.k = sources[0].k;
@@ -84,7 +85,8 @@ PackedMatrix pack_matrix(std::span<const RowSource> sources, DType want, const C
   matrix.layout = PackedLayout::kInterleaved;
   size_t bytes = 0;
   matrix.segments = plan_segments(sources, want, bytes);
-  matrix.storage = Tensor(Shape{static_cast<int64_t>(bytes)}, DType::kU8);
+  const Shape shape{static_cast<int64_t>(bytes)};
+  matrix.storage = arena != nullptr ? arena->allocate(shape, DType::kU8) : Tensor(shape, DType::kU8);
   for (const RowSource& source : sources) matrix.n += source.rows;
   int64_t row = 0;
   for (const RowSource& source : sources) {

@@ -8,6 +8,7 @@
 
 #include "tensor/cpu/isa.h"
 #include "tensor/tensor.h"
+#include "tensor/weight_arena.h"
 
 namespace lmdeploy {
 
@@ -51,7 +52,9 @@ struct RowSource {
 // `want` = kF32, kBF16 or kF16 converts plain and block types to it (--dtype); `want` = a block type
 // leaves every source as it is (block types are multiplied by int8 activations). The layout is the
 // same for every `isa`: matmul chooses its kernels by the stream's.
-PackedMatrix pack_matrix(std::span<const RowSource> sources, DType want, const CpuIsa& isa);
+// The storage comes from `arena`, or is the matrix's own where that is nullptr.
+PackedMatrix pack_matrix(std::span<const RowSource> sources, DType want, const CpuIsa& isa,
+                         WeightArena* arena = nullptr);
 
 // Bytes pack_matrix would allocate.
 size_t packed_bytes(std::span<const RowSource> sources, DType want, const CpuIsa& isa);

@@ -1,11 +1,13 @@
 // BuildOptions: what every module is told when it is built, besides its own configuration.
 #pragma once
 
+#include <memory>
 #include <optional>
 
 #include "nn/parallel.h"
 #include "tensor/cpu/isa.h"
 #include "tensor/dtype.h"
+#include "tensor/weight_arena.h"
 
 namespace lmdeploy {
 
@@ -17,6 +19,7 @@ struct BuildOptions {
   // in the checkpoint, block-quantized ones included.
   std::optional<DType> weights;
   CpuIsa isa;
+  std::shared_ptr<WeightArena> memory = std::make_shared<WeightArena>();  // of the packed weights
   Parallel parallel;
 };
 

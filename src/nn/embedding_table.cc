@@ -24,7 +24,8 @@ EmbeddingTable::EmbeddingTable(const Weights& weights, const BuildOptions& optio
     const LoadedSlice& slice = slices[0];
     RETURN_IF_ERROR(check_matrix_type(slice.dtype, name));
     const RowSource source{slice.dtype, slice.rows, slice.cols, slice.data, slice.row_bytes, {}};
-    table_ = pack_matrix({&source, 1}, options.pack_type(), options.isa);
+    table_ = pack_matrix({&source, 1}, options.pack_type(), options.isa,
+                         options.memory.get());
     scale_ = rounded_to(table_.format, scale_);
     return Status();
   };

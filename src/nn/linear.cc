@@ -99,7 +99,8 @@ Status Linear::store_weight(std::span<const LoadedSlice> slices, const BuildOpti
     sources.push_back(
         {slice.dtype, slice.rows, slice.cols, slice.data, slice.row_bytes, orders[i]});
   }
-  weight_ = pack_matrix(sources, options.pack_type(), options.isa);
+  weight_ = pack_matrix(sources, options.pack_type(), options.isa,
+                         options.memory.get());
   return {};
 }
 

@@ -21,7 +21,8 @@ LmHead::LmHead(const Weights& weights, const BuildOptions& options, const LmHead
     const LoadedSlice& slice = slices[0];
     RETURN_IF_ERROR(check_matrix_type(slice.dtype, name));
     const RowSource source{slice.dtype, slice.rows, slice.cols, slice.data, slice.row_bytes, {}};
-    own_ = pack_matrix({&source, 1}, options.pack_type(), options.isa);
+    own_ = pack_matrix({&source, 1}, options.pack_type(), options.isa,
+                         options.memory.get());
     return Status();
   };
   weights.plan().add(std::move(load));

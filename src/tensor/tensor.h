@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "base/check.h"
 #include "tensor/device.h"
@@ -77,6 +78,8 @@ class Tensor {
   Tensor() = default;
   // Zeroed memory; CHECKs when there is none: sums are checked against the memory before loading.
   Tensor(Shape shape, DType dtype, Device device = {});
+  // A part of `owner`'s memory, which is kept alive.
+  Tensor(const TensorView& view, std::shared_ptr<const Tensor> owner);
   ~Tensor();
   Tensor(Tensor&& other) noexcept;
   Tensor& operator=(Tensor&& other) noexcept;
@@ -95,6 +98,7 @@ class Tensor {
  private:
   TensorView view_;
   size_t bytes_ = 0;
+  std::shared_ptr<const Tensor> owner_;  // empty: the memory is this tensor's
 };
 
 }  // namespace lmdeploy
