@@ -57,8 +57,14 @@ tsan() {
   done
 }
 
+models() {
+  tools/fetch_models.py smollm2 gemma3
+  [ -d build/models/SmolLM2-135M-Instruct ] ||
+    build/venv/bin/python tools/gguf_to_hf.py build/models/SmolLM2-135M-Instruct.Q4_1.gguf build/models/SmolLM2-135M-Instruct
+}
+
 phase "setup" tools/setup.sh --tests
-phase "models" tools/fetch_models.py smollm2 gemma3
+phase "models" models
 phase "vocabularies" third_party/vocabularies.sh
 phase "build (release)" build cpu all
 phase "tests (release)" run_ctest cpu
