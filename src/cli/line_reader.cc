@@ -30,6 +30,24 @@ struct LineReader::State {
   }
 };
 
+namespace {
+
+// Ctrl-Z. libedit's own handler would raise the signal again with it blocked in this thread, so
+// that the stop came late and the terminal's mode was lost.
+unsigned char stop_program(EditLine* editor, int) {
+  struct sigaction stop {
+  }, saved{};
+  stop.sa_handler = SIG_DFL;
+  sigaction(SIGTSTP, &stop, &saved);
+  el_set(editor, EL_PREP_TERM, 0);
+  kill(0, SIGTSTP);  // returns after fg
+  sigaction(SIGTSTP, &saved, nullptr);
+  el_set(editor, EL_PREP_TERM, 1);
+  return CC_REDISPLAY;
+}
+
+}  // namespace
+
 void use_utf8_input() {
   std::setlocale(LC_CTYPE, "");
   if (std::string_view(nl_langinfo(CODESET)) != "UTF-8") std::setlocale(LC_CTYPE, "C.UTF-8");
@@ -59,11 +77,7 @@ LineReader::LineReader(std::string history_path) : state_(new State) {
         State::of(e)->cancelled = true;
         return CC_NEWLINE;
       });
-  el_set(
-      editor, EL_ADDFN, "stop-program", "Back to the shell", +[](EditLine*, int) -> unsigned char {
-        std::raise(SIGTSTP);
-        return CC_REDISPLAY;
-      });
+  el_set(editor, EL_ADDFN, "stop-program", "Back to the shell", stop_program);
   el_set(editor, EL_BIND, "^C", "cancel-line", nullptr);
   el_set(editor, EL_BIND, "^Z", "stop-program", nullptr);
 }
@@ -82,6 +96,7 @@ LineReader::Input LineReader::read(const std::string& prompt) {
   state_->prompt = prompt;
   state_->cancelled = false;
   int count = 0;
+  el_set(state_->editor, EL_PREP_TERM, 1);  // before the prompt shows, so that no key comes early
   const char* line = el_gets(state_->editor, &count);
   if (state_->cancelled) {
     std::fputs("^C\n", stdout);
