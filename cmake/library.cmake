@@ -54,7 +54,7 @@ function(lmdeploy_library NAME)
 endfunction()
 
 # lmdeploy_tests(FOLDER): tests/FOLDER/**/*_test.cc as one program `FOLDER_tests`, a CTest entry a
-# test case. RESOURCES run alone on the machine (timing).
+# test case. Tests run in the root of the checkout (so that no compiled file holds its path).
 function(lmdeploy_tests FOLDER)
   cmake_parse_arguments(ARG "" "" "DEPS;LIBS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${FOLDER}/*.cc)
@@ -72,9 +72,9 @@ function(lmdeploy_tests FOLDER)
     endif()
   endforeach()
   target_compile_definitions(${FOLDER}_tests PRIVATE
-                             LMDEPLOY_TEST_DATA="${CMAKE_SOURCE_DIR}/tests/data"
-                             LMDEPLOY_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
-  gtest_discover_tests(${FOLDER}_tests DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 900 LABELS unit)
+                             LMDEPLOY_TEST_DATA="tests/data" LMDEPLOY_SOURCE_DIR=".")
+  gtest_discover_tests(${FOLDER}_tests WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} DISCOVERY_TIMEOUT 60
+                       PROPERTIES TIMEOUT 900 LABELS unit)
 endfunction()
 
 # lmdeploy_cuda_tests(): every tests/*/cuda/*_test.cc as one program `cuda_tests`; CTest entries only
