@@ -68,11 +68,14 @@ GenerationDefaults read_generation_defaults(const json::object& generation,
   const auto integer = [&](const char* key, int64_t min) {
     return bounded(get_int(generation, key), key, min, kMost, problems);
   };
-  out.temperature = real("temperature", 0.0, 100.0);
+  out.temperature = real("temperature", 0.0, 2.0);
   out.top_p = real("top_p", 0.0, 1.0);
   out.min_p = real("min_p", 0.0, 1.0);
   out.repetition_penalty = real("repetition_penalty", 1e-6, 1e6);
   out.top_k = integer("top_k", -1);
+  // "Off" has several spellings in published files.
+  if (out.top_k && *out.top_k < 0) out.top_k = 0;
+  if (out.top_p && *out.top_p == 0) out.top_p.reset();
   out.max_new_tokens = integer("max_new_tokens", 1);
   return out;
 }

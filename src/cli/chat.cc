@@ -34,6 +34,7 @@ SamplingParams sampling_of(const ChatOptions& options, const SamplingDefaults& d
   sampling.temperature = options.temperature.value_or(defaults.temperature.value_or(0.8));
   sampling.top_p = options.top_p.value_or(defaults.top_p.value_or(0.8));
   sampling.top_k = static_cast<int>(options.top_k.value_or(defaults.top_k.value_or(40)));
+  sampling.min_p = defaults.min_p.value_or(0.0);
   sampling.repetition_penalty =
       options.repetition_penalty.value_or(defaults.repetition_penalty.value_or(1.0));
   if (options.seed) sampling.seed = static_cast<uint64_t>(*options.seed);

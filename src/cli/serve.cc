@@ -40,10 +40,11 @@ int api_server(const ApiServerCommand& command) {
                                check_compat_options(command.server_compat, *logger)}) {
     if (!status.ok()) return report_failure(status);
   }
-  InterruptGuard interrupts(/*terminate_too=*/true);
   Result<std::unique_ptr<ApiServer>> server = ApiServer::start(
       command.model, command.engine, command.chat_template, command.server, *logger);
   if (!server.ok()) return report_failure(server.status());
+  // While the model loads a signal simply ends the program.
+  InterruptGuard interrupts(/*terminate_too=*/true);
   std::printf("%s is served at %s/v1\n", (*server)->model_name().c_str(), (*server)->url().c_str());
   std::fflush(stdout);
   interrupts.wait();

@@ -3,7 +3,7 @@
 namespace lmdeploy {
 
 ChoiceText::ChoiceText(const Tokenizer& tokenizer, const SamplingParams& sampling)
-    : detokenizer_(tokenizer, {.skip_special_tokens = sampling.skip_special_tokens}),
+    : detokenizer_(tokenizer, {.skip_special_tokens = sampling.skip_special_tokens, .continues = true}),
       stop_matcher_(sampling.stop, sampling.include_stop) {}
 
 bool ChoiceText::push(TokenOutput token) {

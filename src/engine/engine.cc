@@ -59,6 +59,7 @@ struct Engine::Impl {
   SessionTable sessions;
   std::atomic<RequestId> next_request{1};
   std::atomic<bool> draining{false};
+  bool rope_by_length = false;
   std::random_device entropy;
   std::mutex entropy_mutex;
   // Destroyed in this order: the loop aborts its requests, then the text pool empties its queue,
@@ -67,11 +68,11 @@ struct Engine::Impl {
   std::unique_ptr<StepLoop> loop;
 
   ~Impl() {
-    if (loop) {
-      loop->abort_all();
-      loop->wait_idle(std::chrono::seconds(10));
-    }
-    text_pool.reset();
+    if (!loop) return;  // creation failed half way
+    draining = true;
+    loop->abort_all();
+    while (!loop->wait_idle(std::chrono::seconds(1))) loop->abort_all();
+    text_pool->finish();  // its last tasks may still speak to the loop
     loop.reset();
   }
 
@@ -80,7 +81,10 @@ struct Engine::Impl {
     return uint64_t{entropy()} << 32 | entropy();
   }
 
+  // Who may share KV blocks: with rope frequencies that follow the prompt's length nobody, not even the
+  // next turn of the same session.
   uint64_t salt_for(const GenerateRequest& request, RequestId id) const {
+    if (rope_by_length) return salt_of(SaltKind::kRequest, id);
     if (options.enable_prefix_caching) return salt_of(SaltKind::kTenant, request.tenant);
     if (request.session) return salt_of(SaltKind::kSession, static_cast<uint64_t>(request.session->id));
     return salt_of(SaltKind::kRequest, id);
@@ -116,6 +120,7 @@ Result<AddCommand> Engine::Impl::prepare(GenerateRequest& request, RequestId id)
   command.max_new_tokens = std::min(request.sampling.max_new_tokens.value_or(room), room);
   command.seed = request.sampling.seed ? *request.sampling.seed : fresh_seed();
   command.salt = salt_for(request, id);
+  command.private_salt = command.salt == salt_of(SaltKind::kRequest, id);
   command.bad_words = tokenize_bad_words(*text.tokenizer, request.sampling.bad_words);
   return command;
 }
@@ -288,6 +293,7 @@ Result<std::unique_ptr<Engine>> Engine::create(const std::string& model, const E
   scheduler_options.budget = {step_tokens, options.num_tokens_per_iter, options.max_prefill_iters};
   scheduler_options.kv_format = static_cast<uint64_t>(kv_type);
 
+  impl->rope_by_length = model_info.rope_by_length;
   EngineInfo& info = impl->info;
   info.model_path = path;
   info.model_name = checkpoint->model_name();

@@ -27,6 +27,13 @@ size_t cgroup_left() {
   std::ifstream limit_file("/sys/fs/cgroup/memory.max"), used_file("/sys/fs/cgroup/memory.current");
   size_t limit = 0, used = 0;
   if (!(limit_file >> limit) || !(used_file >> used)) return std::numeric_limits<size_t>::max();
+  // File pages count as used, but the kernel drops them when memory is wanted.
+  std::ifstream stat_file("/sys/fs/cgroup/memory.stat");
+  std::string key;
+  size_t bytes = 0;
+  while (stat_file >> key >> bytes) {
+    if (key == "inactive_file" || key == "active_file") used -= std::min(used, bytes);
+  }
   return limit > used ? limit - used : 0;
 }
 

@@ -7,17 +7,12 @@
 
 namespace lmdeploy {
 
-namespace {
-constexpr double kLogSeconds = 10;
-}
-
 StepLoop::StepLoop(std::unique_ptr<Scheduler> scheduler, std::unique_ptr<ModelRunner> runner,
                    std::vector<int32_t> end_ids, Logger logger)
     : scheduler_(std::move(scheduler)),
       runner_(std::move(runner)),
       end_ids_(std::move(end_ids)),
       logger_(std::move(logger)),
-      last_log_(monotonic_seconds()),
       thread_([this] { run(); }) {}
 
 StepLoop::~StepLoop() {
@@ -96,6 +91,7 @@ void StepLoop::handle(AddCommand& command) {
   sequence.max_new_tokens = static_cast<int>(command.max_new_tokens);
   sequence.priority = request.priority;
   sequence.salt = command.salt;
+  sequence.private_blocks = command.private_salt;
   const bool score = request.prompt_logprobs || request.last_logits;
   sequence.prompt_logits = score;
   for (int i = 0; i < request.sampling.n; ++i) {
@@ -141,6 +137,11 @@ void StepLoop::handle(StopChoiceCommand& command) {
 void StepLoop::handle(EndedCommand& command) {
   const auto found = requests_.find(command.id);
   if (found == requests_.end()) return;
+  switch (found->second.worst) {
+    case FinishReason::kAbort: ++counts_.aborted; break;
+    case FinishReason::kError: ++counts_.failed; break;
+    default: ++counts_.finished;
+  }
   if (!found->second.started) queued_.fetch_sub(1, std::memory_order_acq_rel);
   requests_.erase(found);
   {
@@ -198,6 +199,7 @@ void StepLoop::deliver(size_t r, const PlanRow& row, const SampledToken& sampled
   result.kept_tokens = static_cast<int>(choice.generated.size());
   if (sampled.token < 0) {
     result.finished = true;
+    logger_.error("{}: no finite logit at position {} (step {})", request.id, row.kv_length, plan_.step);
     end_choice(running, owner.choice, FinishReason::kError, "the model's output has no finite logit");
     return;
   }
@@ -244,11 +246,7 @@ void StepLoop::end_choice(Running& running, int index, FinishReason reason, std:
   choice.running = false;
   runner_->remove_sequence(choice.sequence);
   owners_.erase(choice.sequence);
-  switch (reason) {
-    case FinishReason::kAbort: ++counts_.aborted; break;
-    case FinishReason::kError: ++counts_.failed; break;
-    default: ++counts_.finished;
-  }
+  running.worst = std::max(running.worst, reason);
   running.stream->push_finish(index, reason, std::move(error));
 }
 
@@ -264,24 +262,6 @@ void StepLoop::publish_stats() {
     std::lock_guard lock(stats_mutex_);
     published_ = counts_;
   }
-  if (logger_.enabled(LogLevel::kInfo)) log_throughput();
-}
-
-void StepLoop::log_throughput() {
-  const double now = monotonic_seconds();
-  const double seconds = now - last_log_;
-  if (seconds < kLogSeconds) return;
-  if (counts_.steps != last_logged_.steps) {
-    logger_.info("Avg thr (in/out): {:.1f} / {:.1f} tokens/s, Engine (running/waiting): {} / {}, "
-                 "KV cache: {:.1f}%, prefix hits: {} tokens, preemptions: {}",
-                 static_cast<double>(counts_.prompt_tokens - last_logged_.prompt_tokens) / seconds,
-                 static_cast<double>(counts_.generated_tokens - last_logged_.generated_tokens) / seconds,
-                 counts_.running, counts_.waiting,
-                 100.0 * static_cast<double>(counts_.blocks_used) / static_cast<double>(std::max<int64_t>(1, counts_.blocks_total)),
-                 counts_.cached_tokens, counts_.preempted);
-  }
-  last_log_ = now;
-  last_logged_ = counts_;
 }
 
 }  // namespace lmdeploy

@@ -30,12 +30,12 @@ struct AddCommand {
   int64_t max_new_tokens = 0;                   // final
   uint64_t seed = 0;
   uint64_t salt = 0;                            // who may share its KV blocks
+  bool private_salt = false;                    // nobody else, ever
 };
 
 class StepLoop {
  public:
-  // `end_ids`: the model's own end-of-turn ids. on_idle is called on the engine thread when the last
-  // running request has ended.
+  // `end_ids`: the model's own end-of-turn ids.
   StepLoop(std::unique_ptr<Scheduler> scheduler, std::unique_ptr<ModelRunner> runner,
            std::vector<int32_t> end_ids, Logger logger);
   // Aborts what runs and joins.
@@ -75,6 +75,7 @@ class StepLoop {
     int64_t max_new_tokens = 0;
     uint64_t salt = 0;
     bool started = false;
+    FinishReason worst = FinishReason::kStop;  // of its choices
   };
   struct Owner {
     RequestId request;
@@ -96,7 +97,6 @@ class StepLoop {
   void abort(Running& running);
   bool ends(const SamplingParams& sampling, int32_t token) const;
   void publish_stats();
-  void log_throughput();
 
   std::unique_ptr<Scheduler> scheduler_;
   std::unique_ptr<ModelRunner> runner_;
@@ -116,8 +116,7 @@ class StepLoop {
   std::vector<RowResult> results_;
   std::vector<int32_t> accepted_;     // one per row
   std::vector<RequestStream*> touched_;
-  double last_log_ = 0;
-  EngineStats last_logged_, counts_;
+  EngineStats counts_;
 
   std::atomic<int64_t> active_{0}, queued_{0};
   mutable std::mutex stats_mutex_;

@@ -9,13 +9,17 @@ TextPool::TextPool(int threads) {
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
 }
 
-TextPool::~TextPool() {
+TextPool::~TextPool() { finish(); }
+
+void TextPool::finish() {
   {
     std::lock_guard lock(mutex_);
     stop_ = true;
   }
   ready_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
+  for (std::thread& thread : threads_) {
+    if (thread.joinable()) thread.join();
+  }
 }
 
 void TextPool::post(std::function<void()> task) {

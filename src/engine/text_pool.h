@@ -15,8 +15,9 @@ namespace lmdeploy {
 class TextPool {
  public:
   explicit TextPool(int threads);
-  // Runs what was posted, then joins.
   ~TextPool();
+  // Runs what was posted, then joins. What is posted later never runs.
+  void finish();
   void post(std::function<void()> task);
 
  private:

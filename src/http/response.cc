@@ -135,7 +135,7 @@ void ResponseState::write(std::string_view bytes) {
   if (phase_ != Phase::kStreaming || closed() || broken_ || bytes.empty()) return;
   payload_.append(bytes);
   const size_t pending = pending_bytes_.fetch_add(bytes.size(), std::memory_order_relaxed);
-  if (pending + bytes.size() > form_.max_stream_backlog) {
+  if (pending > form_.max_stream_backlog) {  // what was there before: one large write is no stall
     break_locked();
   } else {
     wake_locked();

@@ -25,7 +25,7 @@ struct TokenCount {
 // What one row asks for. Spans are borrowed for the call. The defaults sample from the plain softmax.
 struct SamplingRow {
   bool greedy = false;             // arg max after masks and penalties; ties: lowest id
-  float temperature = 1.0f;        // 0 is greedy
+  float temperature = 1.0f;        // at most 1e-6 is greedy
   int32_t top_k = 0;               // 0: off
   float top_p = 1.0f;              // keeps the fewest tokens, most likely first, whose sum reaches top_p
   float min_p = 0.0f;              // keeps tokens with p >= min_p * max p

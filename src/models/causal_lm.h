@@ -20,6 +20,7 @@ struct ModelInfo {
   int64_t hidden_size = 0;
   int64_t num_layers = 0;
   int64_t max_position = 0;  // longest context the configuration declares, scaling included
+  bool rope_by_length = false;      // keys of sequences with prompts of other lengths do not fit
   std::vector<KvGroup> kv_groups;
   size_t weight_bytes = 0;  // in memory, packed
 };

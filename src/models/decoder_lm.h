@@ -2,6 +2,7 @@
 // decoder-only model. What differs is in the Block.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -69,6 +70,8 @@ class DecoderLm final : public BuiltModel {
              .hidden_size = config.hidden,
              .num_layers = config.layers,
              .max_position = parts.ropes.front().usable_positions(),
+             .rope_by_length = std::any_of(parts.ropes.begin(), parts.ropes.end(),
+                                           [](const RopeConfig& rope) { return rope.by_length(); }),
              .kv_groups = make_kv_groups(parts.windows, config.kv_heads, config.head_dim)};
   }
 

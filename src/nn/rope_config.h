@@ -25,6 +25,9 @@ struct RopeConfig {
 
   // Longest context that the model is meant for with this scaling.
   int64_t usable_positions() const;
+  // Whether frequencies depend on the length of a sequence's prompt, so that sequences may differ in
+  // them and must not share keys.
+  bool by_length() const { return type == RopeType::kDynamic || type == RopeType::kLongrope; }
 };
 
 // Reads rope_theta, rope_scaling, partial_rotary_factor and max_position_embeddings in their

@@ -23,10 +23,7 @@ class RotaryEmbedding {
   TensorView cos_sin(Ctx& ctx, const Batch& batch) const;
 
  private:
-  // Whether sequences may differ in their frequencies.
-  bool by_length() const {
-    return config_.type == RopeType::kDynamic || config_.type == RopeType::kLongrope;
-  }
+  bool by_length() const { return config_.by_length(); }
   void fill(int64_t length, float* frequencies) const;
 
   RopeConfig config_;

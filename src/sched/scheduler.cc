@@ -92,6 +92,7 @@ Status Scheduler::add(NewSequence request) {
     sequence->draft_tokens = request.draft_tokens;
     sequence->encoder_tokens = request.encoder_tokens;
     sequence->bypass_cache = request.bypass_cache;
+    sequence->private_blocks = request.private_blocks;
     sequence->prompt_logits = request.prompt_logits && choice == 0;
     sequence->media = request.media;
     sequence->tokens = request.prompt;
@@ -220,7 +221,7 @@ void Scheduler::finish(Sequence& sequence, int kept_tokens) {
   if (sequence.phase == Phase::kWaiting) {
     dequeue(sequence);
   } else {
-    publish(sequence, std::min(sequence.least_kv(), kept));
+    if (!sequence.private_blocks) publish(sequence, std::min(sequence.least_kv(), kept));
     stop_running(sequence);
   }
   sequences_.erase(sequence.id);

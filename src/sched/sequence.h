@@ -19,6 +19,7 @@ struct NewSequence {
   uint64_t salt = 0;            // blocks are shared only between equal salts
   uint64_t adapter = 0;         // 0: the base model
   bool bypass_cache = false;    // compute the whole prompt; its blocks still become known
+  bool private_blocks = false;  // nobody else has this salt: its blocks are worthless when it ends
   bool prompt_logits = false;   // kRowAllLogits on the first choice's prompt; implies bypass_cache
   int draft_tokens = 0;         // most speculated tokens that a decode row verifies
   int encoder_tokens = 0;       // held from admission until the prompt is computed
@@ -39,6 +40,7 @@ struct Sequence {
   int draft_tokens = 0;
   int encoder_tokens = 0;
   bool bypass_cache = false;
+  bool private_blocks = false;
   bool prompt_logits = false;
   std::vector<MediaSpan> media;
 

@@ -131,6 +131,9 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(std::unique_ptr<ModelHost> h
   impl->add_routes();
   ASSIGN_OR_RETURN(ServerOptions options, impl->server_options());
   raise_open_file_limit(settings.max_connections + 256);
+  if (impl->context.keys.empty() && !settings.api_keys.empty()) {
+    return invalid_argument("--api-keys holds no key; an empty one would leave the server open");
+  }
   if (impl->context.keys.empty() && !is_loopback(settings.server_name)) {
     impl->context.logger.warning(
         "anyone who reaches {}:{} may use this server: set --api-keys, or "

@@ -64,7 +64,7 @@ Result<std::vector<int32_t>> EngineHost::encode_chat(const ChatInput& input) con
 
 std::string EngineHost::token_text(int32_t id) const {
   const int32_t ids[] = {id};
-  return engine_->tokenizer().decode(ids, {.skip_special_tokens = false});
+  return engine_->tokenizer().decode(ids, {.skip_special_tokens = false, .continues = true});
 }
 
 std::string EngineHost::token_bytes(int32_t id) const {

@@ -40,6 +40,17 @@ void ServeContext::log_unknown_fields(const FieldReader& fields, std::string_vie
   }
 }
 
+namespace {
+
+void answer(const JsonEndpoint& endpoint, const Request& request, const ResponseWriter& response) {
+  auto body = parse_body(request.body);
+  if (!body.ok()) return send_error(response, to_api_error(body.status()));
+  if (!body->is_object()) return send_error(response, {400, "the request body must be a JSON object"});
+  endpoint(request, body->get_object(), response);
+}
+
+}  // namespace
+
 Handler json_handler(ServeContext& context, JsonEndpoint endpoint) {
   return [&context, endpoint = std::make_shared<JsonEndpoint>(std::move(endpoint))](
              Request request, ResponseWriter response) {
@@ -47,13 +58,15 @@ Handler json_handler(ServeContext& context, JsonEndpoint endpoint) {
       return send_error(response, {415, "send the body as 'Content-Type: application/json'"});
     }
     auto held = std::make_shared<Request>(std::move(request));
-    context.host.post_text_task([endpoint, held, response] {
+    context.host.post_text_task([endpoint, held, response, &context] {
       if (response.closed()) return;
-      auto body = parse_body(held->body);
-      if (!body.ok()) return send_error(response, to_api_error(body.status()));
-      if (!body->is_object())
-        return send_error(response, {400, "the request body must be a JSON object"});
-      (*endpoint)(*held, body->get_object(), response);
+      // Out of memory, or a library's surprise: this request fails, the server goes on.
+      try {
+        answer(*endpoint, *held, response);
+      } catch (const std::exception& error) {
+        context.logger.error("{} failed: {}", held->path(), error.what());
+        send_error(response, {500, "the server failed to read this request"});
+      }
     });
   };
 }

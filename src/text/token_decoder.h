@@ -19,6 +19,14 @@ struct DecodeState {
   bool body = false;     // text has begun: nothing more is stripped
 };
 
+// Before the first piece; `continues`: other text came before.
+inline DecodeState start_decoding(bool continues) {
+  DecodeState state;
+  state.first = !continues;
+  state.body = continues;
+  return state;
+}
+
 // Immutable once built, thread-safe.
 class TokenDecoder {
  public:

@@ -98,7 +98,7 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, EncodeOptions opti
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids, DecodeOptions options) const {
-  DecodeState state;
+  DecodeState state = start_decoding(options.continues);
   for (const int32_t id : ids) {
     if (!options.skip_special_tokens || !is_special(id)) impl_->parts.decoder.push(id, state);
   }
@@ -127,7 +127,7 @@ const std::vector<int32_t>& Tokenizer::end_ids() const { return impl_->parts.end
 const std::string& Tokenizer::chat_template() const { return impl_->parts.chat_template; }
 
 IncrementalDetokenizer::IncrementalDetokenizer(const Tokenizer& tokenizer, DecodeOptions options)
-    : tokenizer_(&tokenizer), options_(options) {}
+    : tokenizer_(&tokenizer), options_(options), state_(start_decoding(options.continues)) {}
 
 std::string IncrementalDetokenizer::push(int32_t id) {
   if (options_.skip_special_tokens && tokenizer_->is_special(id)) return {};

@@ -34,6 +34,8 @@ struct EncodeOptions {
 
 struct DecodeOptions {
   bool skip_special_tokens = true;
+  // The ids continue a text: their first piece keeps the space that a text's first piece loses.
+  bool continues = false;
 };
 
 class Tokenizer {

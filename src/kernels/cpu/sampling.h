@@ -22,7 +22,8 @@ constexpr double kTopPSlack = 1e-6;
 inline double draw_uniform(const SamplingRow& row) {
   return uniform_from_bits(hash_random(row.seed, static_cast<uint64_t>(row.position)));
 }
-inline bool is_greedy(const SamplingRow& row) { return row.greedy || row.temperature <= 0; }
+// Below any useful temperature 1 / temperature overflows.
+inline bool is_greedy(const SamplingRow& row) { return row.greedy || !(row.temperature > 1e-6f); }
 
 // Penalties, bias and banned tokens of one row (all but the grammar mask, with which they commute).
 void edit_listed_tokens(float* logits, int64_t vocab, const SamplingRow& row);

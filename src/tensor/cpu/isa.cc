@@ -25,6 +25,11 @@ bool cpu_has_amx() {
   return (d & kAmx) == kAmx;
 }
 
+bool cpu_has_f16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & 1u << 29) != 0;
+}
+
 bool cpu_has_avx_vnni() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & 1u << 4) != 0;
@@ -40,7 +45,7 @@ bool cpu_has_avx512_bf16() {
 CpuIsa CpuIsa::detect() {
   CpuIsa isa;
   isa.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-             __builtin_cpu_supports("bmi2");
+             __builtin_cpu_supports("bmi2") && cpu_has_f16c();
   if (!isa.avx2) return isa;
   isa.avx_vnni = cpu_has_avx_vnni();
   isa.avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

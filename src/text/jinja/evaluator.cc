@@ -190,6 +190,7 @@ Result<Value> Evaluator::eval(const Concat& node) {
   for (const ExprPtr& part : node.parts) {
     ASSIGN_OR_RETURN(const Value value, eval(*part));
     ASSIGN_OR_RETURN(const std::string piece, to_string(value));
+    RETURN_IF_ERROR(check_memory(text.size() + piece.size()));
     text += piece;
   }
   return Value::string(std::move(text));

@@ -121,7 +121,7 @@ struct CyclerObject : Opaque, std::enable_shared_from_this<CyclerObject> {
             const Value item = self->items[self->position];
             self->position = (self->position + 1) % self->items.size();
             return item;
-          }));
+          }, nesting()));
     }
     if (name == "reset") {
       return std::optional<Value>(make_function(
