@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 LLAMA = ROOT / "build" / "peers" / "llama.cpp" / "bin"
 OURS = ROOT / "build" / "cpu" / "bench" / "engine_bench"
 PROMPTS = (128, 512, 2048)
-STREAMS = (4, 16, 64)
+STREAMS = (4, 16)
 
 
 def output(*command) -> str:

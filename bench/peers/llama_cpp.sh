@@ -11,5 +11,5 @@ if [ ! -d "llama_cpp_python-$version" ]; then
   tar xf llama_cpp_python-$version.tar.gz
 fi
 cmake -S "llama_cpp_python-$version/vendor/llama.cpp" -B llama.cpp -G Ninja -DCMAKE_BUILD_TYPE=Release \
-  -DGGML_NATIVE=ON -DLLAMA_CURL=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_TESTS=OFF -DBUILD_SHARED_LIBS=OFF >cmake.log
+  ${LLAMA_FLAGS:--DGGML_NATIVE=ON} -DLLAMA_CURL=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_TESTS=OFF -DBUILD_SHARED_LIBS=OFF >cmake.log
 ninja -C llama.cpp llama-bench llama-batched-bench "$@"
