@@ -1,9 +1,9 @@
 # make demo    set up, build, fetch the default model, answer a prompt
 # make test    set up, build, run every test that needs no GPU
-# make build   build/bin/lmdeploy for this machine (CUDA where nvcc is)
+# make build   build/bin/lmdeploy; PRESET=cuda-dev builds the CUDA backend in (models do not run on it yet)
 # make setup   packages the build and the tests need (apt, PyPI)
 SHELL := /bin/bash
-PRESET ?= $(shell command -v nvcc >/dev/null 2>&1 && echo cuda-dev || echo cpu)
+PRESET ?= cpu
 PROMPT ?= What is the capital of France? Answer in one sentence.
 MODEL := build/models/SmolLM2-135M-Instruct.Q4_1.gguf
 
