@@ -5,6 +5,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/edit_distance.h"
 #include "base/utf8.h"
 #include "text/chat_template_impl.h"
 
@@ -49,21 +50,6 @@ ChatPieces pieces_of(const BuiltinTemplate& row, std::string_view name) {
   pieces.answer_start = row.answer_start;
   pieces.no_thinking_start = row.no_thinking_start;
   return pieces;
-}
-
-// Insertions, deletions and substitutions between two short names.
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t substituted = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
-    }
-  }
-  return row.back();
 }
 
 std::string nearest_name(std::string_view name) {
