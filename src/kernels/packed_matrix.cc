@@ -1,6 +1,7 @@
 #include "kernels/packed_matrix.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/check.h"
 #include "kernels/cpu/dequant.h"
@@ -48,14 +49,18 @@ std::byte* panel_of(const PackedMatrix& matrix, const PackedSegment& segment, si
   return matrix.storage.data<std::byte>() + segment.offset + panel * panel_bytes;
 }
 
+const std::byte* source_row(const RowSource& source, int64_t row) {
+  const int64_t from = source.row_order.empty() ? row : source.row_order[static_cast<size_t>(row)];
+  return source.data + static_cast<size_t>(from) * source.row_bytes;
+}
+
 void pack_source(const RowSource& source, int64_t row_begin, PackedMatrix& matrix) {
   const PackedSegment& segment = segment_of(matrix, row_begin);
   const cpu::PanelLayout layout = cpu::panel_layout(segment.format, matrix.k);
   const bool as_stored = is_block_quantized(segment.format);
   std::vector<float> values(as_stored ? 0 : static_cast<size_t>(source.k));
   for (int64_t r = 0; r < source.rows; ++r) {
-    const int64_t from = source.row_order.empty() ? r : source.row_order[static_cast<size_t>(r)];
-    const std::byte* data = source.data + static_cast<size_t>(from) * source.row_bytes;
+    const std::byte* data = source_row(source, r);
     const int64_t row = row_begin + r;
     const int lane = static_cast<int>((row - segment.row_begin) % cpu::kPanelRows);
     std::byte* panel = panel_of(matrix, segment, layout.bytes, row);
@@ -66,6 +71,13 @@ void pack_source(const RowSource& source, int64_t row_begin, PackedMatrix& matri
       cpu::pack_plain_row(segment.format, source.k, values.data(), lane, panel);
     }
   }
+}
+
+void convert_row(const float* values, int64_t k, f16* out) {
+  std::transform(values, values + k, out, [](float x) { return to_f16(x); });
+}
+void convert_row(const float* values, int64_t k, bf16* out) {
+  std::transform(values, values + k, out, [](float x) { return to_bf16(x); });
 }
 
 }  // namespace
@@ -96,7 +108,48 @@ PackedMatrix pack_matrix(std::span<const RowSource> sources, DType want, const C
   return matrix;
 }
 
+PackedMatrix row_major_matrix(Tensor storage) {
+  const DType format = storage.dtype();
+  CHECK(storage.shape().rank() == 2 && (format == DType::kF32 || format == DType::kF16 || format == DType::kBF16),
+        "a row-major weight is {} {}; expected f32, f16 or bf16 [n, k]", dtype_name(format),
+        storage.shape().to_string());
+  PackedMatrix matrix{.n = storage.shape()[0],
+                      .k = storage.shape()[1],
+                      .format = format,
+                      .layout = PackedLayout::kRowMajor,
+                      .segments = {{0, storage.shape()[0], format, 0}},
+                      .storage = std::move(storage)};
+  return matrix;
+}
+
+void pack_rows(const RowSource& source, int64_t first_row, int64_t rows, DType dtype, void* out) {
+  CHECK(first_row >= 0 && rows >= 0 && first_row + rows <= source.rows, "rows [{}, {}) of {}",
+        first_row, first_row + rows, source.rows);
+  const auto bytes = static_cast<size_t>(dtype_bytes(dtype, source.k));
+  auto* to = static_cast<std::byte*>(out);
+  if (source.format == dtype && source.row_order.empty() && source.row_bytes == bytes) {
+    std::memcpy(to, source_row(source, first_row), bytes * static_cast<size_t>(rows));
+    return;
+  }
+  std::vector<float> values(static_cast<size_t>(source.k));
+  for (int64_t r = 0; r < rows; ++r, to += bytes) {
+    const std::byte* from = source_row(source, first_row + r);
+    if (source.format == dtype) {
+      std::memcpy(to, from, bytes);
+      continue;
+    }
+    cpu::dequantize_row(source.format, from, source.k, values.data());
+    switch (dtype) {
+      case DType::kF32: std::memcpy(to, values.data(), bytes); break;
+      case DType::kF16: convert_row(values.data(), source.k, reinterpret_cast<f16*>(to)); break;
+      case DType::kBF16: convert_row(values.data(), source.k, reinterpret_cast<bf16*>(to)); break;
+      default: CHECK(false, "row-major weights of type {}", dtype_name(dtype));
+    }
+  }
+}
+
 void unpack_row(const PackedMatrix& matrix, int64_t row, float* out) {
+  CHECK(matrix.layout == PackedLayout::kInterleaved, "the weight is not packed for the CPU");
   CHECK(row >= 0 && row < matrix.n, "row {} of {}", row, matrix.n);
   const PackedSegment& segment = segment_of(matrix, row);
   const cpu::PanelLayout layout = cpu::panel_layout(segment.format, matrix.k);

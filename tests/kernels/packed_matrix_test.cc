@@ -74,5 +74,32 @@ TEST(PackedMatrix, TakesLittleMoreThanTheFile) {
   }
 }
 
+TEST(PackRows, ConvertsEveryFormatRowByRow) {
+  std::vector<DType> formats = test::kBlockFormats;
+  formats.insert(formats.end(), test::kPlainFormats.begin(), test::kPlainFormats.end());
+  const std::vector<int32_t> order = {4, 2, 0, 1, 3};
+  for (DType format : formats) {
+    const FileWeight w = random_weight(format, 5, 256, 3);
+    for (bool ordered : {false, true}) {
+      RowSource source = w.source();
+      if (ordered) source.row_order = order;
+      std::vector<float> f32(3 * 256);
+      std::vector<bf16> half(3 * 256);
+      std::vector<f16> small(3 * 256);
+      pack_rows(source, 1, 3, DType::kF32, f32.data());
+      pack_rows(source, 1, 3, DType::kBF16, half.data());
+      pack_rows(source, 1, 3, DType::kF16, small.data());
+      for (size_t r = 0; r < 3; ++r) {
+        const std::vector<float> want = w.row(ordered ? order[r + 1] : static_cast<int64_t>(r + 1));
+        for (size_t i = 0; i < 256; ++i) {
+          EXPECT_EQ(f32[r * 256 + i], want[i]) << dtype_name(format);
+          EXPECT_EQ(half[r * 256 + i].bits, to_bf16(want[i]).bits) << dtype_name(format);
+          EXPECT_EQ(small[r * 256 + i].bits, to_f16(want[i]).bits) << dtype_name(format);
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace lmdeploy
