@@ -1,7 +1,6 @@
 #include "tensor/arena.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace lmdeploy {
 
@@ -32,10 +31,9 @@ void* Arena::bytes(size_t count) {
 }
 
 void Arena::poison() {
-  CHECK(device_.is_cpu(), "only CPU arenas are poisoned");
   for (size_t i = chunk_; i < chunks_.size(); ++i) {
     const size_t used = i == chunk_ ? offset_ : 0;
-    std::memset(chunks_[i].data<std::byte>() + used, 0xFF, chunks_[i].bytes() - used);
+    device_fill(device_, chunks_[i].data<std::byte>() + used, 0xFF, chunks_[i].bytes() - used);
   }
 }
 

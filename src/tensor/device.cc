@@ -5,6 +5,7 @@
 #include "tensor/cpu/memory.h"
 #include "tensor/cuda/runtime.h"
 #include "tensor/stream.h"
+#include "tensor/uploader.h"
 
 namespace lmdeploy {
 
@@ -33,6 +34,24 @@ void device_copy(Device to, void* destination, Device from, const void* source, 
   } else {
     cuda::copy(destination, source, bytes);
   }
+}
+
+void device_fill(Device device, void* memory, uint8_t byte, size_t bytes) {
+  if (device.is_cpu()) {
+    std::memset(memory, byte, bytes);
+  } else {
+    cuda::fill(device.index, memory, byte, bytes);
+  }
+}
+
+Result<DeviceMemory> device_memory(Device device) {
+  if (device.is_cpu()) return invalid_argument("the CPU's memory is not a device's");
+  return cuda::memory(device.index);
+}
+
+Result<std::unique_ptr<Uploader>> make_uploader(Device device) {
+  if (device.is_cpu()) return invalid_argument("nothing is uploaded to the CPU");
+  return cuda::make_uploader(device.index);
 }
 
 Result<std::unique_ptr<Stream>> make_stream(Device device, int cpu_threads, CpuIsa isa) {

@@ -35,5 +35,14 @@ void device_free(Device device, void* memory, size_t bytes);
 
 // Copies between any two devices; returns when done. Not for the token path.
 void device_copy(Device to, void* destination, Device from, const void* source, size_t bytes);
+// Sets every byte; returns when done. Not for the token path.
+void device_fill(Device device, void* memory, uint8_t byte, size_t bytes);
+
+// Memory of a GPU: what nobody has taken, and all of it.
+struct DeviceMemory {
+  size_t free = 0, total = 0;
+};
+// kInvalidArgument for the CPU, whose memory is the machine's (engine/memory_plan.h).
+Result<DeviceMemory> device_memory(Device device);
 
 }  // namespace lmdeploy

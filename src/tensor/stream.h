@@ -2,6 +2,7 @@
 // pool; a CUDA stream (tensor/cuda/) queues them.
 #pragma once
 
+#include <cstring>
 #include <memory>
 
 #include "base/thread_pool.h"
@@ -16,6 +17,9 @@ class Stream {
   virtual Device device() const = 0;
   // Returns when everything issued so far is done.
   virtual void synchronize() = 0;
+  // Copies after what was issued before. Each side is memory of this device or of the host; with CUDA
+  // a host side must be pinned (tensor/cuda/pinned.h), or the call waits for the copy.
+  virtual void copy(void* destination, const void* source, size_t bytes) = 0;
 };
 
 class CpuStream final : public Stream {
@@ -23,6 +27,9 @@ class CpuStream final : public Stream {
   CpuStream(int threads, CpuIsa isa) : pool_(threads), isa_(isa) {}
   Device device() const override { return {DeviceType::kCpu, 0}; }
   void synchronize() override {}
+  void copy(void* destination, const void* source, size_t bytes) override {
+    std::memcpy(destination, source, bytes);
+  }
   ThreadPool& pool() { return pool_; }
   const CpuIsa& isa() const { return isa_; }
 

@@ -11,13 +11,16 @@
 
 namespace lmdeploy {
 
-// CPU memory. Thread-safe. The memory lives as long as any tensor from it.
+// Thread-safe. The memory lives as long as any tensor from it.
 class WeightArena {
  public:
-  // Zeroed and 64-byte aligned. CHECKs when there is no memory.
+  explicit WeightArena(Device device = {}) : device_(device) {}
+
+  // Zeroed, 64-byte aligned (256 on CUDA). CHECKs when there is no memory.
   Tensor allocate(Shape shape, DType dtype);
 
  private:
+  const Device device_;
   std::mutex mutex_;
   std::shared_ptr<Tensor> chunk_;  // the one being filled
   size_t used_ = 0;

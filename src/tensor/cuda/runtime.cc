@@ -1,6 +1,7 @@
 #include "tensor/cuda/runtime.h"
 
 #include "tensor/cuda/stream.h"
+#include "tensor/cuda/uploader.h"
 #include "tensor/driver_probe.h"
 
 namespace lmdeploy::cuda {
@@ -27,6 +28,22 @@ Status device_ready(int device) {
   return {};
 }
 
+CudaProperties properties_of(int device) {
+  cudaDeviceProp device_properties{};
+  CUDA_CHECK(cudaGetDeviceProperties(&device_properties, device));
+  return {.compute_capability = device_properties.major * 10 + device_properties.minor,
+          .multiprocessors = device_properties.multiProcessorCount,
+          .shared_bytes = device_properties.sharedMemPerBlockOptin,
+          .l2_bytes = static_cast<size_t>(device_properties.l2CacheSize),
+          .name = device_properties.name};
+}
+
+// The calling thread's own stream: unlike the default stream, whose work is not ordered with that of
+// non-blocking streams, it is waited for here.
+cudaError_t finished(cudaError_t issued) {
+  return issued == cudaSuccess ? cudaStreamSynchronize(cudaStreamPerThread) : issued;
+}
+
 }  // namespace
 
 CudaProbe probe() {
@@ -47,7 +64,7 @@ Result<void*> allocate(int device, size_t bytes) {
   const DeviceGuard guard(device);
   void* memory = nullptr;
   cudaError_t error = cudaMalloc(&memory, bytes > 0 ? bytes : 1);
-  if (error == cudaSuccess) error = cudaMemset(memory, 0, bytes);
+  if (error == cudaSuccess) error = finished(cudaMemsetAsync(memory, 0, bytes, cudaStreamPerThread));
   if (error == cudaSuccess) return memory;
   cudaGetLastError();  // clears it
   if (memory != nullptr) cudaFree(memory);
@@ -59,16 +76,33 @@ Result<void*> allocate(int device, size_t bytes) {
       static_cast<double>(available) / (1 << 20), static_cast<double>(total) / (1 << 20));
 }
 
+// Fails only when the context is gone, and the memory with it.
 void free(int device, void* memory) {
   const DeviceGuard guard(device);
-  CUDA_CHECK(cudaFree(memory));
+  cudaFree(memory);
 }
 
 void copy(void* destination, const void* source, size_t bytes) {
-  CUDA_CHECK(cudaMemcpy(destination, source, bytes, cudaMemcpyDefault));
+  CUDA_CHECK(finished(
+      cudaMemcpyAsync(destination, source, bytes, cudaMemcpyDefault, cudaStreamPerThread)));
+}
+
+void fill(int device, void* memory, uint8_t byte, size_t bytes) {
+  const DeviceGuard guard(device);
+  CUDA_CHECK(finished(cudaMemsetAsync(memory, byte, bytes, cudaStreamPerThread)));
+}
+
+Result<DeviceMemory> memory(int device) {
+  const DeviceGuard guard(device);
+  DeviceMemory memory;
+  const cudaError_t error = cudaMemGetInfo(&memory.free, &memory.total);
+  if (error == cudaSuccess) return memory;
+  return unavailable("GPU {} does not say how much memory it has: {}", device,
+                     cudaGetErrorString(error));
 }
 
 Result<std::unique_ptr<Stream>> make_stream(int device) {
+  ASSIGN_OR_RETURN(const CudaStream::Options options, CudaStream::options_from_environment());
   RETURN_IF_ERROR(device_ready(device));
   const DeviceGuard guard(device);
   cudaStream_t stream = nullptr;
@@ -78,14 +112,10 @@ Result<std::unique_ptr<Stream>> make_stream(int device) {
     return unavailable("GPU {} does not start: {}; use --device cpu", device,
                        cudaGetErrorString(error));
   }
-  return std::unique_ptr<Stream>(std::make_unique<CudaStream>(device, stream));
+  return std::unique_ptr<Stream>(
+      std::make_unique<CudaStream>(device, stream, properties_of(device), options));
 }
 
-CudaStream::~CudaStream() {
-  const DeviceGuard guard(device_);
-  cudaStreamDestroy(stream_);
-}
-
-void CudaStream::synchronize() { CUDA_CHECK(cudaStreamSynchronize(stream_)); }
+Result<std::unique_ptr<Uploader>> make_uploader(int device) { return CudaUploader::make(device); }
 
 }  // namespace lmdeploy::cuda

@@ -34,6 +34,9 @@ CudaProbe probe() {
 Result<void*> allocate(int, size_t) { return not_built(); }
 void free(int, void*) { CHECK(false, "CUDA is not built in"); }
 void copy(void*, const void*, size_t) { CHECK(false, "CUDA is not built in"); }
+void fill(int, void*, uint8_t, size_t) { CHECK(false, "CUDA is not built in"); }
+Result<DeviceMemory> memory(int) { return not_built(); }
 Result<std::unique_ptr<Stream>> make_stream(int) { return not_built(); }
+Result<std::unique_ptr<Uploader>> make_uploader(int) { return not_built(); }
 
 }  // namespace lmdeploy::cuda
