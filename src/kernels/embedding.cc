@@ -1,16 +1,30 @@
 #include "kernels/embedding.h"
 
-#include "base/check.h"
+#include "kernels/cuda/embedding.h"
+#include "kernels/op_checks.h"
 
 namespace lmdeploy {
 
+namespace {
+
+void check_row_major(const PackedMatrix& table, DType dtype) {
+  CHECK(table.layout != PackedLayout::kInterleaved && table.segments.size() == 1 &&
+            table.format == dtype,
+        "embedding: the table is {} in {} parts; CUDA wants one row-major {} part",
+        dtype_name(table.format), table.segments.size(), dtype_name(dtype));
+}
+
+}  // namespace
+
 void embedding(Ctx& ctx, const TensorView& ids, const PackedMatrix& table, float scale,
                const TensorView& out) {
-  CHECK(ctx.on_cpu(), "the embedding of packed tables runs on the CPU");
-  CHECK(ids.dtype() == DType::kI32 && ids.shape().rank() == 1, "ids are {} {}", dtype_name(ids.dtype()),
-        ids.shape().to_string());
-  CHECK(out.dtype() == DType::kF32 && out.shape() == (Shape{ids.dim(0), table.k}), "out is {} {}, want f32 {}",
-        dtype_name(out.dtype()), out.shape().to_string(), (Shape{ids.dim(0), table.k}).to_string());
+  const DType dtype = activation_dtype(ctx, "embedding", out);
+  check_view(ctx, "embedding", "ids", ids, DType::kI32, {kAnySize});
+  check_view(ctx, "embedding", "out", out, dtype, {ids.dim(0), table.k});
+  if (!ctx.on_cpu()) {
+    check_row_major(table, dtype);
+    return cuda::embedding(ctx, ids, table, scale, out);
+  }
   cpu_stream(ctx).pool().parallel_for(ids.dim(0), 1, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       float* row = out.row<float>(t);

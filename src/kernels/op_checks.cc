@@ -42,6 +42,13 @@ void check_optional_view(Ctx& ctx, const char* op, const char* name, const Tenso
   if (!view.empty()) check_view(ctx, op, name, view, dtype, dims);
 }
 
+DType activation_dtype(Ctx& ctx, const char* op, const TensorView& x) {
+  if (ctx.on_cpu()) return DType::kF32;
+  CHECK(x.dtype() == DType::kF32 || x.dtype() == DType::kF16 || x.dtype() == DType::kBF16,
+        "{}: activations of type {}; CUDA has f32, f16 and bf16", op, dtype_name(x.dtype()));
+  return x.dtype();
+}
+
 void check_on_cpu(Ctx& ctx, const char* op) {
   CHECK(ctx.on_cpu(), "{} has no CUDA kernel in this version; run with --device cpu", op);
 }

@@ -19,6 +19,10 @@ void check_view(Ctx& ctx, const char* op, const char* name, const TensorView& vi
 void check_optional_view(Ctx& ctx, const char* op, const char* name, const TensorView& view,
                          DType dtype, std::initializer_list<int64_t> dims);
 
+// The type that the op's activations have: f32 on the CPU, that of `x` on CUDA, where it is CHECKed to
+// be f32, f16 or bf16.
+DType activation_dtype(Ctx& ctx, const char* op, const TensorView& x);
+
 // For ops that have no CUDA version.
 void check_on_cpu(Ctx& ctx, const char* op);
 

@@ -8,11 +8,6 @@ namespace lmdeploy {
 
 namespace {
 
-// On the CPU activations are f32; CUDA has f32, f16 and bf16 instances.
-DType activation_dtype(Ctx& ctx, const TensorView& x) {
-  return ctx.on_cpu() ? DType::kF32 : x.dtype();
-}
-
 cpu::RmsNormArgs cpu_args(const TensorView& residual, const TensorView& weight, float eps,
                           const TensorView& out) {
   return {.residual = residual.data<float>(),
@@ -29,7 +24,7 @@ cpu::RmsNormArgs cpu_args(const TensorView& residual, const TensorView& weight, 
 
 void rms_norm(Ctx& ctx, const TensorView& x, const TensorView& weight, float eps,
               const TensorView& out) {
-  const DType dtype = activation_dtype(ctx, x);
+  const DType dtype = activation_dtype(ctx, "rms_norm", x);
   check_view(ctx, "rms_norm", "x", x, dtype, {kAnySize, kAnySize});
   check_view(ctx, "rms_norm", "weight", weight, DType::kF32, {x.dim(1)});
   check_view(ctx, "rms_norm", "out", out, dtype, {x.dim(0), x.dim(1)});
@@ -39,7 +34,7 @@ void rms_norm(Ctx& ctx, const TensorView& x, const TensorView& weight, float eps
 
 void add_rms_norm(Ctx& ctx, const TensorView& residual, const TensorView& delta,
                   const TensorView& weight, float eps, const TensorView& out) {
-  const DType dtype = activation_dtype(ctx, residual);
+  const DType dtype = activation_dtype(ctx, "add_rms_norm", residual);
   check_view(ctx, "add_rms_norm", "residual", residual, dtype, {kAnySize, kAnySize});
   check_view(ctx, "add_rms_norm", "delta", delta, dtype, {residual.dim(0), residual.dim(1)});
   check_view(ctx, "add_rms_norm", "weight", weight, DType::kF32, {residual.dim(1)});
@@ -54,7 +49,7 @@ void add_rms_norm(Ctx& ctx, const TensorView& residual, const TensorView& delta,
 void sandwich_rms_norm(Ctx& ctx, const TensorView& residual, const TensorView& delta,
                        const TensorView& post_weight, const TensorView& weight, float eps,
                        const TensorView& out) {
-  const DType dtype = activation_dtype(ctx, residual);
+  const DType dtype = activation_dtype(ctx, "sandwich_rms_norm", residual);
   check_view(ctx, "sandwich_rms_norm", "residual", residual, dtype, {kAnySize, kAnySize});
   check_view(ctx, "sandwich_rms_norm", "delta", delta, dtype, {residual.dim(0), residual.dim(1)});
   check_view(ctx, "sandwich_rms_norm", "post_weight", post_weight, DType::kF32, {residual.dim(1)});

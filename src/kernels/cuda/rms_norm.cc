@@ -9,9 +9,12 @@ void rms_norm(Ctx& ctx, const TensorView& residual, const TensorView& delta,
               const TensorView& post_weight, const TensorView& weight, float eps,
               const TensorView& out) {
   if (residual.dim(0) == 0) return;
+  CHECK(residual.dim(1) <= kMaxRmsNormSize, "rms_norm: rows of {} elements; at most {}",
+        residual.dim(1), kMaxRmsNormSize);
   const CudaStream& stream = static_cast<CudaStream&>(ctx.stream);
   const DeviceGuard guard(stream.device().index);
-  const RmsNormLaunch rows{.residual = residual.raw(),
+  const RmsNormLaunch rows{.dtype = residual.dtype(),
+                           .residual = residual.raw(),
                            .delta = delta.raw(),
                            .post_weight = post_weight.data<float>(),
                            .weight = weight.data<float>(),
@@ -22,14 +25,7 @@ void rms_norm(Ctx& ctx, const TensorView& residual, const TensorView& delta,
                            .rows = residual.dim(0),
                            .size = static_cast<int>(residual.dim(1)),
                            .eps = eps};
-  switch (residual.dtype()) {
-    case DType::kF32: return CUDA_CHECK(launch_rms_norm_f32(rows, stream.handle()));
-    case DType::kF16: return CUDA_CHECK(launch_rms_norm_f16(rows, stream.handle()));
-    case DType::kBF16: return CUDA_CHECK(launch_rms_norm_bf16(rows, stream.handle()));
-    default:
-      CHECK(false, "rms_norm: activations of type {}; CUDA has f32, f16 and bf16",
-            dtype_name(residual.dtype()));
-  }
+  CUDA_CHECK(launch_rms_norm(rows, stream.handle()));
 }
 
 }  // namespace lmdeploy::cuda

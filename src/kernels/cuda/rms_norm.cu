@@ -1,80 +1,143 @@
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
+#include "kernels/cuda/element_type.cuh"
+#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/rms_norm_launch.h"
+#include "kernels/cuda/row_vector.cuh"
 
 namespace lmdeploy::cuda {
 
 namespace {
 
-constexpr int kThreads = 256;
-
-__device__ float load(const float* p) { return *p; }
-__device__ float load(const __half* p) { return __half2float(*p); }
-__device__ float load(const __nv_bfloat16* p) { return __bfloat162float(*p); }
-__device__ void store(float* p, float x) { *p = x; }
-__device__ void store(__half* p, float x) { *p = __float2half_rn(x); }
-__device__ void store(__nv_bfloat16* p, float x) { *p = __float2bfloat16_rn(x); }
-
-// Sum over the block; every thread gets it.
+// Sum over the block; every thread gets it. The order depends on the block's size alone.
 __device__ float block_sum(float x) {
-  __shared__ float warps[kThreads / 32];
+  __shared__ float warps[32];
   for (int offset = 16; offset > 0; offset /= 2) x += __shfl_xor_sync(0xFFFFFFFFu, x, offset);
   __syncthreads();  // warps[] of an earlier call has been read
   if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = x;
   __syncthreads();
-  float sum = 0;
-  for (int w = 0; w < kThreads / 32; ++w) sum += warps[w];
-  return sum;
+  x = threadIdx.x % 32 < blockDim.x / 32 ? warps[threadIdx.x % 32] : 0.0f;
+  for (int offset = 16; offset > 0; offset /= 2) x += __shfl_xor_sync(0xFFFFFFFFu, x, offset);
+  return x;
 }
 
-// One thread block a row.
-template <class T>
-__global__ void rms_norm_kernel(RmsNormLaunch rows) {
-  T* residual = static_cast<T*>(rows.residual) + blockIdx.x * rows.residual_stride;
-  float post_scale = 1;
-  const T* delta = static_cast<const T*>(rows.delta);
-  if (delta != nullptr) delta += blockIdx.x * rows.delta_stride;
-  if (rows.post_weight != nullptr) {
-    float square = 0;
-    for (int i = threadIdx.x; i < rows.size; i += kThreads)
-      square += load(delta + i) * load(delta + i);
-    post_scale = rsqrtf(block_sum(square) / static_cast<float>(rows.size) + rows.eps);
+// One block a row; a thread keeps its kSteps vectors of kSize elements in registers.
+template <class T, int kSize, int kSteps>
+class RowNorm {
+ public:
+  __device__ explicit RowNorm(const RmsNormLaunch& rows) : rows_(rows) {}
+
+  __device__ void run() {
+    load_weights();
+    wait_for_previous();
+    const T* residual = static_cast<const T*>(rows_.residual) + blockIdx.x * rows_.residual_stride;
+    each([&](int step, int begin) { residual_[step] = load_vector<kSize>(residual + begin); });
+    if (rows_.delta != nullptr) add_delta();
+    allow_next();
+    const float scale = inverse_rms(residual_);
+    T* out = static_cast<T*>(rows_.out) + blockIdx.x * rows_.out_stride;
+    each([&](int step, int begin) {
+      RowVector<T, kSize> normed;
+#pragma unroll
+      for (int i = 0; i < kSize; ++i) {
+        normed.elements[i] =
+            from_float<T>(to_float(residual_[step].elements[i]) * scale * weight_[step][i]);
+      }
+      store_vector(out + begin, normed);
+    });
   }
-  float square = 0;
-  for (int i = threadIdx.x; i < rows.size; i += kThreads) {
-    float x = load(residual + i);
-    if (delta != nullptr) {
-      const float post = rows.post_weight == nullptr ? 1.0f : post_scale * rows.post_weight[i];
-      x += load(delta + i) * post;
-      store(residual + i, x);
-      x = load(residual + i);  // what the next reader of the residual sees
+
+ private:
+  // fn(step, first element) for the vectors of this thread.
+  template <class Fn>
+  __device__ void each(Fn&& fn) const {
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) {
+      const int begin =
+          (step * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x)) * kSize;
+      if (begin < rows_.size) fn(step, begin);
     }
-    square += x * x;
   }
-  const float scale = rsqrtf(block_sum(square) / static_cast<float>(rows.size) + rows.eps);
-  T* out = static_cast<T*>(rows.out) + blockIdx.x * rows.out_stride;
-  for (int i = threadIdx.x; i < rows.size; i += kThreads) {
-    store(out + i, load(residual + i) * scale * rows.weight[i]);
+
+  __device__ void load_weights() {
+    each([&](int step, int begin) {
+#pragma unroll
+      for (int i = 0; i < kSize; ++i) weight_[step][i] = rows_.weight[begin + i];
+    });
   }
+
+  // 1 / sqrt(mean(x^2) + eps) of the row.
+  __device__ float inverse_rms(const RowVector<T, kSize> (&x)[kSteps]) const {
+    float square = 0;
+    each([&](int step, int) {
+#pragma unroll
+      for (int i = 0; i < kSize; ++i) {
+        const float value = to_float(x[step].elements[i]);
+        square += value * value;
+      }
+    });
+    return rsqrtf(block_sum(square) / static_cast<float>(rows_.size) + rows_.eps);
+  }
+
+  // The residual is rounded to T before it is normed: it is what its next reader sees.
+  __device__ void add_delta() {
+    const T* delta = static_cast<const T*>(rows_.delta) + blockIdx.x * rows_.delta_stride;
+    RowVector<T, kSize> added[kSteps];
+    each([&](int step, int begin) { added[step] = load_vector<kSize>(delta + begin); });
+    const bool post = rows_.post_weight != nullptr;
+    const float post_scale = post ? inverse_rms(added) : 1.0f;
+    T* residual = static_cast<T*>(rows_.residual) + blockIdx.x * rows_.residual_stride;
+    each([&](int step, int begin) {
+#pragma unroll
+      for (int i = 0; i < kSize; ++i) {
+        float change = to_float(added[step].elements[i]);
+        if (post) change *= post_scale * rows_.post_weight[begin + i];
+        residual_[step].elements[i] = from_float<T>(to_float(residual_[step].elements[i]) + change);
+      }
+      store_vector(residual + begin, residual_[step]);
+    });
+  }
+
+  const RmsNormLaunch& rows_;
+  RowVector<T, kSize> residual_[kSteps];
+  float weight_[kSteps][kSize];
+};
+
+template <class T, int kSize, int kSteps>
+__global__ void __launch_bounds__(1024)
+    rms_norm_kernel(const __grid_constant__ RmsNormLaunch rows) {
+  RowNorm<T, kSize, kSteps>(rows).run();
 }
 
+template <class T, int kSize, int kSteps>
+cudaError_t launch_steps(const RmsNormLaunch& rows, cudaStream_t stream) {
+  const int vectors = (rows.size + kSize - 1) / kSize;
+  const int threads = ((vectors + kSteps - 1) / kSteps + 31) / 32 * 32;
+  return launch(rms_norm_kernel<T, kSize, kSteps>, dim3(static_cast<unsigned>(rows.rows)),
+                dim3(static_cast<unsigned>(threads)), 0, stream, true, rows);
+}
+
+// The shape of the block depends on the size alone, so that a row's result does not depend on how
+// many rows there are.
 template <class T>
-cudaError_t launch(const RmsNormLaunch& rows, cudaStream_t stream) {
-  rms_norm_kernel<T><<<static_cast<unsigned>(rows.rows), kThreads, 0, stream>>>(rows);
-  return cudaGetLastError();
+cudaError_t launch_typed(const RmsNormLaunch& rows, cudaStream_t stream) {
+  constexpr int kSize = Pack<T>::kSize;
+  const bool wide = rows_are_vectors(rows.residual, rows.residual_stride, rows.size, sizeof(T)) &&
+                    rows_are_vectors(rows.delta, rows.delta_stride, rows.size, sizeof(T)) &&
+                    rows_are_vectors(rows.out, rows.out_stride, rows.size, sizeof(T));
+  if (!wide) {
+    return rows.size <= 4096 ? launch_steps<T, 1, 4>(rows, stream)
+                             : launch_steps<T, 1, 16>(rows, stream);
+  }
+  const int vectors = rows.size / kSize;
+  if (vectors <= 512) return launch_steps<T, kSize, 1>(rows, stream);
+  if (vectors <= 1024) return launch_steps<T, kSize, 2>(rows, stream);
+  return launch_steps<T, kSize, 4>(rows, stream);
 }
 
 }  // namespace
 
-cudaError_t launch_rms_norm_f32(const RmsNormLaunch& rows, cudaStream_t stream) {
-  return launch<float>(rows, stream);
-}
-cudaError_t launch_rms_norm_f16(const RmsNormLaunch& rows, cudaStream_t stream) {
-  return launch<__half>(rows, stream);
-}
-cudaError_t launch_rms_norm_bf16(const RmsNormLaunch& rows, cudaStream_t stream) {
-  return launch<__nv_bfloat16>(rows, stream);
+cudaError_t launch_rms_norm(const RmsNormLaunch& rows, cudaStream_t stream) {
+  return for_element_type(
+      rows.dtype, [&](auto element) { return launch_typed<decltype(element)>(rows, stream); });
 }
 
 }  // namespace lmdeploy::cuda

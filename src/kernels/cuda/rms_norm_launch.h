@@ -6,10 +6,15 @@
 
 #include <cstdint>
 
+#include "tensor/dtype.h"
+
 namespace lmdeploy::cuda {
 
-// As in kernels/cuda/rms_norm.h. Strides in elements of the launch's type.
+constexpr int kMaxRmsNormSize = 16384;
+
+// As in kernels/cuda/rms_norm.h. Strides in elements of `dtype`.
 struct RmsNormLaunch {
+  DType dtype;  // f32, f16 or bf16
   void* residual;
   const void* delta;         // or nullptr
   const float* post_weight;  // or nullptr
@@ -17,11 +22,9 @@ struct RmsNormLaunch {
   void* out;
   int64_t residual_stride, delta_stride, out_stride;
   int64_t rows;  // at least 1
-  int size;
+  int size;      // 1..kMaxRmsNormSize
   float eps;
 };
-cudaError_t launch_rms_norm_f32(const RmsNormLaunch& rows, cudaStream_t stream);
-cudaError_t launch_rms_norm_f16(const RmsNormLaunch& rows, cudaStream_t stream);
-cudaError_t launch_rms_norm_bf16(const RmsNormLaunch& rows, cudaStream_t stream);
+cudaError_t launch_rms_norm(const RmsNormLaunch& rows, cudaStream_t stream);
 
 }  // namespace lmdeploy::cuda

@@ -1,96 +1,80 @@
 // The CUDA norms against the plain CPU op on the same rounded inputs.
 #include "kernels/rms_norm.h"
 
-#include <cmath>
-
-#include "tests/kernels/op_test_support.h"
+#include "tests/kernels/cuda/cuda_test_support.h"
 
 namespace lmdeploy {
 namespace {
 
-float element(const Tensor& tensor, int64_t i) {
-  if (tensor.dtype() == DType::kF16) return to_float(tensor.data<f16>()[i]);
-  if (tensor.dtype() == DType::kBF16) return to_float(tensor.data<bf16>()[i]);
-  return tensor.data<float>()[i];
-}
-
-Tensor rounded(const Tensor& x, DType dtype) {
-  Tensor out(x.shape(), dtype);
-  for (int64_t i = 0; i < x.shape().numel(); ++i) {
-    const float value = x.data<float>()[i];
-    if (dtype == DType::kF16) out.data<f16>()[i] = to_f16(value);
-    if (dtype == DType::kBF16) out.data<bf16>()[i] = to_bf16(value);
-    if (dtype == DType::kF32) out.data<float>()[i] = value;
-  }
-  return out;
-}
-
-Tensor as_f32(const Tensor& x) {
-  Tensor out(x.shape(), DType::kF32);
-  for (int64_t i = 0; i < x.shape().numel(); ++i) out.data<float>()[i] = element(x, i);
-  return out;
-}
-
-Tensor copied(const Tensor& x, Device to) {
-  Tensor out(x.shape(), x.dtype(), to);
-  device_copy(to, out.view().raw(), x.view().device(), x.view().raw(), x.bytes());
-  return out;
-}
+using test::rounded;
+using test::to_gpu;
+using test::to_host;
 
 enum class Op { kNorm, kAddNorm, kSandwich };
 
-void apply(Op op, Ctx& ctx, const Tensor& residual, const Tensor& delta, const Tensor& post,
-           const Tensor& weight, const Tensor& out) {
+void apply(Op op, Ctx& ctx, const TensorView& residual, const TensorView& delta,
+           const TensorView& post, const TensorView& weight, const TensorView& out) {
   constexpr float kEps = 1e-5f;
   if (op == Op::kNorm) rms_norm(ctx, residual, weight, kEps, out);
   if (op == Op::kAddNorm) add_rms_norm(ctx, residual, delta, weight, kEps, out);
   if (op == Op::kSandwich) sandwich_rms_norm(ctx, residual, delta, post, weight, kEps, out);
 }
 
-// Relative error allowed: one rounding of the type plus the fp32 sums.
-double tolerance(DType dtype) {
-  return dtype == DType::kF32 ? 2e-6 : dtype == DType::kF16 ? 0x1p-10 : 0x1p-7;
-}
+class CudaRmsNorm : public testing::TestWithParam<DType> {
+ protected:
+  // Rows of `size`, `stride` elements apart.
+  void check(Op op, int64_t rows, int64_t size, int64_t stride) {
+    Ctx ctx = gpu_.ctx();
+    const Tensor residual = rounded(test::normal_tensor(Shape{rows, stride}, 1, 3), GetParam());
+    const Tensor delta = rounded(test::normal_tensor(Shape{rows, stride}, 2, 2), GetParam());
+    const Tensor post = test::normal_tensor(Shape{size}, 3),
+                 weight = test::normal_tensor(Shape{size}, 4);
+    const auto part = [size](const Tensor& x) { return x.view().columns(0, size); };
+    Tensor want_residual = test::as_f32(residual), want(Shape{rows, stride}, DType::kF32);
+    apply(op, cpu_.ctx, part(want_residual), part(test::as_f32(delta)), post, weight, part(want));
 
-void expect_close(const Tensor& got, const Tensor& want, double tolerance, const char* what) {
-  for (int64_t i = 0; i < want.shape().numel(); ++i) {
-    const double expected = element(want, i);
-    ASSERT_NEAR(element(got, i), expected, tolerance * (std::fabs(expected) + 1))
-        << what << " " << i;
+    const Tensor gpu_residual = to_gpu(residual), gpu_delta = to_gpu(delta);
+    const Tensor gpu_post = to_gpu(post), gpu_weight = to_gpu(weight);
+    const Tensor out(Shape{rows, stride}, GetParam(), test::CudaRun::kDevice);
+    apply(op, ctx, part(gpu_residual), part(gpu_delta), gpu_post, gpu_weight, part(out));
+    gpu_.stream().synchronize();
+    const double tolerance = test::rounding(GetParam());
+    test::expect_close(to_host(gpu_residual), want_residual, tolerance, "residual");
+    test::expect_close(to_host(out), want, 3 * tolerance, "out");
   }
-}
 
-class CudaRmsNorm : public testing::TestWithParam<DType> {};
+  test::CudaRun gpu_;
+  test::CpuRun cpu_{1, "scalar"};
+};
 
 TEST_P(CudaRmsNorm, EqualsThePlainOp) {
-  const Device gpu{DeviceType::kCuda, 0};
-  Result<std::unique_ptr<Stream>> made = make_stream(gpu, 0, {});
-  ASSERT_TRUE(made.ok()) << made.status().message();
-  Stream& stream = **made;
-  Arena arena(gpu);
-  Ctx ctx{stream, arena};
-  test::CpuRun cpu(1, "scalar");
   for (Op op : {Op::kNorm, Op::kAddNorm, Op::kSandwich}) {
-    for (int64_t size : {1, 33, 576, 4096, 5120}) {
-      for (int64_t rows : {1, 7}) {
-        const Tensor residual = rounded(test::normal_tensor(Shape{rows, size}, 1, 3), GetParam());
-        const Tensor delta = rounded(test::normal_tensor(Shape{rows, size}, 2, 2), GetParam());
-        const Tensor post = test::normal_tensor(Shape{size}, 3),
-                     weight = test::normal_tensor(Shape{size}, 4);
-        Tensor want_residual = as_f32(residual), want(Shape{rows, size}, DType::kF32);
-        apply(op, cpu.ctx, want_residual, as_f32(delta), post, weight, want);
-
-        const Tensor gpu_residual = copied(residual, gpu), gpu_delta = copied(delta, gpu);
-        const Tensor gpu_post = copied(post, gpu), gpu_weight = copied(weight, gpu);
-        const Tensor gpu_out(Shape{rows, size}, GetParam(), gpu);
-        apply(op, ctx, gpu_residual, gpu_delta, gpu_post, gpu_weight, gpu_out);
-        stream.synchronize();
-        expect_close(copied(gpu_residual, Device{}), want_residual, tolerance(GetParam()),
-                     "residual");
-        expect_close(copied(gpu_out, Device{}), want, 3 * tolerance(GetParam()), "out");
-      }
+    for (int64_t size : {1, 33, 64, 576, 4096, 5120, 5121, 8192, 16384}) {
+      for (int64_t rows : {1, 7}) check(op, rows, size, size);
     }
   }
+}
+
+TEST_P(CudaRmsNorm, TakesStridedAndUnalignedRows) {
+  for (Op op : {Op::kNorm, Op::kAddNorm, Op::kSandwich}) {
+    check(op, 5, 576, 1024);
+    check(op, 5, 576, 579);
+  }
+}
+
+TEST_P(CudaRmsNorm, ARowDoesNotDependOnItsCompany) {
+  constexpr int64_t kRows = 300, kSize = 2048;
+  Ctx ctx = gpu_.ctx();
+  const Tensor x = to_gpu(rounded(test::normal_tensor(Shape{kRows, kSize}, 5), GetParam()));
+  const Tensor weight = to_gpu(test::normal_tensor(Shape{kSize}, 6));
+  const Tensor together(Shape{kRows, kSize}, GetParam(), test::CudaRun::kDevice);
+  const Tensor alone(Shape{kRows, kSize}, GetParam(), test::CudaRun::kDevice);
+  rms_norm(ctx, x, weight, 1e-6f, together);
+  for (int64_t r = 0; r < kRows; ++r) {
+    rms_norm(ctx, x.view().rows(r, 1), weight, 1e-6f, alone.view().rows(r, 1));
+  }
+  gpu_.stream().synchronize();
+  test::expect_close(to_host(alone), to_host(together), 0, "out");
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, CudaRmsNorm,
