@@ -1,33 +1,15 @@
 #include "text/chat_template.h"
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "base/edit_distance.h"
-#include "base/utf8.h"
 #include "text/chat_template_impl.h"
+#include "text/jinja/globals.h"
+#include "text/template_file.h"
 
 namespace lmdeploy {
 
 namespace {
-
-constexpr size_t kMaxTemplateBytes = size_t{4} << 20;
-
-// A file's text as it is written: the template engine drops its own final newline.
-Result<std::string> read_text_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return not_found("the chat template {} cannot be read", path);
-  std::string text(kMaxTemplateBytes + 1, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<size_t>(std::max<std::streamsize>(file.gcount(), 0)));
-  if (text.size() > kMaxTemplateBytes) {
-    return invalid_argument("the chat template {} has more than {} bytes", path, kMaxTemplateBytes);
-  }
-  if (!utf8_valid(text)) return invalid_argument("the chat template {} is not UTF-8", path);
-  return text;
-}
 
 ChatPieces pieces_of(const BuiltinTemplate& row, std::string_view name) {
   ChatPieces pieces;
@@ -57,6 +39,32 @@ std::string nearest_name(std::string_view name) {
   return *std::min_element(names.begin(), names.end(), [&](const auto& a, const auto& b) {
     return edit_distance(name, a) < edit_distance(name, b);
   });
+}
+
+// What the conversation itself sets.
+constexpr std::string_view kReservedVariables[] = {"messages", "tools", "add_generation_prompt",
+                                                   "continue_final_message"};
+
+Status check_variables(const json::object& variables) {
+  if (variables.empty()) return {};
+  const auto functions = jinja::global_functions();
+  for (const auto& member : variables) {
+    const std::string_view name(member.key().data(), member.key().size());
+    if (std::find(std::begin(kReservedVariables), std::end(kReservedVariables), name) !=
+        std::end(kReservedVariables)) {
+      return invalid_argument(
+          "the template variable '{}' is reserved: the conversation sets it, so it cannot be given "
+          "beside it",
+          name);
+    }
+    const bool is_function = std::any_of(functions.begin(), functions.end(),
+                                         [&](const auto& entry) { return entry.first == name; });
+    if (is_function) {
+      return invalid_argument(
+          "the template variable '{}' is reserved: templates call the function of that name", name);
+    }
+  }
+  return {};
 }
 
 Status read_capability(const json::object& config, ChatPieces& pieces) {
@@ -178,13 +186,14 @@ Result<ChatTemplate> ChatTemplate::load(const std::string& spec, SpecialTokenTex
   }
   if (spec.ends_with(".json")) return from_json_file(spec, std::move(tokens));
   if (spec.ends_with(".jinja") || spec.ends_with(".jinja2")) {
-    ASSIGN_OR_RETURN(const std::string source, read_text_file(spec));
+    ASSIGN_OR_RETURN(const std::string source, read_template_file(spec));
     return from_jinja(source, spec, std::move(tokens));
   }
   return builtin(spec, std::move(tokens));
 }
 
 Result<std::string> ChatTemplate::render(const ChatRender& chat) const {
+  RETURN_IF_ERROR(check_variables(chat.variables));
   return impl_->render(chat);
 }
 

@@ -25,7 +25,7 @@ struct ChatRender {
   // OpenAI clients send the arguments of tool calls as JSON text; templates expect the object.
   bool parse_tool_arguments = false;
   // More variables for the template (enable_thinking, documents, ...); they win over bos_token and
-  // eos_token.
+  // eos_token. Those that the fields above set, and the names of built-in functions, are refused.
   json::object variables;
 };
 

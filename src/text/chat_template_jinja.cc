@@ -3,6 +3,7 @@
 #include "text/jinja/python_text.h"
 #include "text/jinja/string_ops.h"
 #include "text/jinja/template.h"
+#include "text/jinja/text_search.h"
 
 namespace lmdeploy {
 
@@ -142,7 +143,7 @@ class JinjaChatTemplate : public ChatTemplate::Impl {
     const std::string_view bare = kContinueTag.substr(0, kContinueTag.size() - 1);
     const size_t at = prompt.rfind(bare);
     const std::string stripped = jinja::strip_text(answer, std::nullopt, true, true);
-    if (at == std::string::npos || prompt.find(stripped) == std::string::npos) {
+    if (at == std::string::npos || !jinja::contains_text(prompt, stripped)) {
       return invalid_argument(
           "the chat template {} drops the final message, so that it cannot be continued", name());
     }

@@ -43,15 +43,36 @@ void order_marks(std::vector<utf8proc_int32_t>& chars) {
 
 bool is_conjoining_jamo(char32_t c) { return c >= 0x1160 && c <= 0x11FF; }
 
+// Only a canonical decomposition can make NFC change a lone character.
+bool may_decompose(char32_t c) {
+  const utf8proc_property_t* property = utf8proc_get_property(static_cast<utf8proc_int32_t>(c));
+  return property->decomp_type == 0 && property->decomp_seqindex != UINT16_MAX;
+}
+
+bool changes_or_joins(char32_t c) {
+  if ((CharClasses::get().of(c) & kMark) != 0 || is_conjoining_jamo(c)) return true;
+  if (combining_class(static_cast<utf8proc_int32_t>(c)) != 0) return true;
+  if (!may_decompose(c)) return false;
+  std::string text;
+  utf8_append(text, c);
+  return normal_form(text, NormalForm::kNfc) != text;
+}
+
+// By code point from kFirstChangeable to kLastChangeable: changes_or_joins(). Made once.
+const std::vector<bool>& changeable() {
+  static const std::vector<bool> table = [] {
+    std::vector<bool> made(kLastChangeable + 1 - kFirstChangeable);
+    for (char32_t c = kFirstChangeable; c <= kLastChangeable; ++c) {
+      if (c < 0xD800 || c > 0xDFFF) made[c - kFirstChangeable] = changes_or_joins(c);
+    }
+    return made;
+  }();
+  return table;
+}
+
 // NFC of a text is the text itself where no character may change or join the one before it.
 class NfcStep : public NormalizerStep {
  public:
-  NfcStep() : may_change_(kLastChangeable + 1 - kFirstChangeable) {
-    for (char32_t c = kFirstChangeable; c <= kLastChangeable; ++c) {
-      if (c < 0xD800 || c > 0xDFFF) may_change_[c - kFirstChangeable] = changes_or_joins(c);
-    }
-  }
-
   void apply(std::string& text) const override {
     std::string out;
     size_t copied = 0;  // of `text`, in `out`
@@ -75,13 +96,6 @@ class NfcStep : public NormalizerStep {
   }
 
  private:
-  static bool changes_or_joins(char32_t c) {
-    if ((CharClasses::get().of(c) & kMark) != 0 || is_conjoining_jamo(c)) return true;
-    if (combining_class(static_cast<utf8proc_int32_t>(c)) != 0) return true;
-    std::string text;
-    utf8_append(text, c);
-    return normal_form(text, NormalForm::kNfc) != text;
-  }
   bool may_change(char32_t c) const {
     return c >= kFirstChangeable && c <= kLastChangeable && may_change_[c - kFirstChangeable];
   }
@@ -94,7 +108,7 @@ class NfcStep : public NormalizerStep {
     return pos;
   }
 
-  std::vector<bool> may_change_;
+  const std::vector<bool>& may_change_ = changeable();
 };
 
 class NormalFormStep : public NormalizerStep {

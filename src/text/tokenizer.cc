@@ -22,12 +22,50 @@ struct Tokenizer::Impl {
                          std::vector<int32_t>& ids) const;
 };
 
+Status check_piece(std::string_view piece, int64_t id) {
+  if (piece.size() <= kMaxPieceBytes) return {};
+  return data_loss("the piece with id {}, '{}', has {} bytes; at most {} are accepted", id,
+                   shown_piece(piece), piece.size(), kMaxPieceBytes);
+}
+
+Status check_added_bytes(size_t bytes) {
+  if (bytes <= kMaxAddedBytes) return {};
+  return data_loss("the added tokens have more than {} bytes in all; at most that many are accepted",
+                   kMaxAddedBytes);
+}
+
+std::string shown_piece(std::string_view piece) {
+  constexpr size_t kShownBytes = 60;
+  if (piece.size() <= kShownBytes) return utf8_replace_invalid(piece);
+  return utf8_replace_invalid(piece.substr(0, utf8_prefix(piece, kShownBytes))) + "...";
+}
+
+std::optional<uint8_t> byte_of_piece(std::string_view piece) {
+  if (piece.size() != 6 || !piece.starts_with("<0x") || piece[5] != '>') return std::nullopt;
+  unsigned value = 0;
+  for (const char c : piece.substr(3, 2)) {
+    const bool digit = c >= '0' && c <= '9';
+    const char letter = static_cast<char>(c | 0x20);
+    if (!digit && (letter < 'a' || letter > 'f')) return std::nullopt;
+    value = value * 16 + static_cast<unsigned>(digit ? c - '0' : letter - 'a' + 10);
+  }
+  return static_cast<uint8_t>(value);
+}
+
 void collect_end_ids(TokenizerParts& parts) {
   if (parts.eos) parts.end_ids.push_back(*parts.eos);
-  for (const char* name : {"<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|return|>"}) {
+  const auto special_id = [&](std::string_view name) {
     const int32_t id = parts.ids.find(name);
-    if (id >= 0 && parts.special[static_cast<size_t>(id)]) parts.end_ids.push_back(id);
+    return id >= 0 && parts.special[static_cast<size_t>(id)] ? id : -1;
+  };
+  const int32_t message_end = special_id("<|return|>") >= 0 ? special_id("<|end|>") : -1;
+  for (const char* name : {"<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|return|>"}) {
+    if (const int32_t id = special_id(name); id >= 0) parts.end_ids.push_back(id);
   }
+  if (special_id("<|return|>") >= 0 && special_id("<|call|>") >= 0) {
+    parts.end_ids.push_back(special_id("<|call|>"));
+  }
+  std::erase(parts.end_ids, message_end);
   std::ranges::sort(parts.end_ids);
   const auto repeated = std::ranges::unique(parts.end_ids);
   parts.end_ids.erase(repeated.begin(), repeated.end());

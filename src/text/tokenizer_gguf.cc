@@ -5,7 +5,7 @@
 
 #include "base/utf8.h"
 #include "text/byte_level.h"
-#include "text/known_patterns.h"
+#include "text/gguf_pre_tokenizers.h"
 #include "text/tokenizer_parts.h"
 
 namespace lmdeploy {
@@ -18,66 +18,7 @@ constexpr int32_t kTypeControl = 3;
 constexpr int32_t kTypeUserDefined = 4;
 constexpr int32_t kTypeByte = 6;
 constexpr char kMetaspace[] = "▁";
-
-// What the name in tokenizer.ggml.pre stands for.
-struct PreKind {
-  std::vector<const char*> names;
-  bool digits;                        // every digit is a word first
-  std::vector<const char*> patterns;  // then these splits, in order
-  bool ignore_merges;
-  bool add_bos;  // where the file does not say
-};
-
-const std::vector<PreKind>& pre_kinds() {
-  static const std::vector<PreKind> kinds = {
-      {{"gpt-2", "phi-2", "jina-es", "jina-de", "mpt", "olmo", "jais", "trillion", "gigachat"},
-       false, {kGpt2Pattern}, false, false},
-      {{"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"},
-       true, {kGpt2Pattern}, false, false},
-      {{"", "default"},
-       false,
-       {R"([\p{P}\$\+<=>\^~\|]+)",
-        R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S))", R"(\p{N}+)",
-        R"([0-9][0-9][0-9])"},
-       false, false},
-      {{"falcon"},
-       false,
-       {R"([\p{P}\$\+<=>\^~\|`]+)",
-        R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S))",
-        R"([0-9][0-9][0-9])"},
-       false, false},
-      {{"llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"},
-       false, {kLlama3Pattern}, true, true},
-      {{"dbrx", "smaug-bpe", "chatglm-bpe", "glm4"}, false, {kLlama3Pattern}, false, false},
-      {{"qwen2", "stablelm2", "deepseek-r1-qwen", "megrez", "hunyuan", "solar", "kormo"},
-       false, {kQwen2Pattern}, false, false},
-      {{"gpt-4o", "llama4"}, false, {kO200kPattern}, false, false},
-      {{"tekken"}, false, {kTekkenPattern}, true, true},
-      {{"deepseek-v3", "hunyuan-dense"},
-       false, {kDigits3Pattern, kDeepseekCjkPattern, kDeepseekV3Pattern}, false, false},
-      {{"deepseek-llm"},
-       false,
-       {"[\r\n]", R"(\s?\p{L}+)", R"(\s?\p{P}+)", "[一-龥ࠀ-一가-퟿]+", R"(\p{N})"},
-       false, false},
-      {{"deepseek-coder"},
-       false,
-       {"[\r\n]", R"(\s?\p{L}+)", R"(\s?\p{P}+)", "[一-龥ࠀ-一가-퟿]+", R"(\p{N})"},
-       false, false},
-  };
-  return kinds;
-}
-
-Result<const PreKind*> find_pre_kind(const std::string& name) {
-  std::string known;
-  for (const PreKind& kind : pre_kinds()) {
-    for (const char* other : kind.names) {
-      if (name == other) return &kind;
-      if (*other != 0) known += fmt::format("{}{}", known.empty() ? "" : ", ", other);
-    }
-  }
-  return unsupported("tokenizer.ggml.pre is '{}', a pre-tokenizer that this version does not know; "
-                     "it knows {}", name, known);
-}
+constexpr size_t kMaxCutBytes = size_t{1} << 31;  // looked up while finding a scored vocabulary's merges
 
 Status check_vocabulary(const GgufVocabulary& vocabulary) {
   const size_t count = vocabulary.tokens.size();
@@ -96,6 +37,7 @@ Status check_vocabulary(const GgufVocabulary& vocabulary) {
     }
   }
   for (size_t id = 0; id < count; ++id) {
+    RETURN_IF_ERROR(check_piece(vocabulary.tokens[id], static_cast<int64_t>(id)));
     if (!utf8_valid(vocabulary.tokens[id])) {
       return data_loss("token {} of the GGUF vocabulary is not valid UTF-8", id);
     }
@@ -109,9 +51,10 @@ int32_t type_of(const GgufVocabulary& vocabulary, size_t id) {
 
 // Fills pieces, special, ids and the tokens to be found in text. True in `reachable` where words
 // may become the id.
-std::vector<bool> fill_pieces(GgufVocabulary& vocabulary, TokenizerParts& parts) {
+Result<std::vector<bool>> fill_pieces(GgufVocabulary& vocabulary, TokenizerParts& parts) {
   const size_t count = vocabulary.tokens.size();
   std::vector<bool> reachable(count);
+  size_t added_bytes = 0;
   parts.special.resize(count);
   for (size_t i = 0; i < count; ++i) {
     const int32_t type = type_of(vocabulary, i);
@@ -120,6 +63,8 @@ std::vector<bool> fill_pieces(GgufVocabulary& vocabulary, TokenizerParts& parts)
     parts.special[i] = type == kTypeControl || type == kTypeUnknown;
     reachable[i] = !parts.special[i] && type != kTypeUserDefined;
     if (parts.special[i] || type == kTypeUserDefined) {
+      added_bytes += vocabulary.tokens[i].size();
+      RETURN_IF_ERROR(check_added_bytes(added_bytes));
       parts.raw_tokens.add(vocabulary.tokens[i],
                            {.id = id, .content = vocabulary.tokens[i], .special = parts.special[i]});
     }
@@ -146,14 +91,14 @@ Result<std::vector<Bpe::Rule>> read_merges(const std::vector<std::string>& merge
     const size_t space = merge.find(' ', 1);
     if (space == std::string_view::npos || !utf8_valid(merge)) {
       return data_loss("merge {} of the GGUF vocabulary is '{}'; expected two pieces and a space "
-                       "between them", rank, utf8_replace_invalid(merge));
+                       "between them", rank, shown_piece(merge));
     }
     const std::string_view left = merge.substr(0, space), right = merge.substr(space + 1);
     const int32_t merged = ids.find(std::string(left).append(right));
     const int32_t left_id = ids.find(left), right_id = ids.find(right);
     if (left_id < 0 || right_id < 0 || merged < 0) {
       return data_loss("merge {} of the GGUF vocabulary is '{}', whose pieces are not all in the "
-                       "vocabulary", rank, merge);
+                       "vocabulary", rank, shown_piece(merge));
     }
     rules.push_back({left_id, right_id, {static_cast<uint32_t>(rank), merged}});
   }
@@ -168,19 +113,22 @@ void fill_byte_level_decoder(TokenizerParts& parts) {
 }
 
 Result<TokenizerParts> read_gpt2(GgufVocabulary vocabulary) {
-  ASSIGN_OR_RETURN(const PreKind* kind, find_pre_kind(vocabulary.pre));
+  ASSIGN_OR_RETURN(const GgufPreTokenizer* kind, find_gguf_pre_tokenizer(vocabulary.pre));
   TokenizerParts parts;
-  const std::vector<bool> reachable = fill_pieces(vocabulary, parts);
+  ASSIGN_OR_RETURN(const std::vector<bool> reachable, fill_pieces(vocabulary, parts));
   ASSIGN_OR_RETURN(const auto rules, read_merges(vocabulary.merges, parts.ids));
   parts.model = std::make_unique<Bpe>(
       parts.pieces, reachable, rules,
       BpeOptions{.byte_level = true, .ignore_merges = kind->ignore_merges});
-  if (kind->digits) parts.pre_tokenizer.add(make_digits(true));
+  if (kind->nfc) parts.normalizer.add(make_normal_form(NormalForm::kNfc));
+  using Digits = GgufPreTokenizer::Digits;
+  if (kind->digits == Digits::kFirst) parts.pre_tokenizer.add(make_digits(true));
   if (vocabulary.add_space_prefix.value_or(false)) parts.pre_tokenizer.add(make_prefix_space());
   for (const char* pattern : kind->patterns) {
     ASSIGN_OR_RETURN(auto matcher, make_matcher(pattern));
     parts.pre_tokenizer.add(make_split(std::move(matcher), SplitBehavior::kIsolated, false));
   }
+  if (kind->digits == Digits::kLast) parts.pre_tokenizer.add(make_digits(true));
   fill_byte_level_decoder(parts);
   fill_ends(vocabulary, kind->add_bos, parts);
   return parts;
@@ -201,13 +149,20 @@ std::vector<uint32_t> ranks_of(const std::vector<float>& scores) {
 }
 
 // Sentencepiece merges any two pieces whose concatenation is a piece, the best score first.
-std::vector<Bpe::Rule> merges_by_score(const TokenizerParts& parts, const std::vector<float>& scores,
-                                       const std::vector<bool>& mergeable) {
+Result<std::vector<Bpe::Rule>> merges_by_score(const TokenizerParts& parts,
+                                               const std::vector<float>& scores,
+                                               const std::vector<bool>& mergeable) {
   const std::vector<uint32_t> ranks = ranks_of(scores);
   std::vector<Bpe::Rule> rules;
+  size_t looked_up = 0;
   for (size_t id = 0; id < parts.pieces.size(); ++id) {
     if (!mergeable[id]) continue;
     const std::string_view piece = parts.pieces[id];
+    looked_up += piece.size() * piece.size();
+    if (looked_up > kMaxCutBytes) {
+      return data_loss("the pieces of the GGUF vocabulary are too long: at piece {}, of {} bytes, their "
+                       "squared lengths add up to more than {}", id, piece.size(), kMaxCutBytes);
+    }
     for (size_t cut = 1; cut < piece.size(); ++cut) {
       if ((static_cast<unsigned char>(piece[cut]) & 0xC0) == 0x80) continue;
       const int32_t left = parts.ids.find(piece.substr(0, cut));
@@ -218,13 +173,6 @@ std::vector<Bpe::Rule> merges_by_score(const TokenizerParts& parts, const std::v
     }
   }
   return rules;
-}
-
-std::optional<uint8_t> byte_of_piece(std::string_view piece) {
-  for (unsigned byte = 0; byte < 256; ++byte) {
-    if (piece == fmt::format("<0x{:02X}>", byte)) return static_cast<uint8_t>(byte);
-  }
-  return std::nullopt;
 }
 
 std::string with_spaces(std::string_view piece) {
@@ -244,7 +192,7 @@ Result<TokenizerParts> read_llama(GgufVocabulary vocabulary) {
     }
   }
   TokenizerParts parts;
-  const std::vector<bool> reachable = fill_pieces(vocabulary, parts);
+  ASSIGN_OR_RETURN(const std::vector<bool> reachable, fill_pieces(vocabulary, parts));
   std::vector<bool> mergeable = reachable;
   for (size_t id = 0; id < parts.pieces.size(); ++id) {
     const bool is_byte = type_of(vocabulary, id) == kTypeByte;
@@ -252,8 +200,9 @@ Result<TokenizerParts> read_llama(GgufVocabulary vocabulary) {
     parts.decoder.add(with_spaces(parts.pieces[id]),
                       is_byte ? byte_of_piece(parts.pieces[id]) : std::nullopt);
   }
+  ASSIGN_OR_RETURN(const auto rules, merges_by_score(parts, vocabulary.scores, mergeable));
   parts.model = std::make_unique<Bpe>(
-      parts.pieces, reachable, merges_by_score(parts, vocabulary.scores, mergeable),
+      parts.pieces, reachable, rules,
       BpeOptions{.byte_fallback = true, .fuse_unk = true, .unk = vocabulary.unknown.value_or(-1)});
   const bool space_prefix = vocabulary.add_space_prefix.value_or(true);
   if (space_prefix) parts.normalizer.add(make_prepend(kMetaspace));

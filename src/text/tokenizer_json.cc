@@ -1,11 +1,10 @@
 // tokenizer.json and the files beside it -> TokenizerParts.
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <utility>
 
 #include "base/json.h"
+#include "text/template_file.h"
 #include "text/tokenizer_json_steps.h"
 #include "text/tokenizer_parts.h"
 
@@ -15,9 +14,16 @@ namespace {
 
 constexpr JsonLimits kFileLimits{.max_depth = 64, .max_bytes = size_t{256} << 20};
 
-Status put_piece(TokenizerParts& parts, std::string_view piece, int64_t id) {
-  if (id < 0 || id >= kMaxVocabulary) {
-    return data_loss("the id of piece '{}' is {}; expected 0 to {}", piece, id, kMaxVocabulary - 1);
+// Ids may leave gaps, but a table with an entry for each id must stay in proportion to the file.
+int64_t id_limit(size_t pieces) {
+  return std::min(kMaxVocabulary, static_cast<int64_t>(2 * pieces) + (int64_t{1} << 16));
+}
+
+Status put_piece(TokenizerParts& parts, std::string_view piece, int64_t id, int64_t limit) {
+  RETURN_IF_ERROR(check_piece(piece, id));
+  if (id < 0 || id >= limit) {
+    return data_loss("the id of piece '{}' is {}; expected 0 to {} for a vocabulary of this size", piece,
+                     id, limit - 1);
   }
   const auto index = static_cast<size_t>(id);
   if (index >= parts.pieces.size()) parts.pieces.resize(index + 1);
@@ -34,10 +40,13 @@ Status read_vocabulary(const json::object& model, TokenizerParts& parts) {
   if (vocabulary == nullptr || !vocabulary->is_object()) {
     return data_loss("'model.vocab' is missing or not an object of piece: id");
   }
+  const int64_t limit = id_limit(vocabulary->get_object().size());
   parts.pieces.reserve(std::min<size_t>(vocabulary->get_object().size(), kMaxVocabulary));
   for (const auto& [piece, id] : vocabulary->get_object()) {
-    if (!id.is_int64()) return data_loss("the id of piece '{}' is not an integer", std::string_view(piece));
-    RETURN_IF_ERROR(put_piece(parts, piece, id.get_int64()));
+    if (!id.is_int64()) {
+      return data_loss("the id of piece '{}' is not an integer", shown_piece(piece));
+    }
+    RETURN_IF_ERROR(put_piece(parts, piece, id.get_int64(), limit));
   }
   return {};
 }
@@ -71,7 +80,8 @@ Result<std::vector<Bpe::Rule>> read_merges(const json::object& model, const Piec
     merged.assign(pair->first).append(pair->second);
     for (const std::string_view piece : {pair->first, pair->second, std::string_view(merged)}) {
       if (ids.find(piece) < 0) {
-        return data_loss("merge {} needs the piece '{}', which is not in the vocabulary", rank, piece);
+        return data_loss("merge {} needs the piece '{}', which is not in the vocabulary", rank,
+                         shown_piece(piece));
       }
     }
     rules.push_back({ids.find(pair->first), ids.find(pair->second), {rank, ids.find(merged)}});
@@ -126,7 +136,8 @@ Result<AddedToken> read_added_token(const json::value& value) {
   ASSIGN_OR_RETURN(token.content, required_string(object, "content"));
   ASSIGN_OR_RETURN(const auto id, get_int(object, "id"));
   if (!id || *id < 0 || *id >= kMaxVocabulary) {
-    return data_loss("the added token '{}' has no id from 0 to {}", token.content, kMaxVocabulary - 1);
+    return data_loss("the added token '{}' has no id from 0 to {}", shown_piece(token.content),
+                     kMaxVocabulary - 1);
   }
   token.id = static_cast<int32_t>(*id);
   for (const auto& [key, target] : {std::pair("single_word", &token.single_word),
@@ -145,14 +156,18 @@ Status read_added_tokens(const json::object& file, TokenizerParts& parts) {
   std::vector<AddedToken> tokens;
   if (list != nullptr && !list->is_array()) return data_loss("'added_tokens' is not a list");
   if (list != nullptr) {
+    const int64_t limit = id_limit(parts.pieces.size() + list->get_array().size());
+    size_t bytes = 0;
     for (const json::value& value : list->get_array()) {
       ASSIGN_OR_RETURN(AddedToken token, read_added_token(value));
       if (token.content.empty()) continue;
+      bytes += token.content.size();
+      RETURN_IF_ERROR(check_added_bytes(bytes));
       // A token that the model knows keeps the model's id.
       if (const int32_t known = parts.ids.find(token.content); known >= 0) {
         token.id = known;
       } else {
-        RETURN_IF_ERROR(put_piece(parts, token.content, token.id));
+        RETURN_IF_ERROR(put_piece(parts, token.content, token.id, limit));
       }
       tokens.push_back(std::move(token));
     }
@@ -271,8 +286,9 @@ Status read_config(const json::object& config, TokenizerParts& parts) {
 
 // The files beside tokenizer.json; each may be absent.
 Status read_neighbours(const std::filesystem::path& folder, TokenizerParts& parts) {
-  if (std::ifstream file(folder / "chat_template.jinja", std::ios::binary); file) {
-    parts.chat_template.assign(std::istreambuf_iterator<char>(file), {});
+  const std::string template_path = (folder / "chat_template.jinja").string();
+  if (std::error_code error; std::filesystem::exists(template_path, error)) {
+    ASSIGN_OR_RETURN(parts.chat_template, read_template_file(template_path));
   }
   for (const char* name : {"tokenizer_config.json", "special_tokens_map.json"}) {
     const std::string path = (folder / name).string();

@@ -26,18 +26,6 @@ std::string strip(std::string text, char c, int64_t start, int64_t stop) {
   return text.substr(begin, end - begin);
 }
 
-std::optional<uint8_t> byte_of_piece(std::string_view piece) {
-  if (piece.size() != 6 || !piece.starts_with("<0x") || piece[5] != '>') return std::nullopt;
-  unsigned value = 0;
-  for (const char c : piece.substr(3, 2)) {
-    const bool digit = c >= '0' && c <= '9';
-    const char letter = static_cast<char>(c | 0x20);
-    if (!digit && (letter < 'a' || letter > 'f')) return std::nullopt;
-    value = value * 16 + static_cast<unsigned>(digit ? c - '0' : letter - 'a' + 10);
-  }
-  return static_cast<uint8_t>(value);
-}
-
 // The steps seen so far and what they make of every piece.
 class DecoderBuilder {
  public:

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "text/added_tokens.h"
@@ -39,11 +40,26 @@ struct TokenizerParts {
 // Largest id + 1 that a vocabulary may have.
 inline constexpr int64_t kMaxVocabulary = int64_t{1} << 24;
 
+// Bytes of one piece. The longest of published vocabularies have some hundred.
+inline constexpr size_t kMaxPieceBytes = 1024;
+// Bytes of all the tokens that are looked for in the text.
+inline constexpr size_t kMaxAddedBytes = size_t{2} << 20;
+
+// kDataLoss, by its beginning, for a piece longer than kMaxPieceBytes.
+Status check_piece(std::string_view piece, int64_t id);
+// kDataLoss when the tokens so far are longer than kMaxAddedBytes.
+Status check_added_bytes(size_t bytes);
+// A piece of unknown length as an error shows it.
+std::string shown_piece(std::string_view piece);
+// The byte that a piece "<0x0A>" stands for.
+std::optional<uint8_t> byte_of_piece(std::string_view piece);
+
 // See Tokenizer::from_file and from_gguf.
 Result<TokenizerParts> read_tokenizer_files(const std::string& path);
 Result<TokenizerParts> read_gguf_vocabulary(GgufVocabulary vocabulary);
 
-// Adds eos and the end-of-turn tokens that published chat models call by these names.
+// Adds eos and the end-of-turn tokens that published chat models call by these names. Where a
+// vocabulary has "<|return|>" (gpt-oss), "<|end|>" ends a message and not the turn.
 void collect_end_ids(TokenizerParts& parts);
 
 }  // namespace lmdeploy

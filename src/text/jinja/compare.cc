@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "text/jinja/text_search.h"
+
 namespace lmdeploy::jinja {
 
 namespace {
@@ -76,7 +78,7 @@ Result<bool> contains(const Value& container, const Value& item) {
         return invalid_argument("'in <string>' requires a string on its left, not '{}'",
                                 item.type_name());
       }
-      return container.as_string().find(item.as_string()) != std::string::npos;
+      return contains_text(container.as_string(), item.as_string());
     case Kind::kDict:
       if (item.is(Kind::kList) || item.is_dict()) {
         return invalid_argument("'{}' cannot be a key of a dict", item.type_name());

@@ -14,7 +14,8 @@ Result<Value> dict_view(Evaluator& evaluator, const Value& self, Arguments& argu
                         std::string_view name) {
   RETURN_IF_ERROR(Parameters::bind(name, arguments, {}).status());
   const auto& entries = self.as_dict().entries;
-  RETURN_IF_ERROR(evaluator.reserve(entries.size() * sizeof(Value)));
+  RETURN_IF_ERROR(
+      evaluator.reserve(entries.size() * (name == "items" ? kPairBytes : sizeof(Value))));
   std::vector<Value> items;
   items.reserve(entries.size());
   for (const auto& [key, value] : entries) {

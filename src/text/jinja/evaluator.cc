@@ -12,6 +12,12 @@
 
 namespace lmdeploy::jinja {
 
+namespace {
+
+constexpr int64_t kStepsPerClockCheck = 256;
+
+}  // namespace
+
 Evaluator::Evaluator(const Limits& limits)
     : limits_(limits),
       deadline_(std::chrono::steady_clock::now() +
@@ -46,16 +52,24 @@ Status Evaluator::step(int64_t work) {
     return invalid_argument("the template takes more than {} steps", limits_.max_steps);
   }
   if (steps_ < next_clock_check_) return {};
-  next_clock_check_ = steps_ + 2048;
+  next_clock_check_ = steps_ + kStepsPerClockCheck;
   if (std::chrono::steady_clock::now() > deadline_) {
     return invalid_argument("the template runs longer than {} seconds", limits_.max_seconds);
   }
   return {};
 }
 
+Status Evaluator::scan(size_t bytes) { return step(static_cast<int64_t>(bytes / 64)); }
+
 Status Evaluator::reserve(size_t bytes) {
   RETURN_IF_ERROR(check_memory(bytes));
   return step(static_cast<int64_t>(bytes / 256));
+}
+
+Status Evaluator::allocate(size_t bytes) {
+  RETURN_IF_ERROR(reserve(bytes));
+  memory_bytes_ += bytes;
+  return {};
 }
 
 Status Evaluator::check_memory(size_t bytes) const {
@@ -80,9 +94,7 @@ Value Evaluator::make_namespace(std::vector<std::pair<std::string, Value>> attri
 // A value that an operation made: its memory is counted, its nesting bounded.
 Result<Value> Evaluator::accept(Result<Value> value) {
   if (!value.ok()) return value;
-  const size_t bytes = value->fresh_bytes();
-  RETURN_IF_ERROR(reserve(bytes));
-  memory_bytes_ += bytes;
+  RETURN_IF_ERROR(allocate(value->fresh_bytes()));
   if (value->nesting() > limits_.max_value_nesting) {
     return invalid_argument("a value nests deeper than {} levels", limits_.max_value_nesting);
   }
@@ -287,7 +299,7 @@ Result<std::vector<Value>> Evaluator::iterate(const Value& value) {
     case Kind::kString: {
       std::vector<Value> items;
       const StringObject& text = value.string_object();
-      RETURN_IF_ERROR(reserve(static_cast<size_t>(text.length) * (sizeof(Value) + 64)));
+      RETURN_IF_ERROR(allocate(static_cast<size_t>(text.length) * kSmallStringBytes));
       for (size_t pos = 0; pos < text.text.size();) {
         const size_t start = pos;
         utf8_next(text.text, pos);
@@ -298,6 +310,7 @@ Result<std::vector<Value>> Evaluator::iterate(const Value& value) {
     case Kind::kDict: {
       std::vector<Value> items;
       RETURN_IF_ERROR(step(static_cast<int64_t>(value.as_dict().entries.size())));
+      RETURN_IF_ERROR(allocate(value.as_dict().entries.size() * sizeof(Value)));
       for (const auto& [key, held] : value.as_dict().entries) items.push_back(key);
       return items;
     }
@@ -306,6 +319,7 @@ Result<std::vector<Value>> Evaluator::iterate(const Value& value) {
     case Kind::kRange:
     case Kind::kView: {
       RETURN_IF_ERROR(step(static_cast<int64_t>(value.items().size())));
+      RETURN_IF_ERROR(allocate(value.items().size() * sizeof(Value)));
       return value.items();
     }
     case Kind::kIterator: return spend_iterator(*this, value);

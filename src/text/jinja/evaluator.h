@@ -30,6 +30,10 @@ class Evaluator {
   // --- for filters, tests, methods and built-in functions ---
   // Counts `work` units (about an item or 256 bytes each) against the bound on steps.
   Status step(int64_t work = 1);
+  // Announces that `bytes` of text are about to be read, character by character.
+  Status scan(size_t bytes);
+  // Counts an allocation that is about to be made, for good.
+  Status allocate(size_t bytes);
   // Announces an allocation of `bytes` before it is made.
   Status reserve(size_t bytes);
   // Whether `bytes` more would be within the bound; counts nothing.

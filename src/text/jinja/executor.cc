@@ -118,11 +118,12 @@ Result<Flow> Evaluator::exec(const For& node) {
 }
 
 Result<Flow> Evaluator::run_loop(const For& node, const Value& source, int depth0) {
-  std::vector<Value> items;
-  if (!source.is(Kind::kIterator)) {
-    ASSIGN_OR_RETURN(items, iterate(source));
+  Value items = source;
+  if (!source.is_sequence_object()) {
+    ASSIGN_OR_RETURN(std::vector<Value> parts, iterate(source));
+    items = Value::list(std::move(parts));
   }
-  const auto loop = std::make_shared<LoopObject>(node, scope_, source, std::move(items), depth0);
+  const auto loop = std::make_shared<LoopObject>(node, scope_, std::move(items), depth0);
   const LoopEnd end(*loop);
   const Value loop_value = Value::opaque(loop);
   bool any = false;
@@ -306,6 +307,7 @@ Status Evaluator::bind_parameters(const MacroDefinition& macro, Arguments& argum
   std::vector<bool> used(arguments.named.size());
   for (size_t i = 0; i < macro.parameters.size(); ++i) {
     const Parameter& parameter = macro.parameters[i];
+    RETURN_IF_ERROR(step(1 + static_cast<int64_t>(arguments.named.size() / 16)));
     if (i < arguments.positional.size()) {
       scope_->set(parameter.name, arguments.positional[i]);
       continue;

@@ -21,6 +21,7 @@ Result<Value> attribute_path(Evaluator& evaluator, const Value& object, const Va
   Value item = object;
   std::string_view rest = attribute.as_string();
   while (true) {
+    RETURN_IF_ERROR(evaluator.step());
     const size_t dot = std::min(rest.find('.'), rest.size());
     const std::string part(rest.substr(0, dot));
     const bool index = !part.empty() && part.size() < 18 &&

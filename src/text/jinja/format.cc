@@ -243,6 +243,7 @@ class PercentFormatter {
   }
 
   Result<std::string> directive() {
+    RETURN_IF_ERROR(evaluator_.step());
     if (at('%')) {
       ++pos_;
       return std::string("%");
@@ -410,6 +411,7 @@ class BraceFormatter {
       }
       return arguments_.positional[static_cast<size_t>(*index)];
     }
+    RETURN_IF_ERROR(evaluator_.step(static_cast<int64_t>(arguments_.named.size() / 16)));
     for (const auto& [key, value] : arguments_.named) {
       if (key == name) return value;
     }

@@ -112,7 +112,9 @@ Result<Value> joiner(Evaluator&, Arguments& arguments) {
 // cycler(a, b, ...): next(), reset(), current.
 struct CyclerObject : Opaque, std::enable_shared_from_this<CyclerObject> {
   std::string type_name() const override { return "Cycler"; }
-  int nesting() const override { return Value::tuple(items).nesting(); }
+  explicit CyclerObject(std::vector<Value> given)
+      : items(std::move(given)), held(Value::tuple(items).nesting()) {}
+  int nesting() const override { return held; }
   Result<std::optional<Value>> attribute(Evaluator&, std::string_view name) override {
     if (name == "current") return std::optional<Value>(items[position]);
     if (name == "next") {
@@ -133,14 +135,14 @@ struct CyclerObject : Opaque, std::enable_shared_from_this<CyclerObject> {
     return std::optional<Value>();
   }
   std::vector<Value> items;
+  int held;  // nesting of the items
   size_t position = 0;
 };
 
-Result<Value> cycler(Evaluator&, Arguments& arguments) {
+Result<Value> cycler(Evaluator& evaluator, Arguments& arguments) {
   if (arguments.positional.empty()) return invalid_argument("cycler() needs items");
-  auto object = std::make_shared<CyclerObject>();
-  object->items = arguments.positional;
-  return Value::opaque(std::move(object));
+  RETURN_IF_ERROR(evaluator.allocate(arguments.positional.size() * sizeof(Value)));
+  return Value::opaque(std::make_shared<CyclerObject>(arguments.positional));
 }
 
 }  // namespace

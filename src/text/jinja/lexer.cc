@@ -39,10 +39,14 @@ std::string normalize_newlines(std::string_view source) {
 
 class Lexer {
  public:
-  explicit Lexer(std::string_view source) : source_(normalize_newlines(source)) {}
+  Lexer(std::string_view source, size_t max_tokens)
+      : source_(normalize_newlines(source)), max_tokens_(max_tokens) {}
 
   Result<std::vector<Token>> run() {
-    while (pos_ < source_.size()) RETURN_IF_ERROR(lex_root());
+    while (pos_ < source_.size()) {
+      RETURN_IF_ERROR(check_count());
+      RETURN_IF_ERROR(lex_root());
+    }
     add(TokenKind::kEnd, {});
     return std::move(tokens_);
   }
@@ -62,6 +66,11 @@ class Lexer {
 
   Status fail(std::string_view message) const {
     return invalid_argument("line {}: {}", line_, message);
+  }
+
+  Status check_count() const {
+    if (tokens_.size() <= max_tokens_) return {};
+    return fail(fmt::format("the template has more than {} tokens", max_tokens_));
   }
 
   void add(TokenKind kind, std::string text) { tokens_.push_back({kind, line_, std::move(text)}); }
@@ -201,6 +210,7 @@ class Lexer {
   }
 
   Status lex_expression_token(std::vector<char>& open) {
+    RETURN_IF_ERROR(check_count());
     const char c = source_[pos_];
     if (is_digit(c)) return lex_number();
     if (is_name_byte(c)) return lex_name();
@@ -318,6 +328,7 @@ class Lexer {
   }
 
   std::string source_;
+  size_t max_tokens_;
   size_t pos_ = 0;
   int line_ = 1;
   bool at_line_start_ = true;
@@ -326,6 +337,8 @@ class Lexer {
 
 }  // namespace
 
-Result<std::vector<Token>> tokenize(std::string_view source) { return Lexer(source).run(); }
+Result<std::vector<Token>> tokenize(std::string_view source, size_t max_tokens) {
+  return Lexer(source, max_tokens).run();
+}
 
 }  // namespace lmdeploy::jinja

@@ -33,7 +33,7 @@ struct Token {
   double real = 0;
 };
 
-// The tokens of `source`, kEnd last. Errors name the line.
-Result<std::vector<Token>> tokenize(std::string_view source);
+// The tokens of `source`, kEnd last. Errors name the line; more than `max_tokens` are one.
+Result<std::vector<Token>> tokenize(std::string_view source, size_t max_tokens);
 
 }  // namespace lmdeploy::jinja

@@ -9,6 +9,7 @@ namespace lmdeploy::jinja {
 struct Limits {
   int max_syntax_depth = 100;              // nested blocks or expressions in the source
   size_t max_source_bytes = size_t{4} << 20;
+  size_t max_tokens = 400'000;             // of the source; a token and its node take about 300 bytes
   int max_call_depth = 600;                // nested evaluations, macro calls included
   int max_value_nesting = 150;             // lists in lists in dicts ...
   int64_t max_value_weight = 16 << 20;     // values in a value (Value::weight)

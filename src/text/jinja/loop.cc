@@ -9,7 +9,8 @@ namespace lmdeploy::jinja {
 
 Result<std::optional<Value>> LoopObject::fetch(Evaluator& evaluator) {
   const bool lazy = source_.is(Kind::kIterator);
-  const std::vector<Value>& items = lazy ? source_.items() : items_;
+  if (!source_.is_sequence_object()) return std::optional<Value>();
+  const std::vector<Value>& items = source_.items();
   size_t& position = lazy ? source_.sequence_object().cursor : next_;
   while (position < items.size()) {
     Value item = items[position++];
@@ -44,7 +45,6 @@ Result<std::optional<Value>> LoopObject::advance(Evaluator& evaluator) {
 void LoopObject::finish() {
   outer_.reset();
   source_ = Value();
-  items_.clear();
   ahead_.clear();
   next_ = ahead_pos_ = 0;
   before_.reset();

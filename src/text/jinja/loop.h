@@ -7,11 +7,9 @@ namespace lmdeploy::jinja {
 
 class LoopObject : public Opaque, public std::enable_shared_from_this<LoopObject> {
  public:
-  // `loop` outlives the object. `outer` is the scope around the loop.
-  LoopObject(const For& loop, std::shared_ptr<Scope> outer, Value source, std::vector<Value> items,
-             int depth0)
-      : loop_(loop), outer_(std::move(outer)), source_(std::move(source)), items_(std::move(items)),
-        depth0_(depth0) {}
+  // `loop` outlives the object. `outer` is the scope around the loop. `source` has an item vector.
+  LoopObject(const For& loop, std::shared_ptr<Scope> outer, Value source, int depth0)
+      : loop_(loop), outer_(std::move(outer)), source_(std::move(source)), depth0_(depth0) {}
 
   // Steps to the next item that the loop's condition accepts; nullopt at the end.
   Result<std::optional<Value>> advance(Evaluator& evaluator);
@@ -34,9 +32,8 @@ class LoopObject : public Opaque, public std::enable_shared_from_this<LoopObject
 
   const For& loop_;
   std::shared_ptr<Scope> outer_;
-  Value source_;              // an iterator, read as the loop goes; otherwise unused
-  std::vector<Value> items_;  // of anything else
-  size_t next_ = 0;
+  Value source_;     // an iterator is read, for good, as the loop goes
+  size_t next_ = 0;  // of anything else
   int depth0_;
   int64_t index0_ = -1;
   std::vector<Value> ahead_;  // accepted items that were looked at early

@@ -17,7 +17,7 @@ std::optional<Value> truncated(double number) {
   return Value::integer(static_cast<int64_t>(number));
 }
 
-Result<Value> to_int(Evaluator&, const Value& input, Arguments& arguments) {
+Result<Value> to_int(Evaluator& evaluator, const Value& input, Arguments& arguments) {
   ASSIGN_OR_RETURN(const Parameters parameters,
                    Parameters::bind("int", arguments, {"default", "base"}));
   const Value fallback = parameters.has(0) ? parameters[0] : Value::integer(0);
@@ -29,6 +29,7 @@ Result<Value> to_int(Evaluator&, const Value& input, Arguments& arguments) {
     return truncated(input.as_double()).value_or(fallback);
   }
   if (!input.is_string()) return fallback;
+  RETURN_IF_ERROR(evaluator.scan(input.as_string().size()));
   const std::optional<int64_t> whole =
       base > 36 ? std::nullopt : parse_integer(input.as_string(), static_cast<int>(base));
   if (whole) return Value::integer(*whole);
@@ -36,12 +37,13 @@ Result<Value> to_int(Evaluator&, const Value& input, Arguments& arguments) {
   return number ? truncated(*number).value_or(fallback) : fallback;
 }
 
-Result<Value> to_float(Evaluator&, const Value& input, Arguments& arguments) {
+Result<Value> to_float(Evaluator& evaluator, const Value& input, Arguments& arguments) {
   ASSIGN_OR_RETURN(const Parameters parameters, Parameters::bind("float", arguments, {"default"}));
   const Value fallback = parameters.has(0) ? parameters[0] : Value::real(0);
   if (input.is_undefined()) return invalid_argument("{}", input.undefined_message());
   if (input.is_number()) return Value::real(input.as_double());
   if (!input.is_string()) return fallback;
+  RETURN_IF_ERROR(evaluator.scan(input.as_string().size()));
   const std::optional<double> number = parse_float(input.as_string());
   return number ? Value::real(*number) : fallback;
 }

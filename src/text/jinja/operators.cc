@@ -8,6 +8,7 @@
 #include "text/jinja/format.h"
 #include "text/jinja/html.h"
 #include "text/jinja/python_text.h"
+#include "text/jinja/string_ops.h"
 
 namespace lmdeploy::jinja {
 
@@ -119,7 +120,7 @@ Result<Value> add_strings(Evaluator& evaluator, const Value& left, const Value& 
   const auto part = [&](const StringObject& text) {
     return markup && !text.markup ? escape_html(text.text) : text.text;
   };
-  RETURN_IF_ERROR(evaluator.reserve(a.text.size() + b.text.size()));
+  RETURN_IF_ERROR(evaluator.reserve((a.text.size() + b.text.size()) * (markup ? 6 : 1)));
   return Value::string(part(a) + part(b), markup);
 }
 
@@ -144,6 +145,7 @@ Result<Value> repeat(Evaluator& evaluator, const Value& value, int64_t count) {
     return Value::string(std::move(text), value.string_object().markup);
   }
   std::vector<Value> items;
+  items.reserve(value.items().size() * times);
   for (size_t i = 0; i < times; ++i) {
     items.insert(items.end(), value.items().begin(), value.items().end());
   }
@@ -258,6 +260,9 @@ Result<bool> compare_with(Evaluator& evaluator, CompareOp op, const Value& left,
     if (left.is_undefined() && right.is_string()) {
       return invalid_argument("{}", left.undefined_message());
     }
+    if (left.is_string() && right.is_string()) {
+      RETURN_IF_ERROR(charge_search(evaluator, right.as_string(), left.as_string()));
+    }
     ASSIGN_OR_RETURN(const bool found, contains(right, left));
     return found == (op == CompareOp::kIn);
   }
@@ -284,6 +289,8 @@ Result<Value> slice(Evaluator& evaluator, const Value& object, const Value& star
                                             : static_cast<int64_t>(object.items().size());
   ASSIGN_OR_RETURN(const Range range, slice_range(length, start, stop, step));
   RETURN_IF_ERROR(evaluator.step(object.weight() / 8));
+  RETURN_IF_ERROR(evaluator.reserve(static_cast<size_t>(length) *
+                                    (object.is_string() ? sizeof(char32_t) : sizeof(Value))));
   if (object.is_string()) {
     return Value::string(slice_text(object.string_object(), range), object.string_object().markup);
   }

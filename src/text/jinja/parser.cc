@@ -240,9 +240,9 @@ class Parser : public ExpressionParser {
 
 }  // namespace
 
-Result<Body> parse_template(std::string_view source, int max_depth) {
-  ASSIGN_OR_RETURN(std::vector<Token> tokens, tokenize(source));
-  return Parser(std::move(tokens), max_depth).run();
+Result<Body> parse_template(std::string_view source, const Limits& limits) {
+  ASSIGN_OR_RETURN(std::vector<Token> tokens, tokenize(source, limits.max_tokens));
+  return Parser(std::move(tokens), limits.max_syntax_depth).run();
 }
 
 }  // namespace lmdeploy::jinja

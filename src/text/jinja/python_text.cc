@@ -165,6 +165,17 @@ size_t byte_offset(std::string_view text, int64_t index) {
   return pos;
 }
 
+size_t last_character(std::string_view text) {
+  size_t start = text.size() - 1;
+  while (start > 0 && text.size() - start < 4 &&
+         (static_cast<unsigned char>(text[start]) & 0xC0) == 0x80) {
+    --start;
+  }
+  size_t pos = start;
+  utf8_next(text, pos);
+  return pos == text.size() ? start : text.size() - 1;
+}
+
 bool is_space(char32_t c) {
   return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||
          c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
@@ -184,12 +195,9 @@ size_t leading_space(std::string_view text) {
 size_t trailing_space(std::string_view text) {
   size_t end = text.size();
   while (end > 0) {
-    size_t start = end - 1;
-    while (start > 0 && end - start < 4 && (static_cast<unsigned char>(text[start]) & 0xC0) == 0x80) {
-      --start;
-    }
+    const size_t start = last_character(text.substr(0, end));
     size_t pos = start;
-    if (!is_space(utf8_next(text, pos)) || pos != end) break;
+    if (!is_space(utf8_next(text, pos))) break;
     end = start;
   }
   return text.size() - end;
@@ -249,19 +257,18 @@ std::string title_case(std::string_view text) {
   return out;
 }
 
-std::vector<std::string> split_lines(std::string_view text, bool keep_ends) {
-  std::vector<std::string> lines;
+Status for_each_line(std::string_view text, bool keep_ends,
+                     FunctionRef<Status(std::string_view)> visit) {
   size_t start = 0;
   for (size_t pos = 0; pos < text.size();) {
     const size_t end = pos;
     const char32_t c = utf8_next(text, pos);
     if (!is_line_end(c)) continue;
     if (c == '\r' && pos < text.size() && text[pos] == '\n') ++pos;
-    lines.emplace_back(text.substr(start, (keep_ends ? pos : end) - start));
+    RETURN_IF_ERROR(visit(text.substr(start, (keep_ends ? pos : end) - start)));
     start = pos;
   }
-  if (start < text.size()) lines.emplace_back(text.substr(start));
-  return lines;
+  return start < text.size() ? visit(text.substr(start)) : Status();
 }
 
 std::string python_repr(std::string_view text) {

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/function_ref.h"
 #include "base/status.h"
 
 namespace lmdeploy::jinja {
@@ -17,6 +18,9 @@ std::vector<char32_t> code_points(std::string_view text);
 std::string from_code_points(const std::vector<char32_t>& points);
 // Byte offset of the code point number `index`; the size of the text when there are fewer.
 size_t byte_offset(std::string_view text, int64_t index);
+
+// Byte offset of the last code point of `text`, which is not empty.
+size_t last_character(std::string_view text);
 
 // str.isspace() of one code point.
 bool is_space(char32_t point);
@@ -36,8 +40,9 @@ std::string capitalize(std::string_view text);
 // str.title(): a letter after a non-letter is upper case, other letters lower case.
 std::string title_case(std::string_view text);
 
-// str.splitlines().
-std::vector<std::string> split_lines(std::string_view text, bool keep_ends);
+// Visits what str.splitlines() gives; the first failed Status ends it.
+Status for_each_line(std::string_view text, bool keep_ends,
+                     FunctionRef<Status(std::string_view)> visit);
 
 // repr(): 'it' with escapes, double quotes when that saves some.
 std::string python_repr(std::string_view text);

@@ -1,6 +1,7 @@
 #include "text/jinja/repr.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "base/utf8.h"
@@ -44,7 +45,7 @@ class ReprWriter {
 
  private:
   Status write_string(const StringObject& text) {
-    RETURN_IF_ERROR(evaluator_.reserve(text.text.size()));
+    RETURN_IF_ERROR(evaluator_.reserve(text.text.size() * 4));  // "\x00"
     out_ += text.markup ? "Markup(" + python_repr(text.text) + ")" : python_repr(text.text);
     return {};
   }
@@ -123,7 +124,7 @@ class JsonWriter {
   }
 
   Status write_string(std::string_view text) {
-    RETURN_IF_ERROR(evaluator_.reserve(text.size()));
+    RETURN_IF_ERROR(evaluator_.reserve(text.size() * 6));  // "\u0000"
     out_ += '"';
     for (size_t pos = 0; pos < text.size();) {
       const size_t start = pos;
@@ -203,7 +204,10 @@ class JsonWriter {
     return {};
   }
 
-  static Status sort(std::vector<std::pair<Value, Value>>& entries) {
+  Status sort(std::vector<std::pair<Value, Value>>& entries) {
+    size_t bytes = 0;
+    for (const auto& [key, value] : entries) bytes += key.is_string() ? key.as_string().size() : 1;
+    RETURN_IF_ERROR(evaluator_.scan(bytes * static_cast<size_t>(std::bit_width(entries.size()))));
     const bool strings = std::all_of(entries.begin(), entries.end(),
                                      [](const auto& entry) { return entry.first.is_string(); });
     const bool numbers = std::all_of(entries.begin(), entries.end(),

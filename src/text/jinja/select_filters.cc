@@ -73,6 +73,7 @@ Result<Value> groupby(Evaluator& evaluator, const Value& input, Arguments& argum
       const Parameters parameters,
       Parameters::bind("groupby", arguments, {"attribute", "default", "case_sensitive"}, 1));
   ASSIGN_OR_RETURN(const std::vector<Value> values, evaluator.iterate(input));
+  RETURN_IF_ERROR(evaluator.reserve(values.size() * (2 * kPairBytes + kSortItemBytes)));
   std::vector<SortItem> items;
   for (const Value& value : values) {
     ASSIGN_OR_RETURN(Value key, attribute_path(evaluator, value, parameters[0]));

@@ -77,6 +77,8 @@ Result<Value> list(Evaluator& evaluator, const Value& input, Arguments& argument
 Result<Value> reverse(Evaluator& evaluator, const Value& input, Arguments& arguments) {
   RETURN_IF_ERROR(no_arguments("reverse", arguments));
   if (input.is_string()) {
+    RETURN_IF_ERROR(evaluator.scan(input.as_string().size()));
+    RETURN_IF_ERROR(evaluator.check_memory(input.as_string().size() * (1 + sizeof(char32_t))));
     std::vector<char32_t> points = code_points(input.as_string());
     std::reverse(points.begin(), points.end());
     return Value::string(from_code_points(points));
@@ -92,7 +94,7 @@ Result<Value> items(Evaluator& evaluator, const Value& input, Arguments& argumen
   RETURN_IF_ERROR(no_arguments("items", arguments));
   if (input.is_undefined()) return Value::iterator({});
   if (!input.is_dict()) return invalid_argument("items takes a dict, not '{}'", input.type_name());
-  RETURN_IF_ERROR(evaluator.reserve(input.as_dict().entries.size() * sizeof(Value)));
+  RETURN_IF_ERROR(evaluator.reserve(input.as_dict().entries.size() * kPairBytes));
   std::vector<Value> pairs;
   for (const auto& [key, value] : input.as_dict().entries) pairs.push_back(Value::tuple({key, value}));
   return Value::iterator(std::move(pairs));
@@ -104,6 +106,7 @@ Result<Value> dictsort(Evaluator& evaluator, const Value& input, Arguments& argu
   ASSIGN_OR_RETURN(const std::string by, parameters.string(1, "key"));
   if (by != "key" && by != "value") return invalid_argument("dictsort: 'by' must be key or value");
   if (!input.is_dict()) return invalid_argument("dictsort takes a dict, not '{}'", input.type_name());
+  RETURN_IF_ERROR(evaluator.reserve(input.as_dict().entries.size() * (kPairBytes + kSortItemBytes)));
   std::vector<SortItem> entries;
   for (const auto& [key, value] : input.as_dict().entries) {
     const Value& sort_key = by == "key" ? key : value;
@@ -128,6 +131,7 @@ Result<Value> sort(Evaluator& evaluator, const Value& input, Arguments& argument
     attributes = std::move(names);
   }
   ASSIGN_OR_RETURN(const std::vector<Value> values, evaluator.iterate(input));
+  RETURN_IF_ERROR(evaluator.reserve(values.size() * attributes.size() * kSortItemBytes));
   std::vector<SortItem> entries;
   for (const Value& value : values) {
     SortItem entry{{}, value};
@@ -197,6 +201,7 @@ Result<Value> batch(Evaluator& evaluator, const Value& input, Arguments& argumen
                    Parameters::bind("batch", arguments, {"linecount", "fill_with"}, 1));
   ASSIGN_OR_RETURN(const int64_t count, parameters.integer(0, 0));
   ASSIGN_OR_RETURN(const std::vector<Value> values, evaluator.iterate(input));
+  RETURN_IF_ERROR(evaluator.reserve(values.size() * kPairBytes));
   std::vector<Value> rows, row;
   for (const Value& value : values) {
     if (static_cast<int64_t>(row.size()) == count) rows.push_back(Value::list(std::exchange(row, {})));

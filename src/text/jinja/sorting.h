@@ -9,6 +9,8 @@ struct SortItem {
   std::vector<Value> keys;  // compared in turn
   Value value;
 };
+// What one with one key takes.
+inline constexpr size_t kSortItemBytes = sizeof(SortItem) + sizeof(Value) + kSmallStringBytes;
 
 // A string in lower case; anything else as it is.
 Value without_case(const Value& value);

@@ -1,11 +1,13 @@
 // Methods of str that look at a string or change its letters; string_split.cc has the others.
 #include <algorithm>
+#include <span>
 
 #include "base/utf8.h"
 #include "text/jinja/format.h"
 #include "text/jinja/functions.h"
 #include "text/jinja/methods.h"
 #include "text/jinja/python_text.h"
+#include "text/jinja/string_ops.h"
 
 namespace lmdeploy::jinja {
 
@@ -37,7 +39,8 @@ std::string swap_case(std::string_view text) {
 template <bool (*kIs)(char32_t)>
 Result<Value> all_are(Evaluator& evaluator, const Value& self, Arguments& arguments) {
   RETURN_IF_ERROR(no_arguments(arguments));
-  RETURN_IF_ERROR(evaluator.step(self.weight()));
+  RETURN_IF_ERROR(evaluator.scan(self.as_string().size()));
+  RETURN_IF_ERROR(evaluator.check_memory(self.as_string().size() * sizeof(char32_t)));
   const std::vector<char32_t> points = code_points(self.as_string());
   return Value::boolean(!points.empty() && std::all_of(points.begin(), points.end(), kIs));
 }
@@ -46,7 +49,8 @@ Result<Value> all_are(Evaluator& evaluator, const Value& self, Arguments& argume
 template <bool kUpper>
 Result<Value> is_case(Evaluator& evaluator, const Value& self, Arguments& arguments) {
   RETURN_IF_ERROR(no_arguments(arguments));
-  RETURN_IF_ERROR(evaluator.step(self.weight()));
+  RETURN_IF_ERROR(evaluator.scan(self.as_string().size()));
+  RETURN_IF_ERROR(evaluator.check_memory(self.as_string().size() * sizeof(char32_t)));
   bool any = false;
   for (const char32_t c : code_points(self.as_string())) {
     if (is_title(c) || (kUpper ? is_lower(c) : is_upper(c))) return Value::boolean(false);
@@ -57,7 +61,8 @@ Result<Value> is_case(Evaluator& evaluator, const Value& self, Arguments& argume
 
 Result<Value> is_title_case(Evaluator& evaluator, const Value& self, Arguments& arguments) {
   RETURN_IF_ERROR(no_arguments(arguments));
-  RETURN_IF_ERROR(evaluator.step(self.weight()));
+  RETURN_IF_ERROR(evaluator.scan(self.as_string().size()));
+  RETURN_IF_ERROR(evaluator.check_memory(self.as_string().size() * sizeof(char32_t)));
   bool in_word = false, any = false;
   for (const char32_t c : code_points(self.as_string())) {
     if ((is_upper(c) || is_title(c)) && in_word) return Value::boolean(false);
@@ -107,11 +112,12 @@ Result<Value> has_affix(Evaluator& evaluator, const Value& self, Arguments& argu
                    Parameters::bind(kAtEnd ? "endswith" : "startswith", arguments,
                                     {"affix", "start", "end"}, 1));
   const Value& affix = parameters[0];
-  std::vector<Value> choices = {affix};
-  if (affix.is(Kind::kTuple)) choices = affix.items();
+  const std::span<const Value> choices =
+      affix.is(Kind::kTuple) ? std::span<const Value>(affix.items()) : std::span(&affix, 1);
+  RETURN_IF_ERROR(evaluator.scan(self.as_string().size()));
   ASSIGN_OR_RETURN(const std::optional<Window> part, window(self, parameters, 1));
   for (const Value& choice : choices) {
-    RETURN_IF_ERROR(evaluator.step());
+    RETURN_IF_ERROR(evaluator.step(choice.weight()));
     if (!choice.is_string()) {
       return invalid_argument("{}() takes a string or a tuple of strings, not '{}'",
                               kAtEnd ? "endswith" : "startswith", choice.type_name());
@@ -132,12 +138,17 @@ Result<Value> search(Evaluator& evaluator, const Value& self, Arguments& argumen
   ASSIGN_OR_RETURN(const Parameters parameters,
                    Parameters::bind(how.name, arguments, {"sub", "start", "end"}, 1));
   ASSIGN_OR_RETURN(const std::string sub, parameters.string(0, ""));
-  RETURN_IF_ERROR(evaluator.step(self.weight()));
+  RETURN_IF_ERROR(charge_search(evaluator, self.as_string(), sub));
   ASSIGN_OR_RETURN(const std::optional<Window> part, window(self, parameters, 1));
-  const size_t at = !part               ? std::string_view::npos
-                    : how.backwards     ? part->text.rfind(sub)
-                                        : part->text.find(sub);
-  if (at != std::string_view::npos) {
+  using Direction = TextSearch::Direction;
+  size_t at = TextSearch::kNone;
+  if (part && sub.empty()) {
+    at = how.backwards ? part->text.size() : 0;
+  } else if (part) {
+    at = TextSearch(part->text, sub, how.backwards ? Direction::kBackward : Direction::kForward)
+             .next();
+  }
+  if (at != TextSearch::kNone) {
     return Value::integer(part->start + code_point_count(part->text.substr(0, at)));
   }
   if (how.must_find) return invalid_argument("{}(): substring not found", how.name);
@@ -161,15 +172,12 @@ Result<Value> count(Evaluator& evaluator, const Value& self, Arguments& argument
   ASSIGN_OR_RETURN(const Parameters parameters,
                    Parameters::bind("count", arguments, {"sub", "start", "end"}, 1));
   ASSIGN_OR_RETURN(const std::string sub, parameters.string(0, ""));
-  RETURN_IF_ERROR(evaluator.step(self.weight()));
+  RETURN_IF_ERROR(charge_search(evaluator, self.as_string(), sub));
   ASSIGN_OR_RETURN(const std::optional<Window> part, window(self, parameters, 1));
   if (!part) return Value::integer(0);
   if (sub.empty()) return Value::integer(code_point_count(part->text) + 1);
   int64_t found = 0;
-  for (size_t at = part->text.find(sub); at != std::string_view::npos;
-       at = part->text.find(sub, at + sub.size())) {
-    ++found;
-  }
+  for (TextSearch search(part->text, sub); search.next() != TextSearch::kNone;) ++found;
   return Value::integer(found);
 }
 

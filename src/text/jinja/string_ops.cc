@@ -8,6 +8,24 @@
 
 namespace lmdeploy::jinja {
 
+Status charge_search(Evaluator& evaluator, std::string_view text, std::string_view wanted) {
+  RETURN_IF_ERROR(evaluator.scan(text.size() + wanted.size()));
+  return evaluator.check_memory(4 * std::min(text.size(), wanted.size()));
+}
+
+Status PieceList::add(std::string_view text) {
+  RETURN_IF_ERROR(evaluator_.step(1 + static_cast<int64_t>(text.size() / 256)));
+  bytes_ += text.size() + kSmallStringBytes;
+  RETURN_IF_ERROR(evaluator_.check_memory(bytes_));
+  pieces_.push_back(Value::string(std::string(text)));
+  return {};
+}
+
+std::vector<Value> PieceList::take(bool reversed) {
+  if (reversed) std::reverse(pieces_.begin(), pieces_.end());
+  return std::move(pieces_);
+}
+
 std::string strip_text(std::string_view text, const std::optional<std::string>& chars, bool left,
                        bool right) {
   if (!chars) {
@@ -15,15 +33,29 @@ std::string strip_text(std::string_view text, const std::optional<std::string>& 
     if (right) text.remove_suffix(trailing_space(text));
     return std::string(text);
   }
-  const std::vector<char32_t> strip = code_points(*chars);
-  const std::vector<char32_t> points = code_points(text);
-  const auto stripped = [&](char32_t c) {
-    return std::find(strip.begin(), strip.end(), c) != strip.end();
+  std::vector<char32_t> strip = code_points(*chars);
+  std::sort(strip.begin(), strip.end());
+  const auto stripped = [&](std::string_view character) {
+    size_t pos = 0;
+    return std::binary_search(strip.begin(), strip.end(), utf8_next(character, pos));
   };
-  auto begin = points.begin(), end = points.end();
-  while (left && begin != end && stripped(*begin)) ++begin;
-  while (right && begin != end && stripped(*(end - 1))) --end;
-  return from_code_points(std::vector<char32_t>(begin, end));
+  while (left && !text.empty()) {
+    const size_t length = byte_offset(text, 1);
+    if (!stripped(text.substr(0, length))) break;
+    text.remove_prefix(length);
+  }
+  while (right && !text.empty()) {
+    const size_t start = last_character(text);
+    if (!stripped(text.substr(start))) break;
+    text.remove_suffix(text.size() - start);
+  }
+  return std::string(text);
+}
+
+Status charge_strip(Evaluator& evaluator, std::string_view text,
+                    const std::optional<std::string>& chars) {
+  RETURN_IF_ERROR(evaluator.scan(text.size()));
+  return chars ? evaluator.reserve(chars->size() * sizeof(char32_t) * 8) : Status();
 }
 
 Result<Value> join_text(Evaluator& evaluator, std::string_view separator,
@@ -32,7 +64,7 @@ Result<Value> join_text(Evaluator& evaluator, std::string_view separator,
   for (size_t i = 0; i < items.size(); ++i) {
     ASSIGN_OR_RETURN(const std::string text, evaluator.to_string(items[i]));
     RETURN_IF_ERROR(evaluator.check_memory(out.size() + separator.size() + text.size()));
-    RETURN_IF_ERROR(evaluator.step(static_cast<int64_t>(separator.size() / 256)));
+    RETURN_IF_ERROR(evaluator.step(1 + static_cast<int64_t>(separator.size() / 256)));
     if (i > 0) out += separator;
     out += text;
   }
@@ -42,12 +74,12 @@ Result<Value> join_text(Evaluator& evaluator, std::string_view separator,
 Result<Value> replace_text(Evaluator& evaluator, std::string_view text, std::string_view from,
                            std::string_view to, int64_t count) {
   if (count < 0) count = std::numeric_limits<int64_t>::max();
-  RETURN_IF_ERROR(evaluator.step(static_cast<int64_t>(text.size() / 64)));
+  RETURN_IF_ERROR(evaluator.scan(text.size()));
   std::string out;
   size_t pos = 0;
   const auto add = [&]() -> Status {
     RETURN_IF_ERROR(evaluator.check_memory(out.size() + to.size() + text.size()));
-    RETURN_IF_ERROR(evaluator.step(static_cast<int64_t>(to.size() / 256)));
+    RETURN_IF_ERROR(evaluator.step(1 + static_cast<int64_t>(to.size() / 256)));
     out += to;
     --count;
     return {};
@@ -61,8 +93,9 @@ Result<Value> replace_text(Evaluator& evaluator, std::string_view text, std::str
       out += text.substr(start, pos - start);
     }
   } else {
-    for (size_t at = text.find(from); at != std::string_view::npos && count > 0;
-         at = text.find(from, pos)) {
+    RETURN_IF_ERROR(charge_search(evaluator, text, from));
+    TextSearch search(text, from);
+    for (size_t at; count > 0 && (at = search.next()) != TextSearch::kNone;) {
       out += text.substr(pos, at - pos);
       RETURN_IF_ERROR(add());
       pos = at + from.size();

@@ -11,79 +11,65 @@ namespace lmdeploy::jinja {
 
 namespace {
 
-using Pieces = std::vector<Value>;
-
 Value piece(std::string_view text) { return Value::string(std::string(text)); }
 
-// At most `limit` cuts; negative: any number.
-Pieces split_space(std::string_view text, int64_t limit) {
-  Pieces pieces;
-  text.remove_prefix(leading_space(text));
+// Bytes before the first white space, and after the last.
+size_t first_word(std::string_view text) {
+  size_t end = 0;
+  while (end < text.size()) {
+    size_t next = end;
+    if (is_space(utf8_next(text, next))) break;
+    end = next;
+  }
+  return end;
+}
+
+size_t last_word(std::string_view text) {
+  size_t start = text.size();
+  while (start > 0) {
+    const size_t before = last_character(text.substr(0, start));
+    size_t pos = before;
+    if (is_space(utf8_next(text, pos))) break;
+    start = before;
+  }
+  return text.size() - start;
+}
+
+// Words between white space. At most `limit` cuts; negative: any number.
+Status split_space(std::string_view text, int64_t limit, bool from_right, PieceList& pieces) {
+  const auto trim = [](std::string_view& part, bool right) {
+    if (right) {
+      part.remove_suffix(trailing_space(part));
+    } else {
+      part.remove_prefix(leading_space(part));
+    }
+  };
+  trim(text, from_right);
   while (!text.empty()) {
     if (limit-- == 0) {
-      text.remove_suffix(trailing_space(text));
-      pieces.push_back(piece(text));
-      break;
+      trim(text, !from_right);
+      return pieces.add(text);
     }
-    size_t end = 0;
-    while (end < text.size()) {
-      size_t next = end;
-      if (is_space(utf8_next(text, next))) break;
-      end = next;
-    }
-    pieces.push_back(piece(text.substr(0, end)));
-    text.remove_prefix(end);
-    text.remove_prefix(leading_space(text));
+    const size_t length = from_right ? last_word(text) : first_word(text);
+    RETURN_IF_ERROR(pieces.add(text.substr(from_right ? text.size() - length : 0, length)));
+    from_right ? text.remove_suffix(length) : text.remove_prefix(length);
+    trim(text, from_right);
   }
-  return pieces;
+  return {};
 }
 
-Pieces rsplit_space(std::string_view text, int64_t limit) {
-  Pieces pieces;
-  text.remove_suffix(trailing_space(text));
-  while (!text.empty()) {
-    if (limit-- == 0) {
-      text.remove_prefix(leading_space(text));
-      pieces.push_back(piece(text));
-      break;
-    }
-    size_t start = text.size();
-    while (start > 0 && trailing_space(text.substr(0, start)) == 0) {
-      do {
-        --start;
-      } while (start > 0 && (static_cast<unsigned char>(text[start]) & 0xC0) == 0x80);
-    }
-    pieces.push_back(piece(text.substr(start)));
-    text = text.substr(0, start);
-    text.remove_suffix(trailing_space(text));
+Status split_at(std::string_view text, std::string_view separator, int64_t limit, bool from_right,
+                PieceList& pieces) {
+  using Direction = TextSearch::Direction;
+  TextSearch search(text, separator, from_right ? Direction::kBackward : Direction::kForward);
+  size_t begin = 0, end = text.size();  // of what is not given away yet
+  for (size_t at; limit != 0 && (at = search.next()) != TextSearch::kNone; --limit) {
+    const size_t after = at + separator.size();
+    RETURN_IF_ERROR(pieces.add(from_right ? text.substr(after, end - after)
+                                          : text.substr(begin, at - begin)));
+    (from_right ? end : begin) = from_right ? at : after;
   }
-  std::reverse(pieces.begin(), pieces.end());
-  return pieces;
-}
-
-Pieces split_at(std::string_view text, std::string_view separator, int64_t limit) {
-  Pieces pieces;
-  size_t start = 0;
-  for (size_t at = text.find(separator); at != std::string_view::npos && limit != 0; --limit) {
-    pieces.push_back(piece(text.substr(start, at - start)));
-    start = at + separator.size();
-    at = text.find(separator, start);
-  }
-  pieces.push_back(piece(text.substr(start)));
-  return pieces;
-}
-
-Pieces rsplit_at(std::string_view text, std::string_view separator, int64_t limit) {
-  Pieces pieces;
-  for (; limit != 0; --limit) {
-    const size_t at = text.rfind(separator);
-    if (at == std::string_view::npos) break;
-    pieces.push_back(piece(text.substr(at + separator.size())));
-    text = text.substr(0, at);
-  }
-  pieces.push_back(piece(text));
-  std::reverse(pieces.begin(), pieces.end());
-  return pieces;
+  return pieces.add(text.substr(begin, end - begin));
 }
 
 template <bool kFromRight>
@@ -92,37 +78,41 @@ Result<Value> split(Evaluator& evaluator, const Value& self, Arguments& argument
                    Parameters::bind("split", arguments, {"sep", "maxsplit"}));
   ASSIGN_OR_RETURN(const int64_t limit, parameters.integer(1, -1));
   const std::string& text = self.as_string();
+  PieceList pieces(evaluator);
   if (!parameters.has(0) || parameters[0].is_none()) {
-    RETURN_IF_ERROR(evaluator.reserve(text.size() * sizeof(Value)));
-    return Value::list(kFromRight ? rsplit_space(text, limit) : split_space(text, limit));
+    RETURN_IF_ERROR(evaluator.scan(text.size()));
+    RETURN_IF_ERROR(split_space(text, limit, kFromRight, pieces));
+  } else {
+    ASSIGN_OR_RETURN(const std::string separator, parameters.string(0, ""));
+    if (separator.empty()) return invalid_argument("split() with an empty separator");
+    RETURN_IF_ERROR(charge_search(evaluator, text, separator));
+    RETURN_IF_ERROR(split_at(text, separator, limit, kFromRight, pieces));
   }
-  ASSIGN_OR_RETURN(const std::string separator, parameters.string(0, ""));
-  if (separator.empty()) return invalid_argument("split() with an empty separator");
-  RETURN_IF_ERROR(evaluator.reserve(text.size() / separator.size() * sizeof(Value)));
-  return Value::list(kFromRight ? rsplit_at(text, separator, limit)
-                                : split_at(text, separator, limit));
+  return Value::list(pieces.take(kFromRight));
 }
 
 Result<Value> splitlines(Evaluator& evaluator, const Value& self, Arguments& arguments) {
   ASSIGN_OR_RETURN(const Parameters parameters,
                    Parameters::bind("splitlines", arguments, {"keepends"}));
-  RETURN_IF_ERROR(evaluator.reserve(self.as_string().size() * sizeof(Value)));
-  Pieces pieces;
-  for (std::string& line : split_lines(self.as_string(), parameters.truthy(0))) {
-    pieces.push_back(Value::string(std::move(line)));
-  }
-  return Value::list(std::move(pieces));
+  RETURN_IF_ERROR(evaluator.scan(self.as_string().size()));
+  PieceList pieces(evaluator);
+  RETURN_IF_ERROR(for_each_line(self.as_string(), parameters.truthy(0),
+                                [&](std::string_view line) { return pieces.add(line); }));
+  return Value::list(pieces.take(false));
 }
 
 template <bool kFromRight>
-Result<Value> partition(Evaluator&, const Value& self, Arguments& arguments) {
+Result<Value> partition(Evaluator& evaluator, const Value& self, Arguments& arguments) {
   ASSIGN_OR_RETURN(const Parameters parameters,
                    Parameters::bind("partition", arguments, {"sep"}, 1));
   ASSIGN_OR_RETURN(const std::string separator, parameters.string(0, ""));
   if (separator.empty()) return invalid_argument("partition() with an empty separator");
   const std::string_view text = self.as_string();
-  const size_t at = kFromRight ? text.rfind(separator) : text.find(separator);
-  if (at == std::string_view::npos) {
+  RETURN_IF_ERROR(charge_search(evaluator, text, separator));
+  using Direction = TextSearch::Direction;
+  const size_t at =
+      TextSearch(text, separator, kFromRight ? Direction::kBackward : Direction::kForward).next();
+  if (at == TextSearch::kNone) {
     return kFromRight ? Value::tuple({piece(""), piece(""), self})
                       : Value::tuple({self, piece(""), piece("")});
   }
@@ -137,17 +127,18 @@ Result<Value> strip(Evaluator& evaluator, const Value& self, Arguments& argument
   if (parameters.has(0) && !parameters[0].is_none()) {
     ASSIGN_OR_RETURN(chars, parameters.string(0, ""));
   }
-  RETURN_IF_ERROR(evaluator.step(self.weight() / 4));
+  RETURN_IF_ERROR(charge_strip(evaluator, self.as_string(), chars));
   return Value::string(strip_text(self.as_string(), chars, kLeft, kRight),
                        self.string_object().markup);
 }
 
 template <bool kSuffix>
-Result<Value> remove_affix(Evaluator&, const Value& self, Arguments& arguments) {
+Result<Value> remove_affix(Evaluator& evaluator, const Value& self, Arguments& arguments) {
   ASSIGN_OR_RETURN(const Parameters parameters,
                    Parameters::bind("removeprefix", arguments, {"affix"}, 1));
   ASSIGN_OR_RETURN(const std::string affix, parameters.string(0, ""));
   std::string_view text = self.as_string();
+  RETURN_IF_ERROR(evaluator.reserve(text.size()));
   if (kSuffix && text.ends_with(affix)) text.remove_suffix(affix.size());
   if (!kSuffix && text.starts_with(affix)) text.remove_prefix(affix.size());
   return piece(text);
@@ -184,8 +175,8 @@ Result<Value> justify(Evaluator& evaluator, const Value& self, Arguments& argume
   if (code_point_count(fill) != 1) {
     return invalid_argument("the fill character must be exactly one character long");
   }
+  if (width <= self.string_object().length) return self;
   const int64_t missing = width - self.string_object().length;
-  if (missing <= 0) return self;
   const int64_t left = kSide == Side::kLeft    ? 0
                        : kSide == Side::kRight ? missing
                                                : center_left(missing, width);
@@ -195,8 +186,8 @@ Result<Value> justify(Evaluator& evaluator, const Value& self, Arguments& argume
 Result<Value> zfill(Evaluator& evaluator, const Value& self, Arguments& arguments) {
   ASSIGN_OR_RETURN(const Parameters parameters, Parameters::bind("zfill", arguments, {"width"}, 1));
   ASSIGN_OR_RETURN(const int64_t width, parameters.integer(0, 0));
+  if (width <= self.string_object().length) return self;
   const int64_t missing = width - self.string_object().length;
-  if (missing <= 0) return self;
   const std::string& text = self.as_string();
   const bool sign = text.starts_with('-') || text.starts_with('+');
   ASSIGN_OR_RETURN(const Value padded, pad_text(evaluator, text.substr(sign ? 1 : 0), "0", missing, 0));
@@ -210,12 +201,14 @@ Result<Value> expandtabs(Evaluator& evaluator, const Value& self, Arguments& arg
   std::string out;
   int64_t column = 0;
   const std::string& text = self.as_string();
+  RETURN_IF_ERROR(evaluator.scan(text.size()));
   for (size_t pos = 0; pos < text.size();) {
     const size_t start = pos;
     const char32_t c = utf8_next(text, pos);
     if (c == '\t') {
       const int64_t spaces = size > 0 ? size - column % size : 0;
-      RETURN_IF_ERROR(evaluator.reserve(static_cast<size_t>(spaces) + out.size()));
+      RETURN_IF_ERROR(evaluator.check_memory(static_cast<size_t>(spaces) + out.size()));
+      RETURN_IF_ERROR(evaluator.step(1 + spaces / 256));
       out.append(static_cast<size_t>(spaces), ' ');
       column += spaces;
       continue;

@@ -14,7 +14,7 @@ Result<Template> Template::parse(std::string_view source, Limits limits) {
     return invalid_argument("the template has {} bytes; at most {} are accepted", source.size(),
                             limits.max_source_bytes);
   }
-  ASSIGN_OR_RETURN(Body body, parse_template(source, limits.max_syntax_depth));
+  ASSIGN_OR_RETURN(Body body, parse_template(source, limits));
   return Template(std::make_shared<const SyntaxTree>(SyntaxTree{std::move(body)}), limits);
 }
 

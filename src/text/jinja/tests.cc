@@ -62,6 +62,8 @@ template <bool kUpper>
 Result<bool> has_case(Evaluator& evaluator, const Value& input, Arguments& arguments) {
   RETURN_IF_ERROR(no_arguments("test", arguments));
   ASSIGN_OR_RETURN(const std::string text, evaluator.to_string(input));
+  RETURN_IF_ERROR(evaluator.scan(text.size()));
+  RETURN_IF_ERROR(evaluator.check_memory(text.size() * sizeof(char32_t)));
   bool any = false;
   for (const char32_t c : code_points(text)) {
     if (kUpper ? is_lower(c) || is_title(c) : is_upper(c) || is_title(c)) return false;

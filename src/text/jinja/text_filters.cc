@@ -44,6 +44,7 @@ Result<Value> trim(Evaluator& evaluator, const Value& input, Arguments& argument
   if (parameters.has(0) && !parameters[0].is_none()) {
     ASSIGN_OR_RETURN(chars, parameters.string(0, ""));
   }
+  RETURN_IF_ERROR(charge_strip(evaluator, text, chars));
   return Value::string(strip_text(text, chars, true, true), is_markup(input));
 }
 
@@ -74,14 +75,18 @@ Result<Value> indent(Evaluator& evaluator, const Value& input, Arguments& argume
     ASSIGN_OR_RETURN(const Value spaces, pad_text(evaluator, "", " ", std::max<int64_t>(width, 0), 0));
     space = spaces.as_string();
   }
-  const std::vector<std::string> lines = split_lines(input.as_string() + "\n", false);
-  RETURN_IF_ERROR(evaluator.reserve(input.as_string().size() + lines.size() * (space.size() + 1)));
+  RETURN_IF_ERROR(evaluator.scan(input.as_string().size()));
   std::string out;
-  for (size_t i = 0; i < lines.size(); ++i) {
-    if (i > 0) out += '\n';
-    if (i == 0 ? parameters.truthy(1) : parameters.truthy(2) || !lines[i].empty()) out += space;
-    out += lines[i];
-  }
+  bool first = true;
+  RETURN_IF_ERROR(for_each_line(input.as_string() + "\n", false, [&](std::string_view line) -> Status {
+    RETURN_IF_ERROR(evaluator.step(1 + static_cast<int64_t>(space.size() / 256)));
+    RETURN_IF_ERROR(evaluator.check_memory(out.size() + space.size() + line.size()));
+    if (!first) out += '\n';
+    if (first ? parameters.truthy(1) : parameters.truthy(2) || !line.empty()) out += space;
+    out += line;
+    first = false;
+    return {};
+  }));
   return Value::string(std::move(out), is_markup(input));
 }
 
@@ -89,8 +94,8 @@ Result<Value> center(Evaluator& evaluator, const Value& input, Arguments& argume
   ASSIGN_OR_RETURN(const Parameters parameters, Parameters::bind("center", arguments, {"width"}));
   ASSIGN_OR_RETURN(const int64_t width, parameters.integer(0, 80));
   ASSIGN_OR_RETURN(const std::string text, evaluator.to_string(input));
+  if (width <= code_point_count(text)) return Value::string(text);
   const int64_t missing = width - code_point_count(text);
-  if (missing <= 0) return Value::string(text);
   const int64_t left = center_left(missing, width);
   return pad_text(evaluator, text, " ", left, missing - left);
 }
@@ -104,10 +109,10 @@ Result<Value> truncate(Evaluator& evaluator, const Value& input, Arguments& argu
   if (parameters.has(3) && !parameters[3].is_none()) {
     ASSIGN_OR_RETURN(leeway, parameters.integer(3, 5));
   }
-  const int64_t kept = length - code_point_count(end);
-  if (kept < 0 || leeway < 0) {
+  if (length < code_point_count(end) || leeway < 0) {
     return invalid_argument("truncate needs a length of at least its end mark, and no negative leeway");
   }
+  const int64_t kept = length - code_point_count(end);
   Arguments none;
   ASSIGN_OR_RETURN(const Value size, evaluator.apply_filter("length", input, none));
   if (size.as_int() - leeway <= length) return input;
@@ -165,7 +170,8 @@ Result<Value> format(Evaluator& evaluator, const Value& input, Arguments& argume
 Result<Value> wordcount(Evaluator& evaluator, const Value& input, Arguments& arguments) {
   RETURN_IF_ERROR(Parameters::bind("wordcount", arguments, {}).status());
   ASSIGN_OR_RETURN(const std::string text, evaluator.to_string(input));
-  RETURN_IF_ERROR(evaluator.step(static_cast<int64_t>(text.size() / 16)));
+  RETURN_IF_ERROR(evaluator.scan(text.size()));
+  RETURN_IF_ERROR(evaluator.check_memory(text.size() * sizeof(char32_t)));
   int64_t words = 0;
   bool in_word = false;
   for (const char32_t c : code_points(text)) {
@@ -212,7 +218,8 @@ Result<Value> urlencode(Evaluator& evaluator, const Value& input, Arguments& arg
   for (const auto& [key, value] : entries) {
     ASSIGN_OR_RETURN(const std::string name, evaluator.to_string(key));
     ASSIGN_OR_RETURN(const std::string text, evaluator.to_string(value));
-    RETURN_IF_ERROR(evaluator.reserve(out.size() + (name.size() + text.size()) * 3));
+    RETURN_IF_ERROR(evaluator.check_memory(out.size() + (name.size() + text.size()) * 3));
+    RETURN_IF_ERROR(evaluator.scan(name.size() + text.size()));
     if (!out.empty()) out += '&';
     append_quoted(out, name, true);
     out += '=';
@@ -260,6 +267,7 @@ Result<Value> tojson(Evaluator& evaluator, const Value& input, Arguments& argume
 Result<Value> striptags(Evaluator& evaluator, const Value& input, Arguments& arguments) {
   RETURN_IF_ERROR(Parameters::bind("striptags", arguments, {}).status());
   ASSIGN_OR_RETURN(const std::string text, evaluator.to_string(input));
+  RETURN_IF_ERROR(evaluator.scan(text.size()));
   return Value::string(strip_tags(text));
 }
 

@@ -117,10 +117,13 @@ Value Value::iterator(std::vector<Value> items) {
 Value Value::dict(std::vector<std::pair<Value, Value>> entries) {
   auto object = std::make_shared<DictObject>();
   object->entries = std::move(entries);
+  int64_t unindexed = 0;  // keys that a lookup goes through one by one
   for (const auto& [key, item] : object->entries) {
     object->nesting = std::max({object->nesting, key.nesting() + 1, item.nesting() + 1});
     object->weight += key.weight() + item.weight();
+    unindexed += key.is_string() ? 0 : 1;
   }
+  object->weight += unindexed * unindexed / 16;
   object->build_index();
   Value value;
   value.kind_ = Kind::kDict;

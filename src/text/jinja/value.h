@@ -130,6 +130,11 @@ struct StringObject : Object {
   bool ascii() const { return static_cast<size_t>(length) == text.size(); }
 };
 
+// What a value that is a short string takes, with the headers of its allocations.
+inline constexpr size_t kSmallStringBytes = sizeof(Value) + sizeof(StringObject) + 32;
+// And a tuple of two values that are there already.
+inline constexpr size_t kPairBytes = 6 * sizeof(Value) + 128;
+
 struct SequenceObject : Object {
   std::vector<Value> items;
   std::string label;   // "range(0, 3)", "dict_items"
