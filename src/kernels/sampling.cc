@@ -7,8 +7,6 @@ namespace lmdeploy {
 
 namespace {
 
-constexpr int32_t kMaxLogprobs = 20;
-
 void check_row(const SamplingRow& row, size_t index, int64_t vocab) {
   CHECK(row.logprobs <= kMaxLogprobs, "sample: row {} asks for {} logprobs; at most {}", index,
         row.logprobs, kMaxLogprobs);

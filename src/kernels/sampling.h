@@ -8,6 +8,7 @@
 #include <span>
 
 #include "kernels/ctx.h"
+#include "kernels/sampled_token.h"
 
 namespace lmdeploy {
 
@@ -39,18 +40,6 @@ struct SamplingRow {
   std::span<const int32_t> banned;       // bad words of one token; end ids while below the minimum length
   std::span<const uint32_t> allowed_mask;  // bit per token, empty: all allowed (grammar)
   int32_t logprobs = 0;            // most likely tokens to report, 0..20; -1: not even the chosen one
-};
-
-struct TokenLogprob {
-  int32_t token;
-  float logprob;
-};
-
-struct SampledToken {
-  int32_t token = -1;              // -1: no finite logit (reason `error`)
-  float logprob = 0;               // log-softmax of the raw logits at `token`, when asked for
-  int32_t top_count = 0;
-  TokenLogprob top[20];            // most likely first, of the raw logits
 };
 
 // logits f32 [R, V], changed in place. rows.size() == out.size() == R. Without sorting the vocabulary.

@@ -8,7 +8,7 @@ namespace lmdeploy::cuda {
 void embedding(Ctx& ctx, const TensorView& ids, const PackedMatrix& table, float scale,
                const TensorView& out) {
   if (ids.dim(0) == 0) return;
-  const CudaStream& stream = static_cast<CudaStream&>(ctx.stream);
+  CudaStream& stream = static_cast<CudaStream&>(ctx.stream);
   const DeviceGuard guard(stream.device().index);
   const EmbeddingLaunch lookup{.dtype = out.dtype(),
                                .ids = ids.data<int32_t>(),
@@ -20,7 +20,7 @@ void embedding(Ctx& ctx, const TensorView& ids, const PackedMatrix& table, float
                                .table_rows = table.n,
                                .size = table.k,
                                .scale = scale};
-  CUDA_CHECK(launch_embedding(lookup, stream.handle()));
+  stream.launched("embedding", launch_embedding(lookup, stream.handle()));
 }
 
 }  // namespace lmdeploy::cuda

@@ -8,7 +8,7 @@ namespace lmdeploy::cuda {
 void gated_activation(Ctx& ctx, const TensorView& gate_up, Activation activation,
                       const TensorView& out) {
   if (out.dim(0) == 0) return;
-  const CudaStream& stream = static_cast<CudaStream&>(ctx.stream);
+  CudaStream& stream = static_cast<CudaStream&>(ctx.stream);
   const DeviceGuard guard(stream.device().index);
   const GatedActivationLaunch rows{.dtype = out.dtype(),
                                    .activation = activation,
@@ -18,7 +18,7 @@ void gated_activation(Ctx& ctx, const TensorView& gate_up, Activation activation
                                    .out_stride = out.row_stride(),
                                    .rows = out.dim(0),
                                    .size = out.dim(1)};
-  CUDA_CHECK(launch_gated_activation(rows, stream.handle()));
+  stream.launched("gated_activation", launch_gated_activation(rows, stream.handle()));
 }
 
 }  // namespace lmdeploy::cuda

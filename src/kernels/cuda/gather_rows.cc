@@ -7,7 +7,7 @@ namespace lmdeploy::cuda {
 
 void gather_rows(Ctx& ctx, const TensorView& x, const TensorView& rows, const TensorView& out) {
   if (out.dim(0) == 0) return;
-  const CudaStream& stream = static_cast<CudaStream&>(ctx.stream);
+  CudaStream& stream = static_cast<CudaStream&>(ctx.stream);
   const DeviceGuard guard(stream.device().index);
   const GatherRowsLaunch gather{.x = x.raw(),
                                 .rows = rows.data<int32_t>(),
@@ -18,7 +18,7 @@ void gather_rows(Ctx& ctx, const TensorView& x, const TensorView& rows, const Te
                                 .x_rows = x.dim(0),
                                 .out_rows = out.dim(0),
                                 .row_bytes = dtype_bytes(x.dtype(), x.dim(1))};
-  CUDA_CHECK(launch_gather_rows(gather, stream.handle()));
+  stream.launched("gather_rows", launch_gather_rows(gather, stream.handle()));
 }
 
 }  // namespace lmdeploy::cuda

@@ -11,7 +11,7 @@ void rms_norm(Ctx& ctx, const TensorView& residual, const TensorView& delta,
   if (residual.dim(0) == 0) return;
   CHECK(residual.dim(1) <= kMaxRmsNormSize, "rms_norm: rows of {} elements; at most {}",
         residual.dim(1), kMaxRmsNormSize);
-  const CudaStream& stream = static_cast<CudaStream&>(ctx.stream);
+  CudaStream& stream = static_cast<CudaStream&>(ctx.stream);
   const DeviceGuard guard(stream.device().index);
   const RmsNormLaunch rows{.dtype = residual.dtype(),
                            .residual = residual.raw(),
@@ -25,7 +25,7 @@ void rms_norm(Ctx& ctx, const TensorView& residual, const TensorView& delta,
                            .rows = residual.dim(0),
                            .size = static_cast<int>(residual.dim(1)),
                            .eps = eps};
-  CUDA_CHECK(launch_rms_norm(rows, stream.handle()));
+  stream.launched("rms_norm", launch_rms_norm(rows, stream.handle()));
 }
 
 }  // namespace lmdeploy::cuda

@@ -8,7 +8,7 @@ namespace lmdeploy::cuda {
 void rope_cos_sin(Ctx& ctx, const TensorView& positions, const TensorView& inv_freq,
                   const TensorView& freq_row, float attention_scale, const TensorView& cos_sin) {
   if (positions.dim(0) == 0) return;
-  const CudaStream& stream = static_cast<CudaStream&>(ctx.stream);
+  CudaStream& stream = static_cast<CudaStream&>(ctx.stream);
   const DeviceGuard guard(stream.device().index);
   const RopeCosSinLaunch table{.positions = positions.data<int32_t>(),
                                .inv_freq = inv_freq.data<float>(),
@@ -19,7 +19,7 @@ void rope_cos_sin(Ctx& ctx, const TensorView& positions, const TensorView& inv_f
                                .rows = positions.dim(0),
                                .half = static_cast<int>(inv_freq.dim(1)),
                                .attention_scale = attention_scale};
-  CUDA_CHECK(launch_rope_cos_sin(table, stream.handle()));
+  stream.launched("rope_cos_sin", launch_rope_cos_sin(table, stream.handle()));
 }
 
 }  // namespace lmdeploy::cuda

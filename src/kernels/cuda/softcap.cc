@@ -7,14 +7,14 @@ namespace lmdeploy::cuda {
 
 void softcap(Ctx& ctx, const TensorView& x, float cap) {
   if (x.dim(0) == 0) return;
-  const CudaStream& stream = static_cast<CudaStream&>(ctx.stream);
+  CudaStream& stream = static_cast<CudaStream&>(ctx.stream);
   const DeviceGuard guard(stream.device().index);
   const SoftcapLaunch rows{.x = x.data<float>(),
                            .stride = x.row_stride(),
                            .rows = x.dim(0),
                            .size = x.dim(1),
                            .cap = cap};
-  CUDA_CHECK(launch_softcap(rows, stream.handle()));
+  stream.launched("softcap", launch_softcap(rows, stream.handle()));
 }
 
 }  // namespace lmdeploy::cuda
