@@ -11,6 +11,9 @@ namespace lmdeploy {
 struct Ctx {
   Stream& stream;
   Arena& scratch;
+  // --batch-invariant. CUDA: a row's result does not depend on the other rows or on their number, to
+  // the bit; the CPU's never does.
+  bool batch_invariant = false;
   bool on_cpu() const { return stream.device().is_cpu(); }
 };
 

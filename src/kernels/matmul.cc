@@ -5,6 +5,8 @@
 #include "base/check.h"
 #include "kernels/cpu/dequant.h"
 #include "kernels/cpu/matmul_kernels.h"
+#include "kernels/cuda/matmul.h"
+#include "kernels/op_checks.h"
 
 namespace lmdeploy {
 
@@ -14,14 +16,15 @@ namespace {
 // costs about as much.
 constexpr int64_t kSerialElements = 16 << 10;
 
-void check_shapes(const TensorView& x, const PackedMatrix& w, const TensorView& bias, const TensorView& out) {
-  CHECK(w.layout == PackedLayout::kInterleaved, "the weight is not packed");
-  CHECK(x.dtype() == DType::kF32 && x.shape().rank() == 2 && x.dim(1) == w.k, "x is {} {}, want f32 [T, {}]",
-        dtype_name(x.dtype()), x.shape().to_string(), w.k);
-  CHECK(out.dtype() == DType::kF32 && out.shape() == (Shape{x.dim(0), w.n}), "out is {} {}, want f32 {}",
-        dtype_name(out.dtype()), out.shape().to_string(), (Shape{x.dim(0), w.n}).to_string());
-  CHECK(bias.empty() || (bias.dtype() == DType::kF32 && bias.shape() == (Shape{w.n})), "bias is {} {}, want f32 {}",
-        dtype_name(bias.dtype()), bias.shape().to_string(), (Shape{w.n}).to_string());
+void check_views(Ctx& ctx, const TensorView& x, const PackedMatrix& w, const TensorView& bias,
+                 const TensorView& out) {
+  const PackedLayout layout = ctx.on_cpu() ? PackedLayout::kInterleaved : PackedLayout::kRowMajor;
+  CHECK(w.layout == layout, "matmul: the weight is not packed for the device of the stream");
+  const DType dtype = ctx.on_cpu() ? DType::kF32 : w.format;
+  const bool f32_out = ctx.on_cpu() || out.dtype() == DType::kF32;
+  check_view(ctx, "matmul", "x", x, dtype, {kAnySize, w.k});
+  check_view(ctx, "matmul", "out", out, f32_out ? DType::kF32 : dtype, {x.dim(0), w.n});
+  check_optional_view(ctx, "matmul", "bias", bias, DType::kF32, {w.n});
 }
 
 // fn(begin, end) over blocks of rows, in parallel when that pays.
@@ -55,6 +58,42 @@ cpu::QuantizedRows quantize(Ctx& ctx, const cpu::MatmulKernels& kernels, const T
   return rows;
 }
 
+bool has_segment(const PackedMatrix& w, DType format) {
+  return std::any_of(w.segments.begin(), w.segments.end(),
+                     [format](const PackedSegment& s) { return s.format == format; });
+}
+
+// The operands of bf16 weights: rows of bf16 where the instruction set multiplies them, else fp32 of
+// the same values.
+struct RoundedRows {
+  cpu::Bf16Rows bf16;
+  cpu::PlainRows plain;
+};
+
+RoundedRows round_rows(Ctx& ctx, const cpu::MatmulKernels& kernels, const TensorView& x) {
+  const int64_t rows = x.dim(0), k = x.dim(1);
+  RoundedRows rounded{{rows, cpu::padded_bf16_k(k) / 32}, {rows, nullptr, k}};
+  ThreadPool& pool = cpu_stream(ctx).pool();
+  if (kernels.round != nullptr) {
+    // Tiles read whole blocks, as those of `quantize` do.
+    const int64_t count = rows * rounded.bf16.steps + cpu::kRowBlock;
+    rounded.bf16.data = ctx.scratch.allocate<uint16_t>(count * 32);
+    for_row_blocks(pool, rows, k, [&](int64_t begin, int64_t end) {
+      kernels.round(x.data<float>(), k, x.row_stride(), begin, end, rounded.bf16);
+    });
+    return rounded;
+  }
+  float* values = ctx.scratch.allocate<float>(rows * k);
+  rounded.plain.data = values;
+  for_row_blocks(pool, rows, k, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const float* from = x.row<float>(row);
+      for (int64_t i = 0; i < k; ++i) values[row * k + i] = to_float(to_bf16(from[i]));
+    }
+  });
+  return rounded;
+}
+
 cpu::PanelMatrix panel_matrix(const PackedMatrix& w, const PackedSegment& segment) {
   return {segment.format, segment.rows, w.k, cpu::panel_layout(segment.format, w.k),
           w.storage.data<std::byte>() + segment.offset};
@@ -64,8 +103,8 @@ cpu::PanelMatrix panel_matrix(const PackedMatrix& w, const PackedSegment& segmen
 
 void matmul(Ctx& ctx, const TensorView& x, const PackedMatrix& w, const TensorView& bias,
             const TensorView& out, MatmulEpilogue epilogue) {
-  CHECK(ctx.on_cpu(), "packed CPU weights on another device");
-  check_shapes(x, w, bias, out);
+  check_views(ctx, x, w, bias, out);
+  if (!ctx.on_cpu()) return cuda::matmul(ctx, x, w, bias, out, epilogue);
   if (x.dim(0) == 0) return;
   ArenaScope scope(ctx.scratch);
   ThreadPool& pool = cpu_stream(ctx).pool();
@@ -73,6 +112,8 @@ void matmul(Ctx& ctx, const TensorView& x, const PackedMatrix& w, const TensorVi
   const cpu::PlainRows plain{x.dim(0), x.data<float>(), x.row_stride()};
   cpu::QuantizedRows quantized;
   if (has_block_segment(w)) quantized = quantize(ctx, kernels, x, w);
+  RoundedRows rounded;
+  if (has_segment(w, DType::kBF16)) rounded = round_rows(ctx, kernels, x);
 
   int64_t panels = 0;
   for (const PackedSegment& segment : w.segments) panels += cpu::panel_count(segment.rows);
@@ -89,6 +130,10 @@ void matmul(Ctx& ctx, const TensorView& x, const PackedMatrix& w, const TensorVi
                                      epilogue == MatmulEpilogue::kAdd};
       if (is_block_quantized(segment.format)) {
         kernels.int8(matrix, quantized, result, from, to);
+      } else if (segment.format == DType::kBF16 && kernels.bf16 != nullptr) {
+        kernels.bf16(matrix, rounded.bf16, result, from, to);
+      } else if (segment.format == DType::kBF16) {
+        kernels.plain(matrix, rounded.plain, result, from, to);
       } else {
         kernels.plain(matrix, plain, result, from, to);
       }

@@ -22,7 +22,9 @@ Result<CudaStream::Options> CudaStream::options_from_environment() {
 
 CudaStream::~CudaStream() {
   const DeviceGuard guard(device_);
+  states_.clear();
   cudaStreamDestroy(stream_);
+  cudaFree(tickets_);
 }
 
 void CudaStream::synchronize() { launched("synchronize", cudaStreamSynchronize(stream_)); }

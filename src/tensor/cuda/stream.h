@@ -4,7 +4,10 @@
 
 #include <cuda_runtime.h>
 
+#include <map>
+#include <memory>
 #include <string>
+#include <typeindex>
 
 #include "base/check.h"
 #include "base/status.h"
@@ -49,14 +52,23 @@ class CudaStream final : public Stream {
   // As the environment says. kInvalidArgument for a value of LMDEPLOY_CUDA_PATH that is none.
   static Result<Options> options_from_environment();
 
-  // Takes over `stream`.
-  CudaStream(int device, cudaStream_t stream, CudaProperties properties, Options options)
-      : device_(device), stream_(stream), properties_(std::move(properties)), options_(options) {}
+  static constexpr int kTickets = 1024;
+  // Takes over `stream` and `tickets` (device memory, kTickets zeros).
+  CudaStream(int device, cudaStream_t stream, unsigned* tickets, CudaProperties properties,
+             Options options)
+      : device_(device),
+        stream_(stream),
+        tickets_(tickets),
+        properties_(std::move(properties)),
+        options_(options) {}
   ~CudaStream() override;
   Device device() const override { return {DeviceType::kCuda, device_}; }
   void synchronize() override;
   void copy(void* destination, const void* source, size_t bytes) override;
   cudaStream_t handle() const { return stream_; }
+  // Counters by which the thread blocks of a kernel find out which of them is last, on the device.
+  // Every kernel finds zeros there and leaves zeros.
+  unsigned* tickets() const { return tickets_; }
 
   const CudaProperties& properties() const { return properties_; }
   bool portable() const { return options_.portable; }
@@ -71,12 +83,23 @@ class CudaStream final : public Stream {
   // context is gone then: nothing on it works any more.
   const Status& status() const { return status_; }
 
+  // What a higher layer keeps for this stream, such as a library's handle: made at the first use, with
+  // the stream's device current, and destroyed with the stream.
+  template <class T>
+  T& state() {
+    std::shared_ptr<void>& slot = states_[typeid(T)];
+    if (slot == nullptr) slot = std::make_shared<T>();
+    return *static_cast<T*>(slot.get());
+  }
+
  private:
   int device_;
   cudaStream_t stream_;
+  unsigned* tickets_;
   CudaProperties properties_;
   Options options_;
   Status status_;
+  std::map<std::type_index, std::shared_ptr<void>> states_;
 };
 
 inline void check_call(cudaError_t error, const char* call) {

@@ -1,0 +1,59 @@
+#include "kernels/cuda/gemm_sm90.h"
+
+#include <algorithm>
+
+namespace lmdeploy::cuda {
+
+namespace {
+
+using EncodeTiled = decltype(&cuTensorMapEncodeTiled);
+
+// The driver's function; the program does not link libcuda.
+EncodeTiled encode_tiled() {
+  void* function = nullptr;
+  cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
+  const cudaError_t error = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000,
+                                                             cudaEnableDefault, &found);
+  const bool usable = error == cudaSuccess && found == cudaDriverEntryPointSuccess;
+  return usable ? reinterpret_cast<EncodeTiled>(function) : nullptr;
+}
+
+// Boxes [box_rows, 64] of a [rows, k] matrix; what lies behind the ends reads as zeros.
+bool make_map(EncodeTiled encode, const void* matrix, DType dtype, int64_t rows, int64_t k,
+              int64_t stride, int box_rows, CUtensorMap* map) {
+  const cuuint64_t sizes[] = {static_cast<cuuint64_t>(k), static_cast<cuuint64_t>(rows)};
+  const cuuint64_t strides[] = {static_cast<cuuint64_t>(stride) * 2};
+  const cuuint32_t box[] = {kGemmSm90BlockK, static_cast<cuuint32_t>(box_rows)};
+  const cuuint32_t steps[] = {1, 1};
+  const CUtensorMapDataType type =
+      dtype == DType::kF16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+  return encode(map, type, 2, const_cast<void*>(matrix), sizes, strides, box, steps,
+                CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+}
+
+}  // namespace
+
+cudaError_t launch_matmul_sm90(const GemmLaunch& gemm, DType dtype, const GemmPlan& plan,
+                               int multiprocessors, cudaStream_t stream) {
+  static const EncodeTiled encode = encode_tiled();
+  if (encode == nullptr) return cudaErrorNotSupported;
+  const auto count = [](int64_t size, int64_t tile) { return static_cast<int>((size + tile - 1) / tile); };
+  GemmSm90Launch launch{.output = gemm.output,
+                        .k_blocks = count(gemm.k, kGemmSm90BlockK),
+                        .n_tiles = count(gemm.output.n, plan.tile_n),
+                        .t_tiles = count(gemm.output.rows, plan.tile_t),
+                        .t_group = 8,
+                        .split = plan.split,
+                        .multicast = plan.multicast};
+  const bool mapped =
+      make_map(encode, gemm.weights, dtype, gemm.output.n, gemm.k, gemm.k, plan.tile_n, &launch.weights) &&
+      make_map(encode, gemm.x, dtype, gemm.output.rows, gemm.k, gemm.x_stride,
+               plan.tile_t / plan.multicast, &launch.x);
+  if (!mapped) return cudaErrorInvalidValue;
+  return dtype == DType::kF16 ? launch_matmul_f16_sm90(launch, plan, multiprocessors, stream)
+                              : launch_matmul_bf16_sm90(launch, plan, multiprocessors, stream);
+}
+
+}  // namespace lmdeploy::cuda

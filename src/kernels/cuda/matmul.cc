@@ -1,0 +1,105 @@
+#include "kernels/cuda/matmul.h"
+
+#include "kernels/cuda/cublaslt.h"
+#include "kernels/cuda/gemm_plan.h"
+#include "kernels/cuda/gemm_sm90.h"
+#include "tensor/cuda/stream.h"
+
+namespace lmdeploy::cuda {
+
+namespace {
+
+// The kernels that may run a product, from the most specialized on.
+enum class Path { kPlain, kMma, kSm90, kCublasLt };
+
+bool sixteen_byte_rows(const void* data, int64_t stride, int64_t element_bytes) {
+  return reinterpret_cast<uintptr_t>(data) % 16 == 0 && stride * element_bytes % 16 == 0;
+}
+
+// Rows of x from which cuBLASLt is faster (bench/results/2026-11-23-cuda-matmul.md).
+constexpr int64_t kCublasLtRows = 129;
+
+GemmLaunch gemm_of(const TensorView& x, const PackedMatrix& w, const TensorView& bias,
+                   const TensorView& out, MatmulEpilogue epilogue) {
+  const bool f32 = out.dtype() == DType::kF32;
+  return {.x = x.raw(),
+          .weights = w.storage.view().raw(),
+          .x_stride = x.row_stride(),
+          .k = w.k,
+          .output = {.out = out.raw(),
+                     .stride = out.row_stride(),
+                     .bias = bias.data<float>(),
+                     .rows = x.dim(0),
+                     .n = static_cast<int>(w.n),
+                     .add = epilogue == MatmulEpilogue::kAdd,
+                     .f32 = f32,
+                     .vectors = sixteen_byte_rows(out.raw(), out.row_stride(), f32 ? 4 : 2)}};
+}
+
+Path path_of(const Ctx& ctx, const CudaStream& stream, const GemmLaunch& gemm, DType dtype) {
+  const bool vectors = sixteen_byte_rows(gemm.x, gemm.x_stride, 2) &&
+                       sixteen_byte_rows(gemm.weights, gemm.k, 2);
+  if (dtype == DType::kF32 || !vectors || stream.properties().compute_capability < 80) {
+    return Path::kPlain;
+  }
+  if (stream.portable()) return Path::kMma;
+  const GemmOutput& out = gemm.output;
+  if (!ctx.batch_invariant && out.rows >= kCublasLtRows && out.bias == nullptr && out.vectors) {
+    return Path::kCublasLt;
+  }
+  return stream.hopper() ? Path::kSm90 : Path::kMma;
+}
+
+bool multiply_with_library(Ctx& ctx, CudaStream& stream, const GemmLaunch& gemm, DType dtype) {
+  CublasLt& library = stream.state<CublasLt>();
+  if (!library.found()) return false;
+  ArenaScope scope(ctx.scratch);
+  const GemmOutput& out = gemm.output;
+  const CublasLt::Product product{.dtype = dtype,
+                                  .x = gemm.x,
+                                  .weights = gemm.weights,
+                                  .out = out.out,
+                                  .x_stride = gemm.x_stride,
+                                  .out_stride = out.stride,
+                                  .rows = out.rows,
+                                  .n = out.n,
+                                  .k = gemm.k,
+                                  .f32 = out.f32,
+                                  .add = out.add};
+  void* workspace = ctx.scratch.allocate<std::byte>(CublasLt::kWorkspaceBytes);
+  return library.multiply(product, workspace, stream.handle());
+}
+
+cudaError_t launch_on(Path path, const Ctx& ctx, const CudaStream& stream, const GemmLaunch& gemm,
+                      DType dtype) {
+  const int multiprocessors = stream.properties().multiprocessors;
+  switch (path) {
+    case Path::kSm90:
+      return launch_matmul_sm90(gemm, dtype,
+                                plan_gemm(gemm.output.rows, gemm.output.n, gemm.k, multiprocessors,
+                                          ctx.batch_invariant),
+                                multiprocessors, stream.handle());
+    case Path::kMma: return launch_matmul_mma(gemm, dtype, stream.handle());
+    default: return launch_matmul_plain(gemm, dtype, stream.handle());
+  }
+}
+
+}  // namespace
+
+void matmul(Ctx& ctx, const TensorView& x, const PackedMatrix& w, const TensorView& bias,
+            const TensorView& out, MatmulEpilogue epilogue) {
+  if (x.dim(0) == 0) return;
+  auto& stream = static_cast<CudaStream&>(ctx.stream);
+  const DeviceGuard guard(stream.device().index);
+  const GemmLaunch gemm = gemm_of(x, w, bias, out, epilogue);
+  Path path = path_of(ctx, stream, gemm, w.format);
+  if (path == Path::kCublasLt) {
+    if (multiply_with_library(ctx, stream, gemm, w.format)) {
+      return stream.launched("matmul", cudaPeekAtLastError());
+    }
+    path = stream.hopper() ? Path::kSm90 : Path::kMma;
+  }
+  stream.launched("matmul", launch_on(path, ctx, stream, gemm, w.format));
+}
+
+}  // namespace lmdeploy::cuda

@@ -1,0 +1,10 @@
+#include "kernels/cuda/gemm_sm90.cuh"
+
+namespace lmdeploy::cuda {
+
+cudaError_t launch_matmul_f16_sm90(const GemmSm90Launch& gemm, const GemmPlan& plan,
+                                  int multiprocessors, cudaStream_t stream) {
+  return launch_planned<__half>(gemm, plan, multiprocessors, stream);
+}
+
+}  // namespace lmdeploy::cuda

@@ -1,0 +1,75 @@
+// The matmul kernels as their host code sees them: out[t][n] = sum over k of x[t][k] weight[n][k],
+// in f32, f16 or bf16 with fp32 sums. A .cu file and what it includes hold device code and launches
+// alone.
+#pragma once
+
+#include <cuda.h>
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "tensor/dtype.h"
+
+namespace lmdeploy::cuda {
+
+// Where the sums go. Each is rounded once, after bias and residual are added.
+struct GemmOutput {
+  void* out;  // [rows, n] of the inputs' type or, with f32, of fp32
+  int64_t stride;
+  const float* bias;  // [n] or nullptr
+  int64_t rows;       // T, at least 1
+  int n;
+  bool add;      // out += the result
+  bool f32;
+  bool vectors;  // rows of `out` are whole aligned 16-byte vectors
+};
+
+// Operands of the portable kernels. Strides in elements.
+struct GemmLaunch {
+  const void* x;  // [rows, k]
+  const void* weights;  // [n, k], rows one after the other
+  int64_t x_stride;
+  int64_t k;
+  GemmOutput output;
+};
+
+// fp32 multiply-add of any shape, type and alignment: the f32 instance, and what the others leave.
+cudaError_t launch_matmul_plain(const GemmLaunch& gemm, DType dtype, cudaStream_t stream);
+
+// Tensor cores of compute capability 8.0 and later, f16 and bf16. Rows of x and of the weights are
+// whole aligned 16-byte vectors. A row's result does not depend on the number of rows.
+cudaError_t launch_matmul_mma(const GemmLaunch& gemm, DType dtype, cudaStream_t stream);
+
+// How the Hopper kernel cuts the product up.
+struct GemmPlan {
+  int tile_n = 128;   // weight rows of a tile
+  int tile_t = 128;   // rows of x of a tile
+  int split = 1;      // blocks of a cluster that share a tile, each with a part of k: 1, 2, 4 or 8
+  int multicast = 1;  // or blocks of a cluster with neighbouring weight rows that share x: 1 or 2
+  bool operator==(const GemmPlan&) const = default;
+};
+
+// wgmma and bulk tensor copies of compute capability 9.0, f16 and bf16.
+struct GemmSm90Launch {
+  // 128-byte swizzled boxes of 64 k: [tile_n, 64] of the weights, [tile_t / multicast, 64] of x.
+  CUtensorMap weights, x;
+  GemmOutput output;
+  int k_blocks;  // of 64
+  int n_tiles, t_tiles;
+  int t_group;  // neighbouring tiles of x that are worked on at a time
+  int split, multicast;
+};
+// The plan's tile is one of kGemmSm90Tiles. Grid: at most `multiprocessors` blocks.
+cudaError_t launch_matmul_f16_sm90(const GemmSm90Launch& gemm, const GemmPlan& plan,
+                                   int multiprocessors, cudaStream_t stream);
+cudaError_t launch_matmul_bf16_sm90(const GemmSm90Launch& gemm, const GemmPlan& plan,
+                                    int multiprocessors, cudaStream_t stream);
+
+struct GemmTile {
+  int n, t;
+};
+inline constexpr GemmTile kGemmSm90Tiles[] = {{128, 8},   {128, 16},  {128, 32}, {128, 64},
+                                              {128, 128}, {256, 128}, {128, 256}};
+inline constexpr int kGemmSm90BlockK = 64;
+
+}  // namespace lmdeploy::cuda

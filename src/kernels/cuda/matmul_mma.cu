@@ -1,0 +1,195 @@
+// The portable tensor-core product: cp.async, ldmatrix, mma.m16n8k16. The weights are the first
+// operand, as on Hopper.
+#include "kernels/cuda/gemm_epilogue.cuh"
+#include "kernels/cuda/launch.cuh"
+
+namespace lmdeploy::cuda {
+
+namespace {
+
+constexpr int kBlockK = 64;
+constexpr int kRowBytes = kBlockK * 2;
+constexpr int kStages = 3;
+
+// Tile [kTileN, kTileT] of a block, made of warps [kWarpN, kWarpT] in the same order.
+template <int kTileN_, int kTileT_, int kWarpN_, int kWarpT_>
+struct MmaShape {
+  static constexpr int kTileN = kTileN_, kTileT = kTileT_, kWarpN = kWarpN_, kWarpT = kWarpT_;
+  static constexpr int kWarpsN = kTileN / kWarpN;
+  static constexpr int kThreads = kWarpsN * (kTileT / kWarpT) * 32;
+  static constexpr int kWeightBytes = kTileN * kRowBytes;
+  static constexpr int kStageBytes = kWeightBytes + kTileT * kRowBytes;
+  static constexpr int kSumStride = kTileN + 4;  // floats
+  static constexpr int kSumBytes = kTileT * kSumStride * 4;
+  static constexpr int kBytes = kStages * kStageBytes > kSumBytes ? kStages * kStageBytes : kSumBytes;
+};
+
+#if __CUDA_ARCH__ >= 800
+
+// 16-byte columns of a 128-byte row change places with the row, so that 8 rows meet all banks.
+__device__ __forceinline__ uint32_t swizzled(int row, int column) {
+  return static_cast<uint32_t>(row * kRowBytes + ((column ^ (row & 7)) << 4));
+}
+
+__device__ __forceinline__ void copy_16(uint32_t to, const void* from, bool inside) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from),
+               "r"(inside ? 16 : 0)
+               : "memory");
+}
+
+__device__ __forceinline__ void load_matrices(uint32_t address, uint32_t (&r)[4]) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(address)
+               : "memory");
+}
+
+__device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1,
+                                    __half) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+__device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1,
+                                    __nv_bfloat16) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// Rows [first, first + kRows) of a [count, k] matrix, columns [column, column + 64); zeros behind the
+// ends.
+template <class T, int kRows, int kThreads>
+__device__ void copy_tile(const T* matrix, int64_t stride, int64_t first, int64_t count,
+                          int64_t column, int64_t k, uint32_t to) {
+  for (int i = threadIdx.x; i < kRows * 8; i += kThreads) {
+    const int row = i / 8, piece = i % 8;
+    const bool inside = first + row < count && column + piece * 8 < k;
+    const T* from = inside ? matrix + (first + row) * stride + column + piece * 8 : matrix;
+    copy_16(to + swizzled(row, piece), from, inside);
+  }
+}
+
+// A stage times a warp's fragments.
+template <class T, class S>
+__device__ void multiply_stage(uint32_t weights, uint32_t x,
+                               float (&sums)[S::kWarpN / 16][S::kWarpT / 8][4]) {
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int k = 0; k < kBlockK / 16; ++k) {
+    uint32_t b[S::kWarpT / 16][4];
+#pragma unroll
+    for (int j = 0; j < S::kWarpT / 16; ++j) {  // 16 rows of x: two columns of 8, k halves next
+      load_matrices(x + swizzled(j * 16 + lane / 16 * 8 + lane % 8, k * 2 + lane / 8 % 2), b[j]);
+    }
+#pragma unroll
+    for (int i = 0; i < S::kWarpN / 16; ++i) {
+      uint32_t a[4];
+      load_matrices(weights + swizzled(i * 16 + lane % 16, k * 2 + lane / 16), a);
+#pragma unroll
+      for (int j = 0; j < S::kWarpT / 8; ++j) {
+        mma(sums[i][j], a, b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1], T{});
+      }
+    }
+  }
+}
+
+#endif  // __CUDA_ARCH__ >= 800
+
+template <class T, class S>
+__global__ void __launch_bounds__(S::kThreads) matmul_mma_kernel(GemmLaunch gemm) {
+#if __CUDA_ARCH__ >= 800
+  extern __shared__ __align__(128) char shared[];
+  const uint32_t base = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  const int64_t n0 = int64_t{blockIdx.x} * S::kTileN, t0 = int64_t{blockIdx.y} * S::kTileT;
+  const int warp = threadIdx.x / 32, warp_n = warp % S::kWarpsN * S::kWarpN,
+            warp_t = warp / S::kWarpsN * S::kWarpT;
+  const T* weights = static_cast<const T*>(gemm.weights);
+  const T* x = static_cast<const T*>(gemm.x);
+  const int blocks = static_cast<int>((gemm.k + kBlockK - 1) / kBlockK);
+  const auto copy_weights = [&](int block) {
+    copy_tile<T, S::kTileN, S::kThreads>(weights, gemm.k, n0, gemm.output.n, int64_t{block} * kBlockK,
+                                         gemm.k, base + block % kStages * S::kStageBytes);
+  };
+  const auto copy_x = [&](int block) {
+    copy_tile<T, S::kTileT, S::kThreads>(
+        x, gemm.x_stride, t0, gemm.output.rows, int64_t{block} * kBlockK, gemm.k,
+        base + block % kStages * S::kStageBytes + S::kWeightBytes);
+  };
+  allow_next();
+  for (int block = 0; block < kStages - 1 && block < blocks; ++block) copy_weights(block);
+  wait_for_previous();
+  for (int block = 0; block < kStages - 1; ++block) {
+    if (block < blocks) copy_x(block);
+    asm volatile("cp.async.commit_group;" ::: "memory");
+  }
+  float sums[S::kWarpN / 16][S::kWarpT / 8][4] = {};
+  for (int block = 0; block < blocks; ++block) {
+    asm volatile("cp.async.wait_group %0;" ::"n"(kStages - 2) : "memory");
+    __syncthreads();
+    if (const int next = block + kStages - 1; next < blocks) {
+      copy_weights(next);
+      copy_x(next);
+    }
+    asm volatile("cp.async.commit_group;" ::: "memory");
+    const uint32_t stage = base + block % kStages * S::kStageBytes;
+    multiply_stage<T, S>(stage + warp_n * kRowBytes,
+                         stage + S::kWeightBytes + warp_t * kRowBytes, sums);
+  }
+  asm volatile("cp.async.wait_group 0;" ::: "memory");
+  __syncthreads();
+  // Through shared memory as [t][n].
+  float* tile = reinterpret_cast<float*>(shared);
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int i = 0; i < S::kWarpN / 16; ++i) {
+#pragma unroll
+    for (int j = 0; j < S::kWarpT / 8; ++j) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const int t = warp_t + j * 8 + lane % 4 * 2 + e % 2, n = warp_n + i * 16 + lane / 4 + e / 2 * 8;
+        tile[t * S::kSumStride + n] = sums[i][j][e];
+      }
+    }
+  }
+  __syncthreads();
+  for (int i = threadIdx.x; i < S::kTileT * (S::kTileN / 8); i += S::kThreads) {
+    const int t = i / (S::kTileN / 8), n = i % (S::kTileN / 8) * 8;
+    float eight[8];
+#pragma unroll
+    for (int e = 0; e < 8; ++e) eight[e] = tile[t * S::kSumStride + n + e];
+    store_eight_sums<T>(gemm.output, t0 + t, static_cast<int>(n0) + n, eight);
+  }
+#endif
+}
+
+template <class T, class S>
+cudaError_t launch_shape(const GemmLaunch& gemm, cudaStream_t stream) {
+  const auto kernel = matmul_mma_kernel<T, S>;
+  const cudaError_t error =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::kBytes);
+  if (error != cudaSuccess) return error;
+  const dim3 grid(static_cast<unsigned>((gemm.output.n + S::kTileN - 1) / S::kTileN),
+                  static_cast<unsigned>((gemm.output.rows + S::kTileT - 1) / S::kTileT));
+  return launch(kernel, grid, S::kThreads, S::kBytes, stream, true, gemm);
+}
+
+template <class T>
+cudaError_t launch_type(const GemmLaunch& gemm, cudaStream_t stream) {
+  if (gemm.output.rows <= 16) return launch_shape<T, MmaShape<64, 16, 16, 16>>(gemm, stream);
+  if (gemm.output.rows <= 64) return launch_shape<T, MmaShape<64, 64, 32, 32>>(gemm, stream);
+  return launch_shape<T, MmaShape<128, 128, 32, 64>>(gemm, stream);
+}
+
+}  // namespace
+
+cudaError_t launch_matmul_mma(const GemmLaunch& gemm, DType dtype, cudaStream_t stream) {
+  return dtype == DType::kF16 ? launch_type<__half>(gemm, stream)
+                              : launch_type<__nv_bfloat16>(gemm, stream);
+}
+
+}  // namespace lmdeploy::cuda
