@@ -311,7 +311,11 @@ Result<std::unique_ptr<Engine>> Engine::create(const std::string& model, const E
   std::istringstream lines(info.startup_table);
   for (std::string line; std::getline(lines, line);) logger.info("{}", line);
 
-  auto runner = std::make_unique<ModelRunner>(std::move(lm), std::move(stream), std::move(kv), batch);
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<ModelRunner> runner,
+      make_model_runner(std::move(lm), std::move(stream),
+                        {batch, step_tokens, memory.session_len, options.cache_block_seq_len, kv_type}));
+  runner->use_cache(std::move(kv));
   impl->text_pool = std::make_unique<TextPool>(std::clamp(usable_cores() / 4, 1, 8));
   impl->loop = std::make_unique<StepLoop>(std::make_unique<Scheduler>(scheduler_options), std::move(runner),
                                           impl->text.end_ids, logger);

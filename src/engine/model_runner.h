@@ -1,27 +1,27 @@
-// ModelRunner: executes step plans on one rank: batch, forward, logits, sampling. It owns the model,
+// ModelRunner: executes step plans on one device: batch, forward, logits, sampling. It owns the model,
 // its stream, the KV pages and what the sampler remembers of each sequence.
+//
+// launch() gives a step to the device, collect() waits for the oldest one that was launched. On the
+// CPU a step is over when launch() returns (depth 1); on CUDA the next step is launched while the
+// last one runs (depth 2), and its decode rows read their token where the sampler left it.
 #pragma once
 
 #include <memory>
-#include <span>
-#include <unordered_map>
 #include <vector>
 
-#include "engine/batch_builder.h"
 #include "engine/request.h"
 #include "engine/sampling_state.h"
 #include "models/causal_lm.h"
 #include "nn/kv_cache.h"
 #include "sched/step_plan.h"
-#include "tensor/arena.h"
 #include "tensor/stream.h"
 
 namespace lmdeploy {
 
 // Scores of a prompt's tokens, collected over its chunks.
 struct PromptScores {
-  std::vector<TokenOutput> tokens;   // [prompt]; the first has logprob NaN
-  std::vector<float> last_logits;    // raw, after the last prompt token
+  std::vector<TokenOutput> tokens;  // [prompt]; the first has logprob NaN
+  std::vector<float> last_logits;   // raw, after the last prompt token
 };
 
 struct StepOutput {
@@ -31,15 +31,25 @@ struct StepOutput {
   std::vector<SampledToken> sampled;
 };
 
+struct RunnerOptions {
+  int max_batch_size = 0;
+  int step_tokens = 0;         // the most of one step
+  int64_t session_len = 0;     // the longest context
+  int block_tokens = 0;
+  DType kv_dtype = DType::kF32;
+  bool batch_invariant = false;  // CUDA: a row's result does not depend on its company
+};
+
 // Engine thread only.
 class ModelRunner {
  public:
-  ModelRunner(std::unique_ptr<CausalLm> model, std::unique_ptr<Stream> stream,
-              std::unique_ptr<KvCache> kv, int max_batch_size);
+  virtual ~ModelRunner() = default;
 
-  const ModelInfo& model_info() const { return model_->info(); }
-  Arena& arena() { return arena_; }
-  KvCache& kv_cache() { return *kv_; }
+  virtual const ModelInfo& model_info() const = 0;
+  // Device memory that steps take beside weights and KV pages.
+  virtual size_t workspace_bytes() const = 0;
+  // The pages of all steps from now on; before the first launch().
+  virtual void use_cache(std::unique_ptr<KvCache> kv) = 0;
 
   struct Sequence {
     const GenerateRequest* request = nullptr;  // outlives the sequence
@@ -47,44 +57,25 @@ class ModelRunner {
     SamplingState::Context context;            // copied from while adding
     bool score_prompt = false;                 // choice 0 of prompt_logprobs / last_logits
   };
-  void add_sequence(SequenceId id, const Sequence& sequence);
-  void remove_sequence(SequenceId id);
+  virtual void add_sequence(SequenceId id, const Sequence& sequence) = 0;
+  // Rows of the sequence in launched steps are ignored.
+  virtual void remove_sequence(SequenceId id) = 0;
   // Scores of a sequence added with score_prompt; complete once its first token is sampled.
-  PromptScores take_prompt_scores(SequenceId id);
+  virtual PromptScores take_prompt_scores(SequenceId id) = 0;
 
-  // Runs the plan to its end. Every sequence in it must have been added. Valid until the next run.
-  const StepOutput& run(const StepPlan& plan);
-
- private:
-  struct State {
-    SamplingState sampling;
-    const GenerateRequest* request;
-    int32_t rope_length;
-    bool score_prompt;
-    PromptScores scores;
-  };
-
-  void copy_blocks(const StepPlan& plan);
-  void score_prompts(Ctx& ctx, const StepPlan& plan, const TensorView& hidden);
-  void score_chunk(Ctx& ctx, State& state, int64_t first_position, const TensorView& hidden);
-  void sample_rows(Ctx& ctx, const StepPlan& plan, const TensorView& hidden);
-
-  std::unique_ptr<CausalLm> model_;
-  std::unique_ptr<Stream> stream_;
-  std::unique_ptr<KvCache> kv_;
-  Arena arena_;
-  std::unordered_map<SequenceId, State> states_;
-  std::vector<int32_t> last_token_;   // by slot
-
-  // Of the step being run; kept for their capacity.
-  Batch batch_;
-  StepOutput output_;
-  std::vector<State*> row_states_;
-  std::vector<RowFacts> facts_;
-  std::vector<LogitRange> ranges_;
-  std::vector<SamplingRow> sampling_rows_;
-  std::vector<SampledToken> sampled_;
-  std::vector<size_t> sampling_row_of_;  // plan row of each sampling row
+  // Steps that may be launched and not collected.
+  virtual int depth() const = 0;
+  // Every sequence in the plan must have been added.
+  virtual void launch(const StepPlan& plan) = 0;
+  // Results of the oldest launched step, valid until the next call. kInternal when the device has
+  // failed: nothing can run any more.
+  virtual Result<const StepOutput*> collect() = 0;
 };
+
+// The runner of the stream's device. kResourceExhausted when the largest step does not fit the
+// device beside the weights: the sum, and the flags that help.
+Result<std::unique_ptr<ModelRunner>> make_model_runner(std::unique_ptr<CausalLm> model,
+                                                       std::unique_ptr<Stream> stream,
+                                                       const RunnerOptions& options);
 
 }  // namespace lmdeploy

@@ -166,7 +166,8 @@ void StepLoop::abort(Running& running) {
 }
 
 void StepLoop::step() {
-  const StepOutput& output = runner_->run(plan_);
+  runner_->launch(plan_);
+  const StepOutput& output = **runner_->collect();
   ++counts_.steps;
   results_.assign(plan_.rows.size(), RowResult{});
   accepted_.assign(plan_.rows.size(), 0);
