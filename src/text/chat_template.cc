@@ -31,6 +31,7 @@ ChatPieces pieces_of(const BuiltinTemplate& row, std::string_view name) {
   pieces.numbers_rounds = row.numbers_rounds;
   pieces.answer_start = row.answer_start;
   pieces.no_thinking_start = row.no_thinking_start;
+  pieces.tools = row.tools;
   return pieces;
 }
 

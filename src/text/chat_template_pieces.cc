@@ -32,12 +32,8 @@ class PieceChatTemplate : public ChatTemplate::Impl {
   }
 
   Result<std::string> render(const ChatRender& chat) const override {
-    if (chat.tools && !chat.tools->empty()) {
-      return unsupported(
-          "the built-in chat template {} has no format for tools; use the model's own template, or "
-          "--chat-template FILE.jinja",
-          name());
-    }
+    const bool tools = chat.tools && !chat.tools->empty();
+    if (tools && pieces_.tools == ToolFormat::kNone) return no_tool_format("tools");
     if (pieces_.capability != ChatPieces::Capability::kChat) return render_completion(chat);
     std::string prompt = pieces_.start;
     int64_t round = 0;
@@ -45,16 +41,26 @@ class PieceChatTemplate : public ChatTemplate::Impl {
     bool open = false;
     for (size_t i = 0; i < count; ++i) {
       ASSIGN_OR_RETURN(const std::string role, message_role(chat.messages[i], i));
-      ASSIGN_OR_RETURN(const std::string text, message_text(chat.messages[i].get_object(), i));
-      if (i == 0 && role != "system" && pieces_.meta_instruction) {
-        prompt += pieces_.system + *pieces_.meta_instruction + pieces_.eosys;
+      ASSIGN_OR_RETURN(std::string text, message_text(chat.messages[i].get_object(), i));
+      if (i == 0 && role != "system" && (pieces_.meta_instruction || tools)) {
+        ASSIGN_OR_RETURN(const std::string system,
+                         system_text(chat, pieces_.meta_instruction.value_or("")));
+        prompt += pieces_.system + system + pieces_.eosys;
+      }
+      if (i == 0 && role == "system") {
+        ASSIGN_OR_RETURN(text, system_text(chat, text));
       }
       if (pieces_.numbers_rounds && role == "user") {
         prompt += fmt::format("[Round {}]\n\n", ++round);
       }
       open = i + 1 == count && role == "assistant" &&
              (chat.continue_final_message || !chat.add_generation_prompt);
-      RETURN_IF_ERROR(append_turn(prompt, role, text, open));
+      if (is_tool_result(role)) {
+        append_result(prompt, chat.messages, i, text);
+      } else {
+        RETURN_IF_ERROR(append_calls(chat.messages[i].get_object(), text));
+        RETURN_IF_ERROR(append_turn(prompt, role, text, open));
+      }
     }
     if (chat.add_generation_prompt && !chat.continue_final_message) {
       prompt += pieces_.assistant + answer_start(chat.variables);
@@ -64,6 +70,59 @@ class PieceChatTemplate : public ChatTemplate::Impl {
   }
 
  private:
+  Status no_tool_format(std::string_view what) const {
+    return unsupported(
+        "the built-in chat template {} has no format for {}; use the model's own template, or "
+        "--chat-template FILE.jinja",
+        name(), what);
+  }
+
+  Result<std::string> system_text(const ChatRender& chat, const std::string& text) const {
+    if (!chat.tools || chat.tools->empty()) return text;
+    return system_with_tools(pieces_.tools, text, *chat.tools);
+  }
+
+  // Adds a message's tool calls to its text.
+  Status append_calls(const json::object& message, std::string& text) const {
+    const json::value* calls = find(message, "tool_calls");
+    if (calls == nullptr || !calls->is_array() || calls->get_array().empty()) return {};
+    if (pieces_.tools == ToolFormat::kNone) return no_tool_format("tool calls");
+    ASSIGN_OR_RETURN(text, content_with_calls(pieces_.tools, text, calls->get_array()));
+    return {};
+  }
+
+  bool is_tool_result(std::string_view role) const {
+    if (!(pieces_.tool + pieces_.eotool).empty()) return false;
+    return (role == "tool" && pieces_.tools != ToolFormat::kNone) ||
+           (role == "ipython" && pieces_.tools == ToolFormat::kLlama31);
+  }
+
+  // Qwen's results that follow each other share a user turn.
+  void append_result(std::string& prompt, const json::array& messages, size_t i,
+                     const std::string& text) const {
+    if (pieces_.tools == ToolFormat::kLlama31) {
+      prompt += "<|start_header_id|>ipython<|end_header_id|>\n\n" + text + pieces_.eoh;
+      return;
+    }
+    const auto is_result = [&](size_t at) {
+      return at < messages.size() && messages[at].is_object() &&
+             find(messages[at].get_object(), "role") != nullptr &&
+             *find(messages[at].get_object(), "role") == "tool";
+    };
+    prompt += i > 0 && is_result(i - 1) ? "\n" : pieces_.user;
+    prompt += "<tool_response>\n" + text + "\n</tool_response>";
+    if (!is_result(i + 1)) prompt += pieces_.eoh;
+  }
+
+  // What ends an assistant's turn: a Llama 3.1 call waits for its result.
+  std::string turn_end(const std::string& text) const {
+    const auto holds = [&](std::string_view mark) { return text.find(mark) != std::string::npos; };
+    if (pieces_.tools == ToolFormat::kLlama31 && (holds("<|python_tag|>") || holds("</function>"))) {
+      return "<|eom_id|>";
+    }
+    return pieces_.eoa + pieces_.separator;
+  }
+
   // One message; an open one is without its end, so that the model goes on writing it.
   Status append_turn(std::string& prompt, const std::string& role, const std::string& text,
                      bool open) const {
@@ -73,14 +132,14 @@ class PieceChatTemplate : public ChatTemplate::Impl {
       prompt += pieces_.user + text + pieces_.eoh;
     } else if (role == "assistant") {
       prompt += pieces_.assistant + text;
-      if (!open) prompt += pieces_.eoa + pieces_.separator;
+      if (!open) prompt += turn_end(text);
     } else if (role == "tool" && !(pieces_.tool + pieces_.eotool).empty()) {
       prompt += pieces_.tool + text + pieces_.eotool;
     } else {
       return invalid_argument(
           "the chat template {} has no format for messages of role '{}'; it knows system, user and "
-          "assistant",
-          name(), role);
+          "assistant{}",
+          name(), role, pieces_.tools == ToolFormat::kNone ? "" : " and tool");
     }
     return {};
   }

@@ -1,7 +1,8 @@
 """Our tokenizer against Hugging Face `tokenizers` on real vocabularies: zero mismatches.
 
-Needs the build target tokenizer_driver (env TOKENIZER_DRIVER names it, else beside LMDEPLOY_BIN)
-and the vocabularies of third_party/vocabularies.sh; a vocabulary that is not here is skipped.
+Needs the build target tokenizer_driver (env TOKENIZER_DRIVER names it, else beside LMDEPLOY_BIN),
+the vocabularies of third_party/vocabularies.sh and the models of tools/fetch_models.py; a vocabulary
+that is not here is skipped.
 """
 import os
 import pathlib
@@ -49,11 +50,8 @@ def unpack(data, kind):
 class Pair:
     """Our program and their object for one vocabulary."""
 
-    def __init__(self, name):
-        self.path = oracle.path_of(name)
-        if self.path is None:
-            pytest.skip(f"the vocabulary {name} is not here (third_party/vocabularies.sh)")
-        self.theirs = oracle.hugging_face(name)
+    def __init__(self, path, theirs):
+        self.path, self.theirs = path, theirs
         added = self.theirs.get_added_tokens_decoder().values()
         self.added = sorted(token.content for token in added)
         self.ids = sorted(self.theirs.get_vocab(with_added_tokens=True).values())
@@ -70,7 +68,10 @@ class Pair:
 
 @pytest.fixture(scope="module", params=oracle.VOCABULARIES)
 def pair(request):
-    return Pair(request.param)
+    path = oracle.path_of(request.param)
+    if path is None:
+        pytest.skip(f"the vocabulary {request.param} is not here (third_party/vocabularies.sh, tools/fetch_models.py)")
+    return Pair(path, oracle.hugging_face(request.param))
 
 
 def show_difference(pair, text, ours, theirs):
@@ -129,8 +130,24 @@ def test_every_code_point(pair):
         assert_same_ids(pair, ["a" + point + "b" for point in part], special=False)
 
 
-def test_white_space_digits_and_contractions(pair):
-    draw = random.Random(4)
+def branching_texts(seed):
+    draw = random.Random(seed)
     alphabet = list(" \n\r\t'") * 3 + list("aAsStT dDlL09é١中.!/-_") + ["\u017f", "\u0301", "\u0301", "\u00a0", "ǅ", "ʰ", "😀", "²"]
-    texts = ["".join(draw.choices(alphabet, k=draw.randrange(1, 14))) for _ in range(100000)]
-    assert_same_ids(pair, texts, special=False)
+    return ["".join(draw.choices(alphabet, k=draw.randrange(1, 14))) for _ in range(100000)]
+
+
+def test_white_space_digits_and_contractions(pair):
+    assert_same_ids(pair, branching_texts(4), special=False)
+
+
+@pytest.mark.parametrize("pre", oracle.PRE_TOKENIZERS)
+def test_gguf_pre_tokenizers(pre):
+    """What tokenizer.ggml.pre names cuts words as that family's tokenizer.json does."""
+    made = oracle.pre_pair(pre)
+    if made is None:
+        pytest.skip(f"the vocabulary below {pre} is not here (third_party/vocabularies.sh)")
+    pair = Pair(*made)
+    assert_same_ids(pair, oracle.mixed_texts(5, MIXED_BYTES, pair.added), special=False)
+    assert_same_ids(pair, branching_texts(6), special=False)
+    points = [f"a{chr(c)}b {chr(c)}\u0301 1{chr(c)}" for c in range(0x20000) if not 0xD800 <= c < 0xE000]
+    assert_same_ids(pair, points, special=False)

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include "text/builtin_templates.h"
 
 namespace lmdeploy {
@@ -156,6 +159,37 @@ TEST(JinjaChatTemplate, ToolArgumentsAsTextBecomeObjects) {
   EXPECT_EQ(text_of(calls.render(chat)), R"("{\"a\": 1}")");
   chat.parse_tool_arguments = true;
   EXPECT_EQ(text_of(calls.render(chat)), R"({"a": 1})");
+}
+
+TEST(JinjaChatTemplate, WhatTheConversationSetsCannotBeGivenAsAVariable) {
+  const auto own = ChatTemplate::from_jinja("{{ x }}{{ bos_token }}", "m", {"B", "E"}).value();
+  for (const ChatTemplate& chat_template : {own, builtin("qwen")}) {
+    for (const char* name : {"messages", "tools", "add_generation_prompt", "continue_final_message",
+                             "raise_exception", "namespace"}) {
+      ChatRender chat = conversation(kTwoTurns);
+      chat.variables[name] = nullptr;
+      const Status status = chat_template.render(chat).status();
+      EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << name;
+      EXPECT_NE(status.message().find(fmt::format("'{}' is reserved", name)), std::string::npos);
+    }
+  }
+  ChatRender chat = conversation(kTwoTurns);
+  chat.variables = {{"x", 1}, {"bos_token", "Y"}, {"documents", nullptr}};
+  EXPECT_EQ(text_of(own.render(chat)), "1Y");
+}
+
+TEST(JinjaChatTemplate, FilesAreBounded) {
+  const std::string path = testing::TempDir() + "/large.jinja";
+  std::ofstream(path) << std::string((4 << 20) + 1, 'x');
+  EXPECT_NE(ChatTemplate::load(path, {}).status().message().find("has more than 4194304 bytes"),
+            std::string::npos);
+  std::ofstream(path) << "\xFF";
+  EXPECT_NE(ChatTemplate::load(path, {}).status().message().find("is not UTF-8"), std::string::npos);
+  std::filesystem::remove(path);
+  EXPECT_NE(ChatTemplate::load(path, {}).status().message().find("cannot be read"), std::string::npos);
+  std::filesystem::create_directory(path);
+  EXPECT_NE(ChatTemplate::load(path, {}).status().message().find("is a directory"), std::string::npos);
+  std::filesystem::remove(path);
 }
 
 TEST(JinjaChatTemplate, ErrorsNameTheTemplate) {

@@ -9,6 +9,7 @@
 #include "base/utf8.h"
 #include "text/byte_level.h"
 #include "text/detokenizer.h"
+#include "text/normalizer.h"
 
 namespace lmdeploy {
 namespace {
@@ -139,6 +140,44 @@ TEST(Tokenizer, ByteLevelGguf) {
   EXPECT_EQ(t.eos_id(), 257);
 }
 
+TEST(Tokenizer, AMessageEndIsNoTurnEndWhereReturnIs) {
+  GgufVocabulary vocabulary = byte_vocabulary();
+  EXPECT_EQ((*Tokenizer::from_gguf(vocabulary))->end_ids(), Ids{257});
+  for (const char* name : {"<|return|>", "<|call|>"}) {
+    vocabulary.tokens.push_back(name);
+    vocabulary.token_types.push_back(3);
+  }
+  vocabulary.eos = 258;
+  vocabulary.eot = 257;
+  EXPECT_EQ((*Tokenizer::from_gguf(vocabulary))->end_ids(), (Ids{258, 259}));
+}
+
+TEST(Tokenizer, GgufNormalizesAsItsFamilyDoes) {
+  const std::string decomposed = "e\u0301";
+  const auto text_of = [&](const char* pre) {
+    GgufVocabulary vocabulary = byte_vocabulary();
+    vocabulary.pre = pre;
+    const auto loaded = Tokenizer::from_gguf(std::move(vocabulary));
+    return (*loaded)->decode((*loaded)->encode(decomposed));
+  };
+  EXPECT_EQ(text_of("qwen2"), "é");
+  EXPECT_EQ(text_of("command-r"), "é");
+  EXPECT_EQ(text_of("smollm"), decomposed);
+  EXPECT_EQ(text_of("llama-bpe"), decomposed);
+}
+
+TEST(Tokenizer, NfcOfEveryCodePointIsUtf8procs) {
+  const auto step = make_normal_form(NormalForm::kNfc);
+  for (char32_t c = 0; c <= 0x10FFFF; ++c) {
+    if (c >= 0xD800 && c <= 0xDFFF) continue;
+    std::string text = "a";
+    utf8_append(text, c);
+    const std::string expected = normal_form(text, NormalForm::kNfc);
+    step->apply(text);
+    ASSERT_EQ(text, expected) << "U+" << std::hex << static_cast<uint32_t>(c);
+  }
+}
+
 TEST(Detokenizer, StreamEqualsWholeForAnyBytes) {
   const auto loaded = Tokenizer::from_gguf(byte_vocabulary());
   ASSERT_TRUE(loaded.ok());
@@ -185,6 +224,10 @@ TEST(Tokenizer, GgufErrorsNameTheField) {
     return loaded.ok() ? std::string("no error") : loaded.status().message();
   };
   EXPECT_NE(error([](auto& v) { v.pre = "klingon"; }).find("'klingon'"), std::string::npos);
+  EXPECT_NE(error([](auto& v) { v.pre = "chatglm-bpe"; }).find("'chatglm-bpe'"), std::string::npos);
+  EXPECT_NE(error([](auto& v) { v.pre = ""; }).find("is missing"), std::string::npos);
+  EXPECT_NE(error([](auto& v) { v.tokens[5] = std::string(5 << 20, 'x'); })
+                .find("has 5242880 bytes; at most 1024"), std::string::npos);
   EXPECT_NE(error([](auto& v) { v.model = "t5"; }).find("'t5'"), std::string::npos);
   EXPECT_NE(error([](auto& v) { v.merges = {"h zz"}; }).find("'h zz'"), std::string::npos);
   EXPECT_NE(error([](auto& v) { v.merges = {"he"}; }).find("'he'"), std::string::npos);
@@ -208,6 +251,43 @@ TEST(Tokenizer, JsonErrorsNameTheKeyAndTheValue) {
   EXPECT_NE(error_of(R"({"normalizer": {"type": "Nmt"}})").find("'Nmt'"), std::string::npos);
   EXPECT_NE(error_of(R"({"pre_tokenizer": {"type": "Split", "behavior": "Isolated", "pattern": {"Regex": "("}}})").find("'('"), std::string::npos);
   EXPECT_NE(error_of(R"({"model": {"vocab": {"a": 0}, "merges": []}, "added_tokens": [{"content": "b"}]})").find("'b'"), std::string::npos);
+}
+
+// Each would take gigabytes, or minutes, if it were read.
+TEST(Tokenizer, SizesStayInProportionToTheFile) {
+  EXPECT_NE(error_of(R"({"model": {"vocab": {"a": 16000000}, "merges": []}})")
+                .find("the id of piece 'a' is 16000000; expected 0 to 65537"), std::string::npos);
+  EXPECT_NE(error_of(R"({"model": {"vocab": {"a": 0}, "merges": []},
+                         "added_tokens": [{"content": "b", "id": 9000000}]})")
+                .find("the id of piece 'b' is 9000000; expected 0 to"), std::string::npos);
+  const std::string large(3000, 'p');
+  const std::string long_piece = error_of(R"({"model": {"vocab": {")" + large + R"(": 0}, "merges": []}})");
+  EXPECT_NE(long_piece.find("has 3000 bytes; at most 1024 are accepted"), std::string::npos) << long_piece;
+  EXPECT_LT(long_piece.size(), 300u) << "the piece is shown by its beginning";
+  std::string added;
+  for (int i = 0; i < 2200; ++i) {
+    added += fmt::format(R"({}{{"content": "{}{}", "id": {}}})", i == 0 ? "" : ",",
+                         std::string(1000, 'q'), i, i + 1);
+  }
+  EXPECT_NE(error_of(R"({"model": {"vocab": {"a": 0}, "merges": []}, "added_tokens": [)" + added + "]}")
+                .find("more than 2097152 bytes in all"), std::string::npos);
+  GgufVocabulary scored;
+  scored.model = "llama";
+  for (int i = 0; i < 3000; ++i) scored.tokens.push_back(std::string(1000, 'x') + std::to_string(i));
+  scored.scores.assign(scored.tokens.size(), 0);
+  const auto loaded = Tokenizer::from_gguf(std::move(scored));
+  ASSERT_FALSE(loaded.ok());
+  EXPECT_NE(loaded.status().message().find("squared lengths"), std::string::npos);
+}
+
+TEST(Tokenizer, AChatTemplateFileIsBounded) {
+  const Folder folder;
+  folder.write("tokenizer.json", kMetaspaceJson);
+  folder.write("chat_template.jinja", std::string((4 << 20) + 1, 'x'));
+  const auto loaded = Tokenizer::from_file(folder.path());
+  ASSERT_FALSE(loaded.ok());
+  EXPECT_NE(loaded.status().message().find("chat_template.jinja has more than 4194304 bytes"),
+            std::string::npos) << loaded.status().message();
 }
 
 TEST(Tokenizer, AFolderAddsWhatItsConfigSays) {

@@ -46,10 +46,7 @@ Status split_space(std::string_view text, int64_t limit, bool from_right, PieceL
   };
   trim(text, from_right);
   while (!text.empty()) {
-    if (limit-- == 0) {
-      trim(text, !from_right);
-      return pieces.add(text);
-    }
+    if (limit-- == 0) return pieces.add(text);
     const size_t length = from_right ? last_word(text) : first_word(text);
     RETURN_IF_ERROR(pieces.add(text.substr(from_right ? text.size() - length : 0, length)));
     from_right ? text.remove_suffix(length) : text.remove_prefix(length);

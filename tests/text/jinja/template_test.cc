@@ -112,6 +112,19 @@ INSTANTIATE_TEST_SUITE_P(
         BoundCase{"repeat", "{{ 'x' * 999999999999 }}", "memory"},
         BoundCase{"replace", "{% set s = 'x' * 1000000 %}{{ s.replace('x', s) }}", "memory"},
         BoundCase{"join", "{% set s = 'x' * 10000000 %}{{ range(999) | join(s) }}", "memory"},
+        BoundCase{"split", "{{ ('a,' * 4000000).split(',') }}", "memory"},
+        BoundCase{"splitlines", "{{ ('\n' * 4000000).splitlines() }}", "memory"},
+        BoundCase{"indent", "{{ ('\n' * 400000) | indent(1000, blank=true) }}", "memory"},
+        BoundCase{"list_repeat", "{{ ([1] * 99999999) | length }}", "memory"},
+        BoundCase{"percent", "{% set s = 'x' * 9000000 %}{{ '%s%s%s%s%s%s%s%s' % (s,s,s,s,s,s,s,s) }}", "memory"},
+        BoundCase{"brace", "{% set s = 'x' * 9000000 %}{{ '{0}{0}{0}{0}{0}{0}{0}{0}'.format(s) }}", "memory"},
+        BoundCase{"nested_loops_over_a_string",
+                  "{% set s = 'x' * 100000 %}{% for a in s %}{% for b in s %}{% for c in s %}"
+                  "{% for d in s %}{% for e in s %}{% for f in s %}{% for g in s %}{% endfor %}{% endfor %}"
+                  "{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}",
+                  "memory"},
+        BoundCase{"searches", "{% set s = 'x' * 9000000 %}{% for i in range(999) %}{{ s.find('xy') }}{% endfor %}",
+                  "steps"},
         BoundCase{"doubling",
                   "{% set ns = namespace(s='x') %}{% for i in range(99) %}"
                   "{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
@@ -143,6 +156,61 @@ INSTANTIATE_TEST_SUITE_P(
         BoundCase{"integers", "{{ 9223372036854775807 + 1 }}", "64 bits"},
         BoundCase{"power", "{{ 10 ** 99 }}", "64 bits"}),
     [](const auto& info) { return std::string(info.param.name); });
+
+TEST(JinjaTemplate, StringsAreSearchedAndCutAsPythonDoes) {
+  EXPECT_EQ(render("{{ 'abab'.find('b') }} {{ 'abab'.rfind('b') }} {{ 'abab'.find('x') }} "
+                   "{{ 'abab'.find('') }} {{ 'abab'.rfind('') }} {{ 'aXé'.index('é') }} "
+                   "{{ 'aaaa'.count('aa') }} {{ 'abab'.rfind('b', 0, 3) }}"),
+            "1 3 -1 0 4 2 2 1");
+  EXPECT_EQ(render("{{ 'a,b,c'.split(',') }} {{ 'a,b,c'.rsplit(',', 1) }} {{ 'a,b,c'.split(',', 1) }} "
+                   "{{ ' a  b '.split() }} {{ ' a  b c '.rsplit(none, 1) }} {{ ' a  b c '.split(none, 1) }}"),
+            "['a', 'b', 'c'] ['a,b', 'c'] ['a', 'b,c'] ['a', 'b'] [' a  b', 'c'] ['a', 'b c ']");
+  EXPECT_EQ(render("{{ 'aaa'.rsplit('aa') }} {{ 'aaa'.split('aa') }} {{ 'abcab'.rpartition('ab') }} "
+                   "{{ 'abcab'.partition('x') }}"),
+            "['a', ''] ['', 'a'] ('abc', 'ab', '') ('abcab', '', '')");
+  EXPECT_EQ(render("{{ 'ééxéy世'.strip('é世y') }}|{{ 'aab'.lstrip('a') }}|{{ 'aab'.rstrip('ab') }}|"
+                   "{{ 'abc'.strip('') }}"),
+            "x|b||abc");
+  EXPECT_EQ(render("{{ 'aXbXc'.replace('X', '--', 1) }} {{ 'ab'.replace('', '.') }} "
+                   "{{ 'b' in 'abc' }} {{ '' in 'a' }} {{ 'bd' in 'abc' }}"),
+            "a--bXc .a.b. True True False");
+  EXPECT_EQ(render("{{ 'a\nb\r\nc'.splitlines() }}{{ 'a\n\nb' | indent(2) }}"),
+            "['a', 'b', 'c']a\n\n  b");
+}
+
+// Without linear searches each of these would take minutes.
+TEST(JinjaTemplate, HostileStringsEndSoon) {
+  for (const char* call : {"a.find(b)", "a.rfind(c)", "a.count(b)", "a.replace(b, 'x') | length",
+                           "a.split(b) | length", "a.rsplit(c) | length", "b in a",
+                           "a.strip(chars) | length", "a.partition(b) | length", "a.startswith((b,) * 9)"}) {
+    const std::string source = std::string("{% set a = 'a' * 4000000 %}{% set b = 'a' * 2000000 ~ 'b' %}"
+                                           "{% set c = 'b' ~ 'a' * 2000000 %}{% set chars = 'xyza' * 300000 %}"
+                                           "{{ ") + call + " }}";
+    EXPECT_EQ(render(source).find("error"), std::string::npos) << call << render(source).substr(0, 100);
+  }
+}
+
+TEST(JinjaTemplate, WidthsAtTheEndsOfTheIntegersAreNoOverflow) {
+  const std::string least = "(-9223372036854775807 - 1)";
+  for (const char* call : {"'x'.ljust(W)", "'x'.rjust(W)", "'x'.center(W)", "'x'.zfill(W)", "'x' | center(W)",
+                           "'x'.expandtabs(W)", "'x' | indent(W)", "'xyz'[W:]", "'xyz'[:W:-1]"}) {
+    std::string source = call;
+    source.replace(source.find('W'), 1, least);
+    EXPECT_EQ(render("{{ " + source + " }}").find("error"), std::string::npos) << call;
+  }
+  EXPECT_NE(render("{{ 'xyz' | truncate(" + least + ") }}").find("truncate needs"), std::string::npos);
+  EXPECT_NE(render("{{ 'x'.ljust(9223372036854775807) }}").find("error"), std::string::npos);
+  EXPECT_NE(render("{{ 'x\ty'.expandtabs(9223372036854775807) }}").find("memory"), std::string::npos);
+}
+
+TEST(JinjaTemplate, ASourceOfTooManyTokensIsRefused) {
+  std::string list = "{{ [1";
+  for (int i = 0; i < 1'000'000; ++i) list += ",1";
+  EXPECT_EQ(render(list + "] }}"), "parse error: line 1: the template has more than 400000 tokens");
+  std::string tags;
+  for (int i = 0; i < 200'000; ++i) tags += "{{1}}";
+  EXPECT_NE(render(tags).find("more than 400000 tokens"), std::string::npos);
+}
 
 TEST(JinjaTemplate, DeepSourcesAreRefused) {
   for (const char* unit : {"(", "[", "{1:", "not ", "-", "{% if 1 %}", "a[", "f("}) {
