@@ -1,6 +1,7 @@
 #include "kernels/attention.h"
 
 #include "kernels/cpu/attention.h"
+#include "kernels/cuda/attention.h"
 #include "kernels/op_checks.h"
 
 namespace lmdeploy {
@@ -28,23 +29,22 @@ void check_sequences(const AttentionBatch& batch, int block_tokens, int64_t toke
 
 void check(Ctx& ctx, const TensorView& q, const PagedKv& kv, const AttentionBatch& batch,
            const AttentionParams& params, const TensorView& out) {
-  check_on_cpu(ctx, kOp);
+  const DType dtype = activation_dtype(ctx, kOp, q);
   CHECK(kv.kv_heads > 0 && params.heads > 0 && params.heads % kv.kv_heads == 0,
         "paged_attention: {} query heads share {} kv heads; expected a multiple", params.heads,
         kv.kv_heads);
-  CHECK(kv.head_dim > 0 && kv.head_dim % 8 == 0,
-        "paged_attention: head_dim is {}; expected a multiple of 8", kv.head_dim);
+  CHECK(kv.head_dim > 0, "paged_attention: head_dim is {}", kv.head_dim);
   CHECK(kv.block_tokens == 32 || kv.block_tokens == 64 || kv.block_tokens == 128,
         "paged_attention: blocks of {} tokens; expected 32, 64 or 128", kv.block_tokens);
-  check_view(ctx, kOp, "q", q, DType::kF32, {kAnySize, int64_t{params.heads} * kv.head_dim});
-  check_view(ctx, kOp, "out", out, DType::kF32, {q.dim(0), q.dim(1)});
+  check_view(ctx, kOp, "q", q, dtype, {kAnySize, int64_t{params.heads} * kv.head_dim});
+  check_view(ctx, kOp, "out", out, dtype, {q.dim(0), q.dim(1)});
   check_view(ctx, kOp, "kv_len", batch.kv_len, DType::kI32, {kAnySize});
   const int64_t sequences = batch.kv_len.dim(0);
   check_view(ctx, kOp, "query_start", batch.query_start, DType::kI32, {sequences + 1});
   check_view(ctx, kOp, "block_table", batch.block_table, DType::kI32, {sequences, kAnySize});
   check_optional_view(ctx, kOp, "alibi_slopes", params.alibi_slopes, DType::kF32, {params.heads});
   check_optional_view(ctx, kOp, "sinks", params.sinks, DType::kF32, {params.heads});
-  check_sequences(batch, kv.block_tokens, q.dim(0));
+  if (ctx.on_cpu()) check_sequences(batch, kv.block_tokens, q.dim(0));
 }
 
 }  // namespace
@@ -52,6 +52,7 @@ void check(Ctx& ctx, const TensorView& q, const PagedKv& kv, const AttentionBatc
 void paged_attention(Ctx& ctx, const TensorView& q, const PagedKv& kv, const AttentionBatch& batch,
                      const AttentionParams& params, const TensorView& out) {
   check(ctx, q, kv, batch, params, out);
+  if (!ctx.on_cpu()) return cuda::paged_attention(ctx, q, kv, batch, params, out);
   cpu::attention(cpu_stream(ctx), ctx.scratch,
                  {.q = q.data<float>(),
                   .out = out.data<float>(),

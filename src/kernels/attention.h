@@ -14,6 +14,7 @@ struct AttentionParams {
   float softcap = 0;          // s = softcap * tanh(s / softcap); 0: off
   TensorView alibi_slopes;    // f32 [heads]: score += slope * (j - i), or empty
   TensorView sinks;           // f32 [heads]: a logit that joins the softmax denominator, or empty
+  bool batch_invariant = false;  // CUDA: as below; the CPU is always so
 };
 
 // The step's geometry: B sequences, T query tokens (nn/batch.h has the same meaning).
@@ -25,10 +26,12 @@ struct AttentionBatch {
   int max_kv_len = 0;
 };
 
-// q f32 [T, heads * head_dim] (rows may be strided), out f32 [T, heads * head_dim]. Query token t of a
-// sequence with n query tokens stands at position kv_len - n + t and sees positions j <= its own
-// (within the window). A row's result does not depend on the other sequences in the batch nor on how
-// its prompt was cut into chunks (bit for bit, on the CPU).
+// q f32 [T, heads * head_dim] (rows may be strided), out f32 [T, heads * head_dim] (CUDA: f32, f16 or
+// bf16, as the pages). Query token t of a sequence with n query tokens stands at position kv_len - n +
+// t and sees positions j <= its own (within the window). A row's bits do not depend on the other
+// sequences in the batch nor on how its prompt was cut into chunks; on CUDA, where that costs speed,
+// with batch_invariant. On CUDA the lengths in `batch` are read on the device, max_query_len and
+// max_kv_len are upper bounds, and a sequence whose kv_len is 0 (padding) gets rows of zeros.
 void paged_attention(Ctx& ctx, const TensorView& q, const PagedKv& kv, const AttentionBatch& batch,
                      const AttentionParams& params, const TensorView& out);
 

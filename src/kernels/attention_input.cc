@@ -2,6 +2,7 @@
 
 #include "kernels/cpu/attention_input.h"
 #include "kernels/cpu/kv_type.h"
+#include "kernels/cuda/attention_input.h"
 #include "kernels/op_checks.h"
 
 namespace lmdeploy {
@@ -12,12 +13,12 @@ constexpr const char* kOp = "attention_input";
 
 void check(Ctx& ctx, const TensorView& qkv, const AttentionInputParams& params,
            const TensorView& slot_map, const PagedKv& kv) {
-  check_on_cpu(ctx, kOp);
+  const DType dtype = activation_dtype(ctx, kOp, qkv);
   CHECK(params.heads > 0 && params.kv_heads > 0 && params.head_dim > 0,
         "attention_input: {} heads, {} kv heads of {}", params.heads, params.kv_heads,
         params.head_dim);
   const int64_t columns = int64_t{params.heads + 2 * params.kv_heads} * params.head_dim;
-  check_view(ctx, kOp, "qkv", qkv, DType::kF32, {kAnySize, columns});
+  check_view(ctx, kOp, "qkv", qkv, dtype, {kAnySize, columns});
   check_optional_view(ctx, kOp, "q_norm", params.q_norm, DType::kF32, {params.head_dim});
   check_optional_view(ctx, kOp, "k_norm", params.k_norm, DType::kF32, {params.head_dim});
   check_optional_view(ctx, kOp, "cos_sin", params.cos_sin, DType::kF32, {qkv.dim(0), kAnySize});
@@ -38,6 +39,7 @@ void check(Ctx& ctx, const TensorView& qkv, const AttentionInputParams& params,
 void attention_input(Ctx& ctx, const TensorView& qkv, const AttentionInputParams& params,
                      const TensorView& slot_map, const PagedKv& kv) {
   check(ctx, qkv, params, slot_map, kv);
+  if (!ctx.on_cpu()) return cuda::attention_input(ctx, qkv, params, slot_map, kv);
   const bool rotates = !params.cos_sin.empty();
   cpu::attention_input(cpu_stream(ctx),
                        {.qkv = qkv.data<float>(),

@@ -17,10 +17,10 @@ struct AttentionInputParams {
   TensorView cos_sin;      // f32 [T, rotary_dim] (kernels/rope.h), or empty: no rotation
 };
 
-// qkv f32 [T, (heads + 2 * kv_heads) * head_dim]: q is normed and rotated in place; k is normed and
-// rotated and, with v, rounded to the cache's type and stored at slot_map[t] (i64 [T], page *
-// block_tokens + offset; a negative slot stores nothing). rotary_dim <= head_dim; the rest of a head
-// passes unrotated.
+// qkv f32 [T, (heads + 2 * kv_heads) * head_dim] (CUDA: f32, f16 or bf16, as the pages): q is normed
+// and rotated in place; k is normed and rotated and, with v, rounded to the cache's type and stored at
+// slot_map[t] (i64 [T], page * block_tokens + offset; a negative slot stores nothing). rotary_dim <=
+// head_dim; the rest of a head passes unrotated. What qkv holds of k and v afterwards is not defined.
 void attention_input(Ctx& ctx, const TensorView& qkv, const AttentionInputParams& params,
                      const TensorView& slot_map, const PagedKv& kv);
 

@@ -49,6 +49,7 @@ class PagedKvFixture {
 
   const PagedKv& kv() const { return kv_; }
   const Tensor& table() const { return table_; }
+  const Tensor& pages() const { return pages_; }
   const std::vector<int>& lengths() const { return lengths_; }
 
   // Stores K or V (head >= kv_heads: V of head - kv_heads), rounded to the cache's type.

@@ -105,15 +105,18 @@ Result<std::unique_ptr<Stream>> make_stream(int device) {
   ASSIGN_OR_RETURN(const CudaStream::Options options, CudaStream::options_from_environment());
   RETURN_IF_ERROR(device_ready(device));
   const DeviceGuard guard(device);
+  ASSIGN_OR_RETURN(void* tickets, allocate(device, CudaStream::kTickets * sizeof(unsigned)));
   cudaStream_t stream = nullptr;
   const cudaError_t error = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
   if (error != cudaSuccess) {
     cudaGetLastError();  // clears it
+    cudaFree(tickets);
     return unavailable("GPU {} does not start: {}; use --device cpu", device,
                        cudaGetErrorString(error));
   }
   return std::unique_ptr<Stream>(
-      std::make_unique<CudaStream>(device, stream, properties_of(device), options));
+      std::make_unique<CudaStream>(device, stream, static_cast<unsigned*>(tickets),
+                                   properties_of(device), options));
 }
 
 Result<std::unique_ptr<Uploader>> make_uploader(int device) { return CudaUploader::make(device); }

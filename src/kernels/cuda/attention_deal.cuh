@@ -1,0 +1,169 @@
+// How the decode kernel's work is cut and dealt out (attention_decode.cuh says why).
+#pragma once
+
+#include "kernels/cuda/attention_rows.cuh"
+
+namespace lmdeploy::cuda::decode {
+
+constexpr int kWarps = 4;
+constexpr int kThreads = kWarps * 32;
+constexpr int kRows = 16;
+constexpr int kSliceTokens = 16;  // of a unit, for one warp
+constexpr int kUnitTokens = kWarps * kSliceTokens;
+
+struct SequenceWork {
+  SequencePlace place;
+  int first_token;  // the earliest that a row sees
+  int first_block, blocks, row_tiles;  // blocks of 64 tokens
+
+  __device__ int units(const AttentionLaunch& args) const {
+    return blocks * row_tiles * args.kv_heads;
+  }
+};
+
+__device__ __forceinline__ SequenceWork work_of(const AttentionLaunch& args, int sequence) {
+  SequenceWork work{.place = place_of(args, sequence)};
+  const SequencePlace& place = work.place;
+  if (place.queries == 0 || place.kv_len == 0 || !is_ours(args, place)) return work;
+  work.first_token = first_visible(args, place.position(0));
+  work.first_block = work.first_token / kUnitTokens;
+  work.blocks = (place.kv_len + kUnitTokens - 1) / kUnitTokens - work.first_block;
+  work.row_tiles = (place.queries * args.group + kRows - 1) / kRows;
+  return work;
+}
+
+// A unit; they are numbered by sequence, KV head, row tile, block.
+struct Cursor {
+  SequenceWork work;
+  int segment;  // KV head * row_tiles + row tile
+  int block;    // from work.first_block on
+
+  // Unit `offset` of the sequence; one past its last is the next sequence's first.
+  __device__ Cursor(const AttentionLaunch& args, int sequence, int offset)
+      : work(work_of(args, sequence)), segment(offset / work.blocks), block(offset % work.blocks) {
+    if (segment == segments(args)) next_sequence(args);
+  }
+  __device__ void next(const AttentionLaunch& args) {
+    if (++block < work.blocks) return;
+    block = 0;
+    if (++segment == segments(args)) next_sequence(args);
+  }
+  __device__ int kv_head() const { return segment / work.row_tiles; }
+  __device__ int first_row() const { return segment % work.row_tiles * kRows; }
+  __device__ int token(int warp) const {
+    return (work.first_block + block) * kUnitTokens + warp * kSliceTokens;
+  }
+  // Whether no token of the warp's slice belongs to this step.
+  __device__ bool is_settled(int warp) const {
+    return token(warp) + kSliceTokens <= work.place.kv_len - work.place.queries;
+  }
+
+ private:
+  __device__ int segments(const AttentionLaunch& args) const {
+    return args.kv_heads * work.row_tiles;
+  }
+  __device__ void next_sequence(const AttentionLaunch& args) {
+    segment = 0;
+    for (int sequence = work.place.sequence + 1; sequence < args.sequences; ++sequence) {
+      work = work_of(args, sequence);
+      if (work.blocks > 0) return;
+    }
+  }
+};
+
+// Which units are whose: `shares` blocks share `units` evenly, but a border between two that would cut
+// off `slack` units of a segment or less moves to the segment's end: a few units more cost less than
+// summing parts.
+struct Deal {
+  static constexpr int kLeastUnits = 4;  // of a share
+
+  int64_t units, shares;
+  int slack;
+
+  __device__ Deal(int all_units, int blocks) : units(all_units) {
+    shares = min(blocks, (all_units + kLeastUnits - 1) / kLeastUnits);
+    slack = shares == 0 ? 0 : max(kLeastUnits / 2, static_cast<int>(units / shares) / 16);
+  }
+  // Where share `share` begins before borders move.
+  __device__ int border(int share) const { return static_cast<int>(share * units / shares); }
+  // How far that border moves, when it is `offset` into a segment of `blocks` units.
+  __device__ int shift(int offset, int blocks) const {
+    if (offset <= slack) return -offset;
+    return blocks - offset <= slack ? blocks - offset : 0;
+  }
+  // The blocks that share the segment of units [begin, end).
+  __device__ int first_share(int begin, int end) const {
+    return share_of(min(begin + slack, end - 1));
+  }
+  __device__ int last_share(int begin, int end) const {
+    return share_of(max(end - 1 - slack, min(begin + slack, end - 1)));
+  }
+
+ private:
+  // Of a unit, before borders move.
+  __device__ int share_of(int64_t unit) const {
+    return static_cast<int>(((unit + 1) * shares - 1) / units);
+  }
+};
+
+// What a block's threads share about its units.
+struct ShareOfBlock {
+  int begin, end;        // units
+  int sequence, offset;  // of the first: its sequence, its number in the sequence
+  int warp_units[kWarps];
+};
+
+// Sums up to and with this thread's number, and over the block.
+struct Sums {
+  int through, total;
+};
+__device__ inline Sums sum_in_block(int own, ShareOfBlock& shared) {
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
+  Sums sums{own, 0};
+  for (int offset = 1; offset < 32; offset *= 2) {
+    const int below = __shfl_up_sync(0xFFFFFFFFu, sums.through, offset);
+    if (lane >= offset) sums.through += below;
+  }
+  if (lane == 31) shared.warp_units[warp] = sums.through;
+  __syncthreads();
+  for (int w = 0; w < kWarps; ++w) {
+    if (w < warp) sums.through += shared.warp_units[w];
+    sums.total += shared.warp_units[w];
+  }
+  return sums;
+}
+
+// Finds this block's units.
+__device__ inline Deal deal(const AttentionLaunch& args, ShareOfBlock& shared) {
+  const int each = (args.sequences + kThreads - 1) / kThreads;
+  const int first = min(static_cast<int>(threadIdx.x) * each, args.sequences);
+  const int last = min(first + each, args.sequences);
+  int own = 0;
+  for (int b = first; b < last; ++b) own += work_of(args, b).units(args);
+  const Sums sums = sum_in_block(own, shared);
+  const Deal deal(sums.total, static_cast<int>(gridDim.x));
+  const int share = static_cast<int>(blockIdx.x);
+  for (int side = 0; side < 2 && share < deal.shares; ++side) {
+    const int border = deal.border(share + side);
+    int offset = border - (sums.through - own);
+    if (side == 1 && border == sums.total) {
+      shared.end = sums.total;  // all threads write the same
+    } else if (offset >= 0 && offset < own) {
+      int b = first;
+      SequenceWork work = work_of(args, b);
+      for (; offset >= work.units(args); work = work_of(args, ++b)) offset -= work.units(args);
+      const int shift = deal.shift(offset % work.blocks, work.blocks);
+      if (side == 1) {
+        shared.end = border + shift;
+      } else {
+        shared.begin = border + shift;
+        shared.sequence = b;
+        shared.offset = offset + shift;
+      }
+    }
+  }
+  __syncthreads();
+  return deal;
+}
+
+}  // namespace lmdeploy::cuda::decode

@@ -1,0 +1,380 @@
+// Split-KV attention of sequences with few query tokens.
+//
+// The context of every (sequence, KV head, tile of 16 rows), a segment, is cut into units of 64
+// tokens. The units of all segments in a row are dealt out evenly, as contiguous ranges, to thread
+// blocks that fill the device, which read the lengths themselves: the launch depends on no length. The
+// four warps of a block take 16 tokens of each unit through copy pipelines of their own and meet at
+// the end of a segment. A segment that several blocks share is summed from their parts, in order, by
+// the one that finishes last.
+//
+// The kernel reads lengths, block tables and the K and V of earlier steps before it waits for the
+// kernel before it. That is safe because of what launch.cuh asks: when this kernel starts, the last but
+// one has finished, and what the last writes of these (attention_input) is the K and V of this step.
+#pragma once
+
+#include "kernels/cuda/attention_deal.cuh"
+#include "kernels/cuda/attention_rows.cuh"
+#include "kernels/cuda/launch.cuh"
+
+namespace lmdeploy::cuda {
+
+namespace decode {
+
+constexpr int kMergeColumns = 32;  // that the warps merge at a time
+constexpr int kMergeStride = kMergeColumns + 4;
+
+// What the blocks share about a segment's part: the running softmax of 16 rows.
+template <int kWidth>
+struct Part {
+  float max[kRows];
+  float sum[kRows];
+  float values[kRows][kWidth];
+};
+
+struct Shared {
+  float max[kWarps][kRows];
+  float sum[kWarps][kRows];
+  float merge[kWarps][kRows][kMergeStride];
+  ShareOfBlock share;
+  bool last;
+};
+
+template <int kWidth>
+constexpr int kSliceBytes = kSliceTokens * kWidth * 2;  // of K or V
+template <int kWidth>
+constexpr int kStageBytes = kWarps * 2 * kSliceBytes<kWidth>;
+
+// Copies a warp's slice of the unit: K, then V. Tokens that no row sees become zeros.
+template <class T, int kWidth>
+__device__ __forceinline__ void copy_slice(const AttentionLaunch& args, const Cursor& at, int warp,
+                                           uint32_t to) {
+  constexpr int kChunks = kWidth / 8;
+  constexpr int kRowsAtOnce = 32 / kChunks > 0 ? 32 / kChunks : 1;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int first = at.token(warp);
+  const int kv_len = at.work.place.kv_len, visible = at.work.first_token;
+  const bool any = first < kv_len && first + kSliceTokens > visible;
+  const T* keys = static_cast<const T*>(args.q);  // any address: nothing is read
+  if (any) keys = key_row<T>(args, at.work.place.sequence, at.kv_head(), first);
+  const T* values = any ? keys + args.kv_heads * (args.head_bytes / sizeof(T)) : keys;
+  const int chunk = lane % kChunks;
+#pragma unroll
+  for (int r = 0; r < kSliceTokens; r += kRowsAtOnce) {
+    const int row = r + lane / kChunks;
+    const bool read =
+        first + row < kv_len && first + row >= visible && chunk * 8 < args.head_dim;
+    const int64_t from = read ? int64_t{row} * args.head_dim + chunk * 8 : 0;
+    const uint32_t at_row = to + tile_offset<kWidth>(row, chunk);
+    copy_async(at_row, keys + from, read);
+    copy_async(at_row + kSliceBytes<kWidth>, values + from, read);
+  }
+}
+
+// A warp's copies of its slices of units begin .. end - 1, stages - 1 units ahead of the one in use.
+template <class T, int kWidth>
+class SlicePipeline {
+ public:
+  __device__ SlicePipeline(const AttentionLaunch& args, const Cursor& first, int units,
+                           uint32_t memory, int stages)
+      : args_(args), ahead_(first), left_(units), stages_(stages), warp_(threadIdx.x / 32),
+        memory_(memory + static_cast<uint32_t>(warp_ * 2 * kSliceBytes<kWidth>)) {}
+
+  // Starts the first copies, those of this step's tokens after the kernel before has finished; that
+  // it has finished is so in any case afterwards.
+  __device__ void fill() {
+    bool waited = false;
+    for (int s = 0; s + 1 < stages_; ++s) {
+      if (!waited && left_ > 0 && !ahead_.is_settled(warp_)) {
+        wait_for_previous();
+        waited = true;
+      }
+      copy_next();
+    }
+    if (!waited) wait_for_previous();
+  }
+
+  // The oldest slice's address, once it is there. What was handed out before is free again: the next
+  // copies go there.
+  __device__ uint32_t take() {
+    switch (stages_) {
+      case 2: wait_copies<0>(); break;
+      case 3: wait_copies<1>(); break;
+      case 4: wait_copies<2>(); break;
+      case 5: wait_copies<3>(); break;
+      default: wait_copies<4>(); break;
+    }
+    __syncwarp();
+    copy_next();
+    const uint32_t slice = stage(oldest_);
+    oldest_ = oldest_ + 1 == stages_ ? 0 : oldest_ + 1;
+    return slice;
+  }
+
+ private:
+  __device__ uint32_t stage(int index) const {
+    return memory_ + static_cast<uint32_t>(index * kStageBytes<kWidth>);
+  }
+  __device__ void copy_next() {
+    if (left_ > 0) {
+      copy_slice<T, kWidth>(args_, ahead_, warp_, stage(newest_));
+      newest_ = newest_ + 1 == stages_ ? 0 : newest_ + 1;
+      if (--left_ > 0) ahead_.next(args_);
+    }
+    commit_copies();
+  }
+
+  const AttentionLaunch& args_;
+  Cursor ahead_;
+  int left_, stages_, warp_;
+  uint32_t memory_;
+  int oldest_ = 0, newest_ = 0;
+};
+
+// The warps' sums of one segment or part, put together: for each row the maximum, and 32 columns of
+// values at a time to store(row, column, float4).
+template <class T, int kWidth, class Store>
+__device__ void merge_warps(WarpRows<T, kWidth>& rows, Shared& shared, int row_count,
+                            Store&& store) {
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
+  float scale[2];
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const float sum = rows.whole_sum(i);
+    if (lane % 4 != 0) continue;
+    shared.max[warp][lane / 4 + 8 * i] = rows.max[i];
+    shared.sum[warp][lane / 4 + 8 * i] = sum;
+  }
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    float most = -INFINITY;
+    for (int w = 0; w < kWarps; ++w) most = fmaxf(most, shared.max[w][lane / 4 + 8 * i]);
+    scale[i] = weight_of(rows.max[i], most);
+  }
+  const int row = thread / 8, column = thread % 8 * 4;
+#pragma unroll
+  for (int pass = 0; pass < kWidth / kMergeColumns; ++pass) {
+#pragma unroll
+    for (int n = 0; n < kMergeColumns / 8; ++n) {
+      const float(&values)[4] = rows.out[pass * (kMergeColumns / 8) + n];
+#pragma unroll
+      for (int c = 0; c < 4; ++c) {
+        shared.merge[warp][lane / 4 + c / 2 * 8][8 * n + lane % 4 * 2 + c % 2] =
+            values[c] * scale[c / 2];
+      }
+    }
+    __syncthreads();
+    if (row < row_count) {
+      float4 total{};
+      for (int w = 0; w < kWarps; ++w) {
+        const float4 x = *reinterpret_cast<const float4*>(&shared.merge[w][row][column]);
+        total = {total.x + x.x, total.y + x.y, total.z + x.z, total.w + x.w};
+      }
+      store(row, pass * kMergeColumns + column, total);
+    }
+    __syncthreads();
+  }
+}
+
+struct RowSum {
+  float max, sum;
+};
+// The row's softmax over the warps' sums.
+__device__ __forceinline__ RowSum row_sum(const Shared& shared, int row) {
+  RowSum whole{-INFINITY, 0};
+  for (int w = 0; w < kWarps; ++w) whole.max = fmaxf(whole.max, shared.max[w][row]);
+  for (int w = 0; w < kWarps; ++w)
+    whole.sum += shared.sum[w][row] * weight_of(shared.max[w][row], whole.max);
+  return whole;
+}
+
+// Four columns of one finished row.
+template <class T>
+__device__ __forceinline__ void store_row(const AttentionLaunch& args, const Cursor& at, int row,
+                                          int column, float4 values, RowSum whole) {
+  if (column >= args.head_dim) return;
+  const RowPlace place(args, at.work.place, at.kv_head(), at.first_row() + row);
+  const float scale = normalization(whole.max, whole.sum,
+                                    args.sinks == nullptr ? nullptr : args.sinks + place.head);
+  T* to = static_cast<T*>(args.out) + place.token * args.out_stride + place.head * args.head_dim;
+  const uint2 packed{pack_pair<T>(values.x * scale, values.y * scale),
+                     pack_pair<T>(values.z * scale, values.w * scale)};
+  *reinterpret_cast<uint2*>(to + column) = packed;
+}
+
+// Sums the parts that blocks first .. last of the segment have left and stores the rows. A block
+// leaves its first segment's part, cut at its start, in slot 2 b, and its last's in slot 2 b + 1.
+template <class T, int kWidth>
+__device__ void sum_parts(const AttentionLaunch& args, const Cursor& at, int row_count, int first,
+                          int last) {
+  constexpr int kAtOnce = 8;  // parts, so that their loads overlap
+  const Part<kWidth>* parts = reinterpret_cast<const Part<kWidth>*>(args.partial);
+  for (int i = static_cast<int>(threadIdx.x); i < row_count * (kWidth / 4); i += kThreads) {
+    const int row = i / (kWidth / 4), column = i % (kWidth / 4) * 4;
+    RowSum whole{-INFINITY, 0};
+    float4 total{};
+    for (int block = first; block <= last; block += kAtOnce) {
+      float max[kAtOnce], sum[kAtOnce];
+      float4 values[kAtOnce];
+      const float former = whole.max;
+#pragma unroll
+      for (int p = 0; p < kAtOnce; ++p) {
+        const int from = min(block + p, last);
+        const Part<kWidth>& part = parts[2 * from + (from == first ? 1 : 0)];
+        max[p] = block + p <= last ? __ldcg(&part.max[row]) : -INFINITY;
+        sum[p] = __ldcg(&part.sum[row]);
+        values[p] = __ldcg(reinterpret_cast<const float4*>(&part.values[row][column]));
+      }
+#pragma unroll
+      for (int p = 0; p < kAtOnce; ++p) whole.max = fmaxf(whole.max, max[p]);
+      const float scale = weight_of(former, whole.max);
+      whole.sum *= scale;
+      total = {total.x * scale, total.y * scale, total.z * scale, total.w * scale};
+#pragma unroll
+      for (int p = 0; p < kAtOnce; ++p) {
+        const float weight = weight_of(max[p], whole.max);
+        whole.sum += weight * sum[p];
+        total = {total.x + weight * values[p].x, total.y + weight * values[p].y,
+                 total.z + weight * values[p].z, total.w + weight * values[p].w};
+      }
+    }
+    store_row<T>(args, at, row, column, total, whole);
+  }
+}
+
+// Finishes the block's part of the segment at `at`, whose units are begin .. end - 1.
+template <class T, int kWidth>
+__device__ void finish_segment(const AttentionLaunch& args, const Deal& deal, const Cursor& at,
+                               int begin, int end, bool whole, WarpRows<T, kWidth>& rows,
+                               Shared& shared) {
+  const int block = static_cast<int>(blockIdx.x);
+  const int row_count =
+      min(kRows, at.work.place.queries * args.group - at.first_row());
+  if (whole) {
+    merge_warps(rows, shared, row_count, [&](int row, int column, float4 values) {
+      store_row<T>(args, at, row, column, values, row_sum(shared, row));
+    });
+    return;
+  }
+  const int first = deal.first_share(begin, end), last = deal.last_share(begin, end);
+  Part<kWidth>& part =
+      reinterpret_cast<Part<kWidth>*>(args.partial)[2 * block + (block == first ? 1 : 0)];
+  merge_warps(rows, shared, row_count, [&](int row, int column, float4 values) {
+    if (column == 0) {
+      const RowSum own = row_sum(shared, row);
+      part.max[row] = own.max;
+      part.sum[row] = own.sum;
+    }
+    *reinterpret_cast<float4*>(&part.values[row][column]) = values;
+  });
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    const unsigned others = static_cast<unsigned>(last - first);
+    shared.last = atomicInc(args.tickets + first, others) == others;  // back to 0 at the last
+  }
+  __syncthreads();
+  if (!shared.last) return;
+  __threadfence();
+  sum_parts<T, kWidth>(args, at, row_count, first, last);
+}
+
+// The block's units, one after the other.
+template <class T, int kWidth>
+__device__ void attend_share(const AttentionLaunch& args, const Deal& deal, uint32_t stage_memory,
+                             int stages, Shared& shared) {
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const int first_unit = shared.share.begin, end_unit = shared.share.end;
+  Cursor at(args, shared.share.sequence, shared.share.offset);
+  SlicePipeline<T, kWidth> slices(args, at, end_unit - first_unit, stage_memory, stages);
+  slices.fill();
+  allow_next();
+  const ScoreRule rule(args);
+  WarpRows<T, kWidth> rows;
+  bool starts = false;  // the segment, in this block
+  for (int unit = first_unit; unit < end_unit; ++unit) {
+    if (unit == first_unit || at.block == 0) {
+      rows.start(args, at.work.place, at.kv_head(), at.first_row());
+      starts = at.block == 0;
+    }
+    const uint32_t tile = slices.take();
+    const int token = at.token(warp);
+    const bool masked = token + kSliceTokens > at.work.place.position(0) + 1 ||
+                        token < first_visible(args, at.work.place.kv_len - 1);
+    rows.template attend<kSliceTokens>(rule, tile, tile + kSliceBytes<kWidth>, token, masked);
+    const bool ends = at.block + 1 == at.work.blocks;
+    if (ends || unit + 1 == end_unit) {
+      const int begin = unit - at.block;
+      finish_segment(args, deal, at, begin, begin + at.work.blocks, starts && ends, rows, shared);
+    }
+    if (unit + 1 < end_unit) at.next(args);
+  }
+}
+
+// Padding: a sequence that has no context.
+template <class T>
+__device__ void clear_rows(const AttentionLaunch& args) {
+  const int columns = args.heads * args.head_dim;
+  for (int b = static_cast<int>(blockIdx.x); b < args.sequences; b += static_cast<int>(gridDim.x)) {
+    const SequencePlace place = place_of(args, b);
+    if (place.kv_len > 0 || !is_ours(args, place)) continue;
+    for (int query = 0; query < place.queries; ++query) {
+      T* to = static_cast<T*>(args.out) + (place.first_query + query) * args.out_stride;
+      for (int i = static_cast<int>(threadIdx.x) * 8; i < columns; i += kThreads * 8)
+        *reinterpret_cast<uint4*>(to + i) = uint4{};
+    }
+  }
+}
+
+template <class T, int kWidth>
+__global__ void __launch_bounds__(kThreads, kWidth <= 128 ? 2 : 1)
+    attention_decode_kernel(const __grid_constant__ AttentionLaunch args, int stages) {
+  extern __shared__ __align__(128) char memory[];
+  Shared& shared = *reinterpret_cast<Shared*>(memory + stages * kStageBytes<kWidth>);
+  const Deal dealt = deal(args, shared.share);
+  if (blockIdx.x < dealt.shares && shared.share.begin < shared.share.end) {
+    attend_share<T, kWidth>(args, dealt, shared_address(memory), stages, shared);
+  } else {
+    wait_for_previous();
+    allow_next();
+  }
+  clear_rows<T>(args);
+}
+
+// Blocks of a multiprocessor and stages of their pipelines.
+struct Shape {
+  int blocks, stages;
+};
+template <int kWidth>
+Shape shape_of(const AttentionLaunch& args) {
+  constexpr int kMostStages = 6, kReserved = 1024;  // bytes, of each block
+  const int most = args.shared_bytes;
+  const auto stages = [](int bytes) {
+    return min(kMostStages, (bytes - static_cast<int>(sizeof(Shared))) / kStageBytes<kWidth>);
+  };
+  const int of_two = stages((most + kReserved) / kDecodeBlocksPerSm - kReserved);
+  return kWidth <= 128 && of_two >= 2 ? Shape{kDecodeBlocksPerSm, of_two} : Shape{1, stages(most)};
+}
+
+template <class T, int kWidth>
+cudaError_t launch_decode(const AttentionLaunch& args, cudaStream_t stream) {
+  const Shape shape = shape_of<kWidth>(args);
+  const size_t bytes = static_cast<size_t>(shape.stages) * kStageBytes<kWidth> + sizeof(Shared);
+  const auto kernel = attention_decode_kernel<T, kWidth>;
+  const cudaError_t error = cudaFuncSetAttribute(
+      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+  if (error != cudaSuccess) return error;
+  return launch(kernel, dim3(static_cast<unsigned>(args.multiprocessors * shape.blocks)),
+                dim3(kThreads), bytes, stream, true, args, shape.stages);
+}
+
+template <class T>
+cudaError_t launch_decode(const AttentionLaunch& args, cudaStream_t stream) {
+  if (args.head_dim <= 64) return launch_decode<T, 64>(args, stream);
+  if (args.head_dim <= 128) return launch_decode<T, 128>(args, stream);
+  return launch_decode<T, 256>(args, stream);
+}
+
+}  // namespace decode
+
+}  // namespace lmdeploy::cuda
