@@ -6,12 +6,16 @@
 #include <set>
 
 #include "kernels/cpu/sampling.h"
-#include "tests/kernels/op_test_support.h"
+#include "tests/kernels/sampling_test_support.h"
 
 namespace lmdeploy {
 namespace {
 
+using test::chi_square_excess;
 using test::CpuRun;
+using test::filter_grid;
+using test::log_of;
+using test::normal_logits;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
@@ -40,39 +44,6 @@ std::set<int32_t> drawn_set(CpuRun& cpu, const std::vector<float>& logits, Sampl
   std::set<int32_t> tokens;
   for (const SampledToken& token : sample_rows(cpu, logits, rows)) tokens.insert(token.token);
   return tokens;
-}
-
-std::vector<float> log_of(const std::vector<double>& probabilities) {
-  std::vector<float> logits;
-  for (double p : probabilities) logits.push_back(static_cast<float>(std::log(p)));
-  return logits;
-}
-
-std::vector<float> normal_logits(int64_t vocab, uint64_t key, double stddev) {
-  std::vector<float> logits(static_cast<size_t>(vocab));
-  test::fill_normal(logits.data(), vocab, key, stddev);
-  return logits;
-}
-
-// The filters alone and in pairs.
-std::vector<SamplingRow> filter_grid() {
-  std::vector<SamplingRow> rows;
-  const SamplingRow filters[] = {{.temperature = 0.6f}, {.temperature = 1.7f}, {.top_k = 7},
-                                 {.top_k = 60},         {.top_p = 0.3f},       {.top_p = 0.92f},
-                                 {.min_p = 0.05f}};
-  rows.push_back({});
-  for (const SamplingRow& a : filters) {
-    for (const SamplingRow& b : filters) {
-      if (&b < &a) continue;
-      SamplingRow row = a;
-      if (b.temperature != 1) row.temperature = b.temperature;
-      if (b.top_k != 0) row.top_k = b.top_k;
-      if (b.top_p != 1) row.top_p = b.top_p;
-      if (b.min_p != 0) row.min_p = b.min_p;
-      rows.push_back(row);
-    }
-  }
-  return rows;
 }
 
 class SamplingTest : public testing::TestWithParam<std::string> {
@@ -241,29 +212,6 @@ TEST_P(SamplingTest, AgreesWithThePlainSamplerDrawByDraw) {
     }
   }
   EXPECT_LE(different, draws / 200) << "of " << draws;
-}
-
-// Pearson's statistic in standard deviations; bins expecting fewer than 10 are put together.
-double chi_square_excess(const std::vector<int>& seen, const std::vector<double>& probability,
-                         int draws) {
-  double statistic = 0, rest_seen = 0, rest_expected = 0;
-  int bins = 0;
-  const auto add = [&](double got, double expected) {
-    statistic += (got - expected) * (got - expected) / expected;
-    ++bins;
-  };
-  for (size_t i = 0; i < seen.size(); ++i) {
-    const double expected = probability[i] * draws;
-    if (expected >= 10) {
-      add(seen[i], expected);
-    } else {
-      rest_seen += seen[i];
-      rest_expected += expected;
-    }
-  }
-  if (rest_expected > 0.5) add(rest_seen, rest_expected);
-  if (bins < 2) return 0;
-  return (statistic - (bins - 1)) / std::sqrt(2.0 * (bins - 1));
 }
 
 TEST_P(SamplingTest, DrawsFollowThePlainDistribution) {

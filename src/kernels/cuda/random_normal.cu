@@ -1,6 +1,7 @@
 #include "kernels/cuda/element_type.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/numeric.cuh"
+#include "kernels/cuda/random.cuh"
 #include "kernels/cuda/random_normal_launch.h"
 
 namespace lmdeploy::cuda {
@@ -8,18 +9,6 @@ namespace lmdeploy::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-
-// base/random.h has the same on the host.
-__device__ uint64_t mix64(uint64_t x) {
-  x += 0x9E3779B97F4A7C15ull;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
-  return x ^ (x >> 31);
-}
-
-__device__ double uniform(uint64_t bits) {
-  return (static_cast<double>(bits >> 11) + 0.5) * 0x1.0p-53;
-}
 
 // Element by element over rows * columns.
 template <class T>
@@ -33,8 +22,8 @@ __global__ void random_normal_kernel(const __grid_constant__ RandomNormalLaunch 
     const int64_t row = i / values.columns, column = i % values.columns;
     const uint64_t counter =
         static_cast<uint64_t>(values.first + row * values.row_elements + column);
-    const double u = uniform(mix64(key ^ (2 * counter)));
-    const double v = uniform(mix64(key ^ (2 * counter + 1)));
+    const double u = uniform_from_bits(mix64(key ^ (2 * counter)));
+    const double v = uniform_from_bits(mix64(key ^ (2 * counter + 1)));
     const double normal = sqrt(-2.0 * log(u)) * cos(6.283185307179586476925 * v);
     const double value = double{values.mean} + double{values.stddev} * normal;
     static_cast<T*>(values.out)[row * values.out_stride + column] =
