@@ -128,6 +128,7 @@ TEST_P(AttentionInputTest, Layouts) {
       check_layout(cpu, {2, 2, 80, 32, false, dtype, tokens});
       check_layout(cpu, {2, 2, 72, 20, true, dtype, tokens});
       check_layout(cpu, {3, 1, 40, 0, false, dtype, tokens});
+      check_layout(cpu, {3, 1, 100, 100, false, dtype, tokens});
     }
   }
 }

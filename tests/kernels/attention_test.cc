@@ -81,8 +81,24 @@ class Attention {
     return {out.data<float>(), out.data<float>() + tokens * columns};
   }
 
+  // The product with q that the instruction set multiplies: AMX rounds it to the type of a bf16 cache.
+  double q_scaled(const std::string& isa, int sequence, int position, int column) const {
+    const float x = q(sequence, position, column);
+    const bool rounds = isa == "amx" && case_.kv.dtype == DType::kBF16;
+    return rounds ? to_float(to_bf16(x * scale())) : double{x} * scale();
+  }
+  // Twice the rounding of a 16-bit cache's type where the sums are AMX's, relative to sum(p |v|).
+  double tolerance(const std::string& isa) const {
+    if (isa != "amx" || case_.kv.dtype == DType::kF32) return 0;
+    return case_.kv.dtype == DType::kF16 ? 0x1p-11 : 0x1p-8;
+  }
+
+  struct Expected {
+    std::vector<double> value, magnitude;  // sum(p v), sum(p |v|)
+  };
+
   // fp64, straight from the formula; head `head` of the query at `position`.
-  std::vector<double> reference(int sequence, int position, int head) const {
+  Expected reference(const std::string& isa, int sequence, int position, int head) const {
     const int d = case_.kv.head_dim, kv_head = head / (case_.heads / case_.kv.kv_heads);
     const int first = case_.window > 0 ? std::max(0, position - case_.window + 1) : 0;
     std::vector<double> scores;
@@ -90,8 +106,7 @@ class Attention {
     for (int j = first; j <= position; ++j) {
       double s = 0;
       for (int i = 0; i < d; ++i)
-        s += double{q(sequence, position, head * d + i)} * cache_.get(sequence, j, kv_head, i);
-      s *= scale();
+        s += q_scaled(isa, sequence, position, head * d + i) * cache_.get(sequence, j, kv_head, i);
       if (case_.softcap > 0) s = case_.softcap * std::tanh(s / case_.softcap);
       if (case_.alibi) s += double{slopes_.data<float>()[head]} * (j - position);
       scores.push_back(s);
@@ -99,17 +114,19 @@ class Attention {
     }
     double sum = case_.sinks ? std::exp(sinks_.data<float>()[head] - max) : 0;
     for (double& s : scores) sum += s = std::exp(s - max);
-    std::vector<double> out(static_cast<size_t>(d));
-    for (int i = 0; i < d; ++i) {
+    Expected out{std::vector<double>(static_cast<size_t>(d)), std::vector<double>(static_cast<size_t>(d))};
+    for (size_t i = 0; i < static_cast<size_t>(d); ++i) {
       for (int j = first; j <= position; ++j) {
-        out[static_cast<size_t>(i)] += scores[static_cast<size_t>(j - first)] / sum *
-                                       cache_.get(sequence, j, case_.kv.kv_heads + kv_head, i);
+        const double part = scores[static_cast<size_t>(j - first)] / sum *
+                            cache_.get(sequence, j, case_.kv.kv_heads + kv_head, static_cast<int>(i));
+        out.value[i] += part;
+        out.magnitude[i] += std::abs(part);
       }
     }
     return out;
   }
 
-  void expect_close(const std::vector<float>& got, const Step& step) const {
+  void expect_close(const std::string& isa, const std::vector<float>& got, const Step& step) const {
     const int d = case_.kv.head_dim;
     size_t row = 0;
     for (size_t b = 0; b < step.queries.size(); ++b) {
@@ -118,13 +135,14 @@ class Attention {
         if (i % 7 != 0 && i + 1 != step.queries[b]) continue;
         const int position = step.kv_len[b] - step.queries[b] + i;
         for (int head = 0; head < case_.heads; ++head) {
-          const std::vector<double> want = reference(static_cast<int>(b), position, head);
+          const Expected want = reference(isa, static_cast<int>(b), position, head);
           for (int c = 0; c < d; ++c) {
             const double value =
                 got[(row * static_cast<size_t>(case_.heads) + static_cast<size_t>(head)) *
                         static_cast<size_t>(d) +
                     static_cast<size_t>(c)];
-            ASSERT_NEAR(value, want[static_cast<size_t>(c)], 3e-5)
+            const auto at = static_cast<size_t>(c);
+            ASSERT_NEAR(value, want.value[at], 3e-5 + tolerance(isa) * want.magnitude[at])
                 << "sequence " << b << " position " << position << " head " << head << " column "
                 << c;
           }
@@ -144,7 +162,7 @@ void expect_matches_reference(const Case& c, const Step& step) {
   for (const std::string& isa : test::op_isas()) {
     SCOPED_TRACE(isa);
     CpuRun cpu(2, isa);
-    attention.expect_close(attention.run(cpu, step), step);
+    attention.expect_close(isa, attention.run(cpu, step), step);
   }
 }
 
@@ -181,6 +199,17 @@ TEST(PagedAttention, HeadDims) {
   }
 }
 
+// open_llama_3b has heads of 100.
+TEST(PagedAttention, HeadDimsThatAreNoWholeVectors) {
+  for (int head_dim : {4, 6, 20, 100, 250}) {
+    for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+      SCOPED_TRACE(head_dim);
+      expect_matches_reference({.kv = {.head_dim = head_dim, .dtype = dtype}},
+                               {{1, 33, 2}, {130, 90, 700}});
+    }
+  }
+}
+
 TEST(PagedAttention, GroupSizes) {
   for (int group : {1, 2, 7, 8, 71}) {
     SCOPED_TRACE(group);
@@ -197,10 +226,21 @@ TEST(PagedAttention, ScoreShapes) {
   expect_matches_reference({.window = 50, .softcap = 20.0f, .alibi = true, .sinks = true}, step);
 }
 
+TEST(PagedAttention, ScoreShapesOf16BitCaches) {
+  const Step step{{1, 90, 4}, {300, 90, 270}};
+  for (DType dtype : {DType::kF16, DType::kBF16}) {
+    const KvShape kv{.head_dim = 48, .dtype = dtype};
+    expect_matches_reference({.kv = kv, .softcap = 5.0f}, step);
+    expect_matches_reference(
+        {.kv = kv, .window = 50, .softcap = 20.0f, .alibi = true, .sinks = true}, step);
+  }
+}
+
 TEST(PagedAttention, WindowWithItsPagesFreed) {
   for (int window : {1, 32, 63, 64, 65, 100, 300}) {
     SCOPED_TRACE(window);
-    const Case c{.kv = {.block_tokens = 32}, .window = window};
+    const Case c{.kv = {.block_tokens = 32, .dtype = window % 2 == 0 ? DType::kF16 : DType::kF32},
+                 .window = window};
     const Step step{{1, 40, 3}, {600, 333, 290}};
     Attention attention(c, step.kv_len);
     for (size_t b = 0; b < step.kv_len.size(); ++b) {
@@ -209,7 +249,7 @@ TEST(PagedAttention, WindowWithItsPagesFreed) {
     }
     for (const std::string& isa : test::op_isas()) {
       CpuRun cpu(2, isa);
-      attention.expect_close(attention.run(cpu, step), step);
+      attention.expect_close(isa, attention.run(cpu, step), step);
     }
   }
 }
@@ -249,8 +289,13 @@ TEST(PagedAttention, BitsDoNotDependOnCompany) {
   expect_bits_do_not_depend_on_company({.kv = {.dtype = DType::kF16}}, 330);
   expect_bits_do_not_depend_on_company({.kv = {.head_dim = 80}, .window = 70, .softcap = 30.0f},
                                        330);
+  expect_bits_do_not_depend_on_company({.kv = {.head_dim = 100, .dtype = DType::kBF16}}, 330);
   expect_bits_do_not_depend_on_company(
       {.kv = {.kv_heads = 1, .head_dim = 32}, .heads = 7, .alibi = true, .sinks = true}, 530);
+  expect_bits_do_not_depend_on_company(
+      {.kv = {.kv_heads = 1, .head_dim = 40, .dtype = DType::kBF16}, .heads = 7, .window = 300,
+       .softcap = 30.0f, .alibi = true, .sinks = true},
+      530);
 }
 
 TEST(PagedAttentionDeathTest, NamesWhatIsWrong) {

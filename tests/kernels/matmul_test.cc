@@ -76,10 +76,13 @@ TEST_P(MatmulIsa, BlockFormatsEqualTheQuantizedOperands) {
   }
 }
 
+// x as the product with weights of `format` reads it.
+float read_as(DType format, float x) { return format == DType::kBF16 ? to_float(to_bf16(x)) : x; }
+
 TEST_P(MatmulIsa, PlainFormatsEqualTheirValues) {
   for (DType format : test::kPlainFormats) {
-    for (int64_t k : {1, 31, 96, 515}) {
-      const FileWeight w = random_weight(format, 21, k, 5);
+    for (int64_t k : {1, 31, 96, 515, 1100}) {
+      const FileWeight w = random_weight(format, 37, k, 5);
       const RowSource source = w.source();
       const PackedMatrix packed = pack_matrix({&source, 1}, format, CpuIsa{});
       std::vector<float> x = random_rows(7, k, 3);
@@ -87,7 +90,8 @@ TEST_P(MatmulIsa, PlainFormatsEqualTheirValues) {
       for (int64_t n = 0; n < w.rows; ++n) {
         const std::vector<float> weight = w.row(n);
         for (int64_t m = 0; m < 7; ++m) {
-          const std::vector<float> row(x.begin() + m * k, x.begin() + (m + 1) * k);
+          std::vector<float> row(x.begin() + m * k, x.begin() + (m + 1) * k);
+          for (float& value : row) value = read_as(format, value);
           double magnitude = 0;
           for (size_t i = 0; i < row.size(); ++i) magnitude += std::abs(weight[i] * row[i]);
           EXPECT_NEAR(product.out[static_cast<size_t>(m * product.stride + n)], plain_dot(weight, row.data()), 4e-7 * magnitude)

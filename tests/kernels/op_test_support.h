@@ -24,7 +24,7 @@ struct CpuRun {
 // The instruction sets that the ops of this folder tell apart and this machine has.
 inline std::vector<std::string> op_isas() {
   std::vector<std::string> found;
-  for (const char* name : {"scalar", "avx2", "avx512"}) {
+  for (const char* name : {"scalar", "avx2", "avx512", "amx"}) {
     if (CpuIsa::named(name).ok()) {
       found.emplace_back(name);
     } else {

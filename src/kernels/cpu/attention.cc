@@ -11,33 +11,30 @@ namespace lmdeploy::cpu {
 
 namespace {
 
-constexpr int kRowsPerBlock = 64;
 constexpr int kInlineTiles = 8;  // tiles of 64 x 64 that one thread does faster than a barrier
 
 // Scratch of one call, whose blocks have at most `rows` rows.
 class Scratch {
  public:
-  Scratch(Arena& arena, const AttentionArgs& args, int rows)
-      : arena_(arena), head_dim_(args.head_dim), rows_(rows) {}
+  Scratch(Arena& arena, const AttentionArgs& args, const AttentionKernels& kernels, int rows)
+      : arena_(arena),
+        state_rows_((rows + kStateRows - 1) / kStateRows * kStateRows),
+        width_(args.width),
+        kernel_bytes_(static_cast<int64_t>(kernels.scratch_bytes(args, rows))) {}
 
   SoftmaxState state() {
-    return {floats(rows_), floats(rows_), floats(int64_t{rows_} * head_dim_)};
+    return {floats(state_rows_), floats(state_rows_), floats(int64_t{state_rows_} * width_)};
   }
   AttentionWorkspace workspace() {
-    return {.q = floats(int64_t{rows_} * head_dim_),
-            .k_tile = floats(int64_t{head_dim_} * kTileTokens),
-            .v_tile = floats(int64_t{head_dim_} * kTileTokens),
-            .scores = floats(int64_t{rows_} * kTileTokens),
-            .rescale = floats(rows_),
-            .total = state(),
-            .split = state()};
+    return {arena_.allocate<std::byte>(kernel_bytes_), state(), state()};
   }
 
  private:
   float* floats(int64_t count) { return arena_.allocate<float>(count); }
 
   Arena& arena_;
-  int head_dim_, rows_;
+  int state_rows_, width_;
+  int64_t kernel_bytes_;
 };
 
 struct SplitRange {
@@ -86,9 +83,9 @@ void run_blocks(ThreadPool& pool, const AttentionKernels& kernels, const Attenti
     const AttentionBlock& block = blocks[static_cast<size_t>(i)];
     const AttentionWorkspace& work = workspaces[worker];
     const SplitRange splits = visible_splits(args, block);
-    kernels.attend_split(args, block, splits.begin, work, work.total);
+    kernels.attend_split(args, block, splits.begin, work.kernel, work.total);
     for (int split = splits.begin + 1; split < splits.end; ++split) {
-      kernels.attend_split(args, block, split, work, work.split);
+      kernels.attend_split(args, block, split, work.kernel, work.split);
       kernels.merge(args, block.tokens * group, work.split, work.total);
     }
     kernels.finish(args, block, work.total);
@@ -127,7 +124,7 @@ void run_splits(ThreadPool& pool, const AttentionKernels& kernels, const Attenti
   std::atomic<int64_t> next{0};
   pool.run([&](int worker) {
     for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
-      kernels.attend_split(args, *tasks[i].block, tasks[i].split, workspaces[worker],
+      kernels.attend_split(args, *tasks[i].block, tasks[i].split, workspaces[worker].kernel,
                            tasks[i].state);
     }
   });
@@ -141,14 +138,16 @@ void run_splits(ThreadPool& pool, const AttentionKernels& kernels, const Attenti
   }
 }
 
-void attention_fast(CpuStream& stream, Arena& arena, const AttentionArgs& args,
+void attention_fast(CpuStream& stream, Arena& arena, AttentionArgs args,
                     const AttentionKernels& kernels) {
   ArenaScope scope(arena);
+  args.width = (args.head_dim + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
   ThreadPool& pool = stream.pool();
   const int group = args.heads / args.kv_heads;
-  const int block_tokens = std::clamp(kRowsPerBlock / group, 1, std::max(1, args.max_query_len));
+  const int block_tokens =
+      std::clamp(kernels.rows_per_block / group, 1, std::max(1, args.max_query_len));
   const std::span<const AttentionBlock> blocks = make_blocks(arena, args, block_tokens);
-  Scratch scratch(arena, args, block_tokens * group);
+  Scratch scratch(arena, args, kernels, block_tokens * group);
   AttentionWorkspace* workspaces = arena.allocate<AttentionWorkspace>(pool.size());
   for (int worker = 0; worker < pool.size(); ++worker) workspaces[worker] = scratch.workspace();
 
@@ -170,7 +169,9 @@ void attention_fast(CpuStream& stream, Arena& arena, const AttentionArgs& args,
 }  // namespace
 
 void attention(CpuStream& stream, Arena& scratch, const AttentionArgs& args) {
-  if (stream.isa().avx512 && args.head_dim % 16 == 0) {
+  if (stream.isa().amx && args.type != KvType::kF32) {
+    attention_fast(stream, scratch, args, attention_kernels_amx(args.type));
+  } else if (stream.isa().avx512) {
     attention_fast(stream, scratch, args, attention_kernels_avx512());
   } else if (stream.isa().avx2) {
     attention_fast(stream, scratch, args, attention_kernels_avx2());

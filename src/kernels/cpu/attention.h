@@ -30,7 +30,8 @@ struct AttentionArgs {
   int sequences = 0;
   int heads = 0;
   int kv_heads = 0;
-  int head_dim = 0;
+  int head_dim = 0;    // of the cache, q and out
+  int width = 0;       // head_dim in whole vectors: of the fast version's scratch rows
   int block_tokens = 0;
   int max_query_len = 0;
   int max_kv_len = 0;
@@ -65,21 +66,20 @@ struct AttentionBlock {
   int tokens;
 };
 
+// SoftmaxStates have memory for a multiple of this many rows (an AMX tile).
+constexpr int kStateRows = 16;
+
 // The online softmax of a block's rows: running maximum (-inf: nothing seen), sum of exponentials,
 // and weighted sum of values, both relative to the maximum.
 struct SoftmaxState {
   float* max;     // [rows]
   float* sum;     // [rows]
-  float* values;  // [rows, head_dim]
+  float* values;  // [rows, width]
 };
 
-// One worker's scratch.
+// One worker's scratch. `kernel` is what AttentionKernels::scratch_bytes asks for.
 struct AttentionWorkspace {
-  float* q;        // [rows, head_dim], times scale
-  float* k_tile;   // [head_dim, kTileTokens]
-  float* v_tile;   // [kTileTokens, head_dim]
-  float* scores;   // [rows, kTileTokens]
-  float* rescale;  // [rows]
+  std::byte* kernel;
   SoftmaxState total;
   SoftmaxState split;
 };
@@ -92,11 +92,15 @@ inline int last_position(const AttentionArgs& args, const AttentionBlock& block)
   return first_position(args, block) + block.tokens - 1;
 }
 
-// What each instruction set provides. head_dim must be a multiple of its vector length.
+// What each instruction set provides.
 struct AttentionKernels {
+  int lanes;           // AttentionArgs::width is a multiple of it
+  int rows_per_block;  // query rows that share one reading of K and V
+  // Of AttentionWorkspace::kernel, for blocks of at most `rows` rows.
+  size_t (*scratch_bytes)(const AttentionArgs&, int rows);
   // Attends the block to the tokens of one split; `state` is overwritten.
-  void (*attend_split)(const AttentionArgs&, const AttentionBlock&, int split,
-                       const AttentionWorkspace&, const SoftmaxState& state);
+  void (*attend_split)(const AttentionArgs&, const AttentionBlock&, int split, std::byte* scratch,
+                       const SoftmaxState& state);
   // into += from, for `rows` rows.
   void (*merge)(const AttentionArgs&, int rows, const SoftmaxState& from, const SoftmaxState& into);
   // Writes the block's rows of `out`.
@@ -104,5 +108,6 @@ struct AttentionKernels {
 };
 AttentionKernels attention_kernels_avx2();
 AttentionKernels attention_kernels_avx512();
+AttentionKernels attention_kernels_amx(KvType type);  // kF16 or kBF16
 
 }  // namespace lmdeploy::cpu

@@ -1,5 +1,5 @@
-// The attention kernels of kernels/cpu/attention.h, written once over V = F32Vec of AVX2 or
-// AVX-512.
+// The attention kernels of kernels/cpu/attention.h in fp32, written once over V = F32Vec of AVX2 or
+// AVX-512. Rows of q, K, V and the values are padded to args.width columns.
 #pragma once
 
 #include "kernels/cpu/attention.h"
@@ -7,28 +7,66 @@
 #include "kernels/cpu/vec_math.h"
 
 namespace lmdeploy::cpu {
+namespace {
+
+// The parts of AttentionWorkspace::kernel.
+struct VectorScratch {
+  float* q;        // [rows, width], times scale
+  float* k_tile;   // [width, kTileTokens]
+  float* v_tile;   // [kTileTokens, width]
+  float* scores;   // [rows, kTileTokens]
+  float* rescale;  // [rows]
+
+  static size_t bytes(const AttentionArgs& args, int rows) {
+    const int64_t floats = int64_t{2} * args.width * kTileTokens +
+                           int64_t{rows} * (args.width + kTileTokens + 1);
+    return static_cast<size_t>(floats) * sizeof(float);
+  }
+  VectorScratch(const AttentionArgs& args, int rows, std::byte* memory)
+      : q(reinterpret_cast<float*>(memory)) {
+    k_tile = q + int64_t{rows} * args.width;
+    v_tile = k_tile + int64_t{args.width} * kTileTokens;
+    scores = v_tile + int64_t{args.width} * kTileTokens;
+    rescale = scores + int64_t{rows} * kTileTokens;
+  }
+};
 
 // Tokens [begin, end) of the tile that starts at `start`, all within one split.
 struct TileRange {
   int start, begin, end;
 };
 
+// Elements i, i + 1, ... of the head at `p`; 0 from head_dim on.
 template <class V, KvType kType>
-inline V load_kv(const std::byte* p, int64_t i) {
-  if constexpr (kType == KvType::kF32) return V::load(reinterpret_cast<const float*>(p) + i);
-  if constexpr (kType == KvType::kF16) return V::load_f16(reinterpret_cast<const uint16_t*>(p) + i);
-  return V::load_bf16(reinterpret_cast<const uint16_t*>(p) + i);
+inline V load_kv(const AttentionArgs& args, const std::byte* p, int i) {
+  const int count = args.head_dim - i;
+  const bool whole = count >= V::kLanes;
+  if constexpr (kType == KvType::kF32) {
+    const float* from = reinterpret_cast<const float*>(p) + i;
+    return whole ? V::load(from) : V::load(from, count);
+  } else {
+    const uint16_t* from = reinterpret_cast<const uint16_t*>(p) + i;
+    if constexpr (kType == KvType::kF16) {
+      return whole ? V::load_f16(from) : V::load_f16(from, count);
+    } else {
+      return whole ? V::load_bf16(from) : V::load_bf16(from, count);
+    }
+  }
+}
+
+template <KvType kType>
+inline int64_t token_bytes(const AttentionArgs& args) {
+  return int64_t{args.head_dim} * (kType == KvType::kF32 ? 4 : 2);
 }
 
 // Memory of one token's K (head = kv_head) or V (head = kv_heads + kv_head).
 template <KvType kType>
 inline const std::byte* token_row(const AttentionArgs& args, int sequence, int head, int token) {
-  constexpr int64_t kBytes = kType == KvType::kF32 ? 4 : 2;
   const int32_t* table = args.block_table + sequence * args.block_table_stride;
   const std::byte* page =
       args.pages + static_cast<size_t>(table[token / args.block_tokens]) * args.page_bytes;
   return page + static_cast<size_t>(head) * args.head_bytes +
-         token % args.block_tokens * args.head_dim * kBytes;
+         token % args.block_tokens * token_bytes<kType>(args);
 }
 
 // K of the tile, transposed: k_tile[i][token]. Whole groups of V::kLanes tokens, which never cross
@@ -39,10 +77,10 @@ inline void load_keys(const AttentionArgs& args, const AttentionBlock& block, Ti
   const int first = tile.begin / V::kLanes * V::kLanes;
   for (int token = first; token < tile.end; token += V::kLanes) {
     const std::byte* rows = token_row<kType>(args, block.sequence, block.kv_head, token);
-    for (int i = 0; i < args.head_dim; i += V::kLanes) {
+    for (int i = 0; i < args.width; i += V::kLanes) {
       V square[V::kLanes];
       for (int t = 0; t < V::kLanes; ++t) {
-        square[t] = load_kv<V, kType>(rows, int64_t{t} * args.head_dim + i);
+        square[t] = load_kv<V, kType>(args, rows + t * token_bytes<kType>(args), i);
       }
       transpose(square);
       float* to = k_tile + i * kTileTokens + (token - tile.start);
@@ -57,14 +95,14 @@ inline void load_values(const AttentionArgs& args, const AttentionBlock& block, 
   for (int token = tile.begin; token < tile.end; ++token) {
     const std::byte* row =
         token_row<kType>(args, block.sequence, args.kv_heads + block.kv_head, token);
-    float* to = v_tile + (token - tile.start) * args.head_dim;
-    for (int i = 0; i < args.head_dim; i += V::kLanes) load_kv<V, kType>(row, i).store(to + i);
+    float* to = v_tile + (token - tile.start) * args.width;
+    for (int i = 0; i < args.width; i += V::kLanes) load_kv<V, kType>(args, row, i).store(to + i);
   }
 }
 
 template <class V>
 inline void load_tile(const AttentionArgs& args, const AttentionBlock& block, TileRange tile,
-                      const AttentionWorkspace& work) {
+                      const VectorScratch& work) {
   switch (args.type) {
     case KvType::kF32:
       load_keys<V, KvType::kF32>(args, block, tile, work.k_tile);
@@ -131,7 +169,7 @@ inline float softmax_row(float* scores, int begin, int end, const ScoreShape& sh
 
 template <class V>
 inline void softmax_rows(const AttentionArgs& args, const AttentionBlock& block, TileRange tile,
-                         const AttentionWorkspace& work, const SoftmaxState& state) {
+                         const VectorScratch& work, const SoftmaxState& state) {
   const int group = args.heads / args.kv_heads;
   const int position0 = first_position(args, block);
   for (int t = 0; t < block.tokens; ++t) {
@@ -152,26 +190,29 @@ inline void softmax_rows(const AttentionArgs& args, const AttentionBlock& block,
 
 template <class V>
 inline void load_queries(const AttentionArgs& args, const AttentionBlock& block, float* q) {
-  const int width = args.heads / args.kv_heads * args.head_dim;  // one token's rows lie together
+  const int group = args.heads / args.kv_heads, stride = args.width;
   const V scale = V::all(args.scale);
-  for (int t = 0; t < block.tokens; ++t) {
-    const float* from = args.q + (block.first_token + t) * args.q_stride + block.kv_head * width;
-    for (int i = 0; i < width; i += V::kLanes) (V::load(from + i) * scale).store(q + t * width + i);
+  for (int row = 0; row < block.tokens * group; ++row) {
+    const float* from = args.q + (block.first_token + row / group) * args.q_stride +
+                        (block.kv_head * group + row % group) * args.head_dim;
+    for (int i = 0; i < args.head_dim; i += V::kLanes) {
+      (V::load(from + i, args.head_dim - i) * scale).store(q + row * stride + i);
+    }
   }
 }
 
 template <class V>
-inline void clear(const SoftmaxState& state, int rows, int head_dim) {
+inline void clear(const SoftmaxState& state, int rows, int width) {
   for (int row = 0; row < rows; ++row) {
     state.max[row] = -__builtin_inff();
     state.sum[row] = 0;
   }
-  for (int i = 0; i < rows * head_dim; i += V::kLanes) V::zero().store(state.values + i);
+  for (int i = 0; i < rows * width; i += V::kLanes) V::zero().store(state.values + i);
 }
 
 template <class V>
 inline void attend_tile(const AttentionArgs& args, const AttentionBlock& block, TileRange tile,
-                        const AttentionWorkspace& work, const SoftmaxState& state) {
+                        const VectorScratch& work, const SoftmaxState& state) {
   const int rows = block.tokens * (args.heads / args.kv_heads);
   load_tile<V>(args, block, tile, work);
   const int first_column = (tile.begin - tile.start) / V::kLanes * V::kLanes;
@@ -181,7 +222,7 @@ inline void attend_tile(const AttentionArgs& args, const AttentionBlock& block, 
                 .b = work.k_tile + first_column,
                 .c = work.scores + first_column,
                 .alpha = nullptr,
-                .lda = args.head_dim,
+                .lda = args.width,
                 .ldb = kTileTokens,
                 .ldc = kTileTokens,
                 .rows = rows,
@@ -194,18 +235,20 @@ inline void attend_tile(const AttentionArgs& args, const AttentionBlock& block, 
                 .c = state.values,
                 .alpha = work.rescale,
                 .lda = kTileTokens,
-                .ldb = args.head_dim,
-                .ldc = args.head_dim,
+                .ldb = args.width,
+                .ldc = args.width,
                 .rows = rows,
-                .columns = args.head_dim,
+                .columns = args.width,
                 .k_begin = tile.begin - tile.start,
                 .k_end = tile.end - tile.start});
 }
 
 template <class V>
 inline void attend_split(const AttentionArgs& args, const AttentionBlock& block, int split,
-                         const AttentionWorkspace& work, const SoftmaxState& state) {
-  clear<V>(state, block.tokens * (args.heads / args.kv_heads), args.head_dim);
+                         std::byte* scratch, const SoftmaxState& state) {
+  const int rows = block.tokens * (args.heads / args.kv_heads);
+  const VectorScratch work(args, rows, scratch);
+  clear<V>(state, rows, args.width);
   load_queries<V>(args, block, work.q);
   const int visible = first_visible(args, first_position(args, block));
   const int context = last_position(args, block) + 1;
@@ -226,9 +269,9 @@ inline void merge_states(const AttentionArgs& args, int rows, const SoftmaxState
     const float max = from.max[row] > into.max[row] ? from.max[row] : into.max[row];
     const V a = exp(V::all(into.max[row] - max));
     const V b = exp(V::all(from.max[row] - max));
-    const float* source = from.values + row * args.head_dim;
-    float* target = into.values + row * args.head_dim;
-    for (int i = 0; i < args.head_dim; i += V::kLanes) {
+    const float* source = from.values + row * args.width;
+    float* target = into.values + row * args.width;
+    for (int i = 0; i < args.width; i += V::kLanes) {
       fma(V::load(target + i), a, V::load(source + i) * b).store(target + i);
     }
     into.sum[row] = into.sum[row] * a.first_lane() + from.sum[row] * b.first_lane();
@@ -252,14 +295,17 @@ inline void finish_block(const AttentionArgs& args, const AttentionBlock& block,
     float* out =
         args.out + (block.first_token + row / group) * args.out_stride + head * args.head_dim;
     for (int i = 0; i < args.head_dim; i += V::kLanes) {
-      (V::load(state.values + row * args.head_dim + i) * V::all(factor)).store(out + i);
+      (V::load(state.values + row * args.width + i) * V::all(factor)).store(out + i, args.head_dim - i);
     }
   }
 }
 
 template <class V>
 inline AttentionKernels attention_kernels() {
-  return {attend_split<V>, merge_states<V>, finish_block<V>};
+  constexpr int kRowsPerBlock = 64;
+  return {V::kLanes,       kRowsPerBlock,   VectorScratch::bytes,
+          attend_split<V>, merge_states<V>, finish_block<V>};
 }
 
+}  // namespace
 }  // namespace lmdeploy::cpu

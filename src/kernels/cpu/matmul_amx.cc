@@ -1,7 +1,7 @@
 // AMX int8 tiles. A slab of a panel is unpacked to signed codes once and swept over all blocks of
 // 16 rows; a tile product covers one scale group, whose int32 results are scaled into fp32 sums in
 // the order of matmul_int8_panels.h, so both give the same bits. Few rows go to that kernel.
-#include "kernels/cpu/matmul_amx_tiles.h"
+#include "kernels/cpu/amx_tiles.h"
 #include "kernels/cpu/matmul_int8_panels.h"
 #include "kernels/cpu/matmul_vector_avx512.h"
 

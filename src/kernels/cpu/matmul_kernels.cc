@@ -10,7 +10,14 @@ MatmulKernels matmul_kernels(const CpuIsa& isa) {
   if (isa.avx_vnni) kernels.int8 = int8_panels_avxvnni;
   if (isa.avx512) kernels = {quantize_rows_avx512, int8_panels_avx512, plain_panels_avx512};
   if (isa.avx512_vnni) kernels.int8 = int8_panels_avx512vnni;
-  if (isa.amx) kernels.int8 = int8_panels_amx;
+  if (isa.avx512_bf16) {
+    kernels.round = round_rows_avx512bf16;
+    kernels.bf16 = bf16_panels_avx512bf16;
+  }
+  if (isa.amx) {
+    kernels.int8 = int8_panels_amx;
+    kernels.bf16 = bf16_panels_amx;
+  }
   return kernels;
 }
 

@@ -5,7 +5,9 @@
 //   block types   acc = 0; for g: acc = fma(fl(dot * w_scale), x_scale, acc)        (q6_K: twice)
 //                          and with mins acc = fma(w_min, x_sum, acc)
 //                 dot is an exact integer: all instruction sets give the same bits
-//   f32, f16, bf16  two chains of fma, over even and over odd k, added at the end
+//   f32, f16      two chains of fma, over even and over odd k, added at the end
+//   bf16          x rounded to bf16; the instruction set's own order: with AVX-512 BF16 two chains of
+//                 vdpbf16ps, with AMX one of tdpbf16ps, else as f32
 #pragma once
 
 #include <cstddef>
@@ -44,16 +46,34 @@ struct PlainRows {
   int64_t stride = 0;
 };
 
+// Activations as bf16, for the bf16 products. Rows lie in blocks of kRowBlock; a block of R rows (the
+// last may have fewer) that begins at row b has step s (32 elements, 0 from k on) as
+// [R][32] at data + 32 * (b * steps + s * R).
+struct Bf16Rows {
+  int64_t rows = 0;
+  int64_t steps = 0;
+  uint16_t* data = nullptr;
+};
+
+// Rows [begin, end) of x, k floats each, `stride` apart; begin and end as QuantizeRows has them.
+using RoundRows = void (*)(const float* x, int64_t k, int64_t stride, int64_t begin, int64_t end,
+                           const Bf16Rows& out);
+
 // Panels [begin, end) times all rows of x.
 using Int8Panels = void (*)(const PanelMatrix& w, const QuantizedRows& x, const MatmulOutput& out,
                             int64_t begin, int64_t end);
 using PlainPanels = void (*)(const PanelMatrix& w, const PlainRows& x, const MatmulOutput& out,
                              int64_t begin, int64_t end);
 
+using Bf16Panels = void (*)(const PanelMatrix& w, const Bf16Rows& x, const MatmulOutput& out,
+                            int64_t begin, int64_t end);
+
 struct MatmulKernels {
   QuantizeRows quantize;
   Int8Panels int8;
   PlainPanels plain;
+  RoundRows round = nullptr;   // with `bf16`; without, bf16 weights go to `plain`
+  Bf16Panels bf16 = nullptr;
 };
 
 MatmulKernels matmul_kernels(const CpuIsa& isa);
@@ -67,5 +87,8 @@ void int8_panels_amx(const PanelMatrix&, const QuantizedRows&, const MatmulOutpu
 void plain_panels_scalar(const PanelMatrix&, const PlainRows&, const MatmulOutput&, int64_t, int64_t);
 void plain_panels_avx2(const PanelMatrix&, const PlainRows&, const MatmulOutput&, int64_t, int64_t);
 void plain_panels_avx512(const PanelMatrix&, const PlainRows&, const MatmulOutput&, int64_t, int64_t);
+void round_rows_avx512bf16(const float*, int64_t, int64_t, int64_t, int64_t, const Bf16Rows&);
+void bf16_panels_avx512bf16(const PanelMatrix&, const Bf16Rows&, const MatmulOutput&, int64_t, int64_t);
+void bf16_panels_amx(const PanelMatrix&, const Bf16Rows&, const MatmulOutput&, int64_t, int64_t);
 
 }  // namespace lmdeploy::cpu

@@ -6,6 +6,9 @@
 #include <cstdint>
 
 namespace lmdeploy::cpu::avx2 {
+// Unnamed: templates over F32Vec are each file's own, so that none built for another instruction set
+// is linked in its place.
+namespace {
 
 struct F32Vec {
   __m256 v;
@@ -32,6 +35,19 @@ struct F32Vec {
   static F32Vec load_bf16(const uint16_t* p) {
     const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16))};
+  }
+  // The first `count` elements, fewer than kLanes; the other lanes are 0.
+  static F32Vec load_f16(const uint16_t* p, int count) {
+    alignas(16) uint16_t some[kLanes];
+    return load_f16(first_halves(p, count, some));
+  }
+  static F32Vec load_bf16(const uint16_t* p, int count) {
+    alignas(16) uint16_t some[kLanes];
+    return load_bf16(first_halves(p, count, some));
+  }
+  static const uint16_t* first_halves(const uint16_t* p, int count, uint16_t some[kLanes]) {
+    for (int i = 0; i < kLanes; ++i) some[i] = i < count ? p[i] : 0;
+    return some;
   }
   // Rounded to nearest even; beyond the largest finite f16 becomes that; NaN stays NaN.
   void store_f16(uint16_t* p, int count) const {
@@ -160,4 +176,5 @@ inline void transpose(F32Vec in[8]) {
   }
 }
 
+}  // namespace
 }  // namespace lmdeploy::cpu::avx2

@@ -7,6 +7,9 @@
 #include <cstdint>
 
 namespace lmdeploy::cpu::avx512 {
+// Unnamed: templates over F32Vec are each file's own, so that none built for another instruction set
+// is linked in its place.
+namespace {
 
 struct F32Vec {
   __m512 v;
@@ -34,6 +37,14 @@ struct F32Vec {
   }
   static F32Vec load_bf16(const uint16_t* p) {
     const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16))};
+  }
+  // The first `count` elements, fewer than kLanes; the other lanes are 0.
+  static F32Vec load_f16(const uint16_t* p, int count) {
+    return {_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first(count), p))};
+  }
+  static F32Vec load_bf16(const uint16_t* p, int count) {
+    const __m256i bits = _mm256_maskz_loadu_epi16(first(count), p);
     return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16))};
   }
   // Rounded to nearest even; beyond the largest finite f16 becomes that; NaN stays NaN.
@@ -140,4 +151,5 @@ inline void transpose(F32Vec in[16]) {
   }
 }
 
+}  // namespace
 }  // namespace lmdeploy::cpu::avx512
