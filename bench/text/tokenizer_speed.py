@@ -52,6 +52,16 @@ def english_texts():
     return [joined[i:i + 4000] for i in range(0, len(joined), 4000)]
 
 
+def load_seconds(driver, path):
+    """Processor time of a process that loads the vocabulary and ends."""
+    best = float("inf")
+    for _ in range(5):
+        process = subprocess.Popen([driver, path, "encode"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        _, _, used = os.wait4(process.pid, 0)
+        best = min(best, used.ru_utime + used.ru_stime)
+    return best
+
+
 def repeated(unit, size):
     return unit * (size // len(unit.encode()))
 
@@ -80,6 +90,9 @@ def main():
             hf, count = theirs(tokenizer, texts)
             assert my_count == count, (name, label, my_count, count)
             print(f"| {name} | {label} | {size / mine:.1f} | {size / hf:.2f} | {hf / mine:.1f}x |", flush=True)
+    print("\n| vocabulary | loading, ms |\n|---|---|")
+    for name in vocabularies:
+        print(f"| {name} | {load_seconds(driver, oracle.path_of(name)) * 1e3:.0f} |", flush=True)
     print("\n| vocabulary | text | 1 MB, ms | 10 MB, ms | growth |\n|---|---|---|---|---|")
     for name in vocabularies:
         for label, unit in DEGENERATE:

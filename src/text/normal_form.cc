@@ -14,6 +14,22 @@ namespace {
 constexpr char32_t kFirstChangeable = 0x300;  // below it, NFC changes nothing
 constexpr char32_t kLastChangeable = 0x2FFFF;
 
+struct CodeRange {
+  char32_t first, last;
+};
+
+#include "text/normal_form_later_ranges.inc"
+
+// Whether `tokenizers` takes the code point for an unassigned one: it stands where it is, whatever
+// newer tables say.
+bool is_later(char32_t c) {
+  if (c < kFirstChangeable) return false;
+  const auto* after = std::upper_bound(
+      std::begin(kLaterRanges), std::end(kLaterRanges), c,
+      [](char32_t code, const CodeRange& range) { return code < range.first; });
+  return after != std::begin(kLaterRanges) && c <= (after - 1)->last;
+}
+
 int combining_class(utf8proc_int32_t c) {
   return static_cast<int>(utf8proc_get_property(c)->combining_class);
 }
@@ -120,9 +136,7 @@ class NormalFormStep : public NormalizerStep {
   NormalForm form_;
 };
 
-}  // namespace
-
-std::string normal_form(std::string_view text, NormalForm form) {
+void append_normal_form(std::string& out, std::string_view text, NormalForm form) {
   const bool compatible = form == NormalForm::kNfkc || form == NormalForm::kNfkd;
   const bool composed = form == NormalForm::kNfc || form == NormalForm::kNfkc;
   std::vector<utf8proc_int32_t> chars;
@@ -138,11 +152,27 @@ std::string normal_form(std::string_view text, NormalForm form) {
     count = utf8proc_normalize_utf32(
         chars.data(), count, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
   }
-  std::string out;
-  out.reserve(text.size());
   for (utf8proc_ssize_t i = 0; i < count; ++i) {
     utf8_append(out, static_cast<char32_t>(chars[static_cast<size_t>(i)]));
   }
+}
+
+}  // namespace
+
+std::string normal_form(std::string_view text, NormalForm form) {
+  std::string out;
+  out.reserve(text.size());
+  size_t done = 0;
+  for (size_t pos = 0; pos < text.size();) {
+    const DecodedChar c = decode_valid_utf8(text.data() + pos);
+    if (is_later(c.code)) {
+      append_normal_form(out, text.substr(done, pos - done), form);
+      out.append(text, pos, c.length);
+      done = pos + c.length;
+    }
+    pos += c.length;
+  }
+  append_normal_form(out, text.substr(done), form);
   return out;
 }
 

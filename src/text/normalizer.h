@@ -46,7 +46,8 @@ class Normalizer {
   std::vector<std::unique_ptr<NormalizerStep>> steps_;
 };
 
-// `text` in a normalization form (Unicode Standard Annex 15). Time grows as n log n in the longest
+// `text` in a normalization form (Unicode Standard Annex 15), of the Unicode version that Hugging Face
+// `tokenizers` has (normal_form_later_ranges.inc). Time grows as n log n in the longest
 // run of combining marks, which utf8proc's own sort does not promise.
 std::string normal_form(std::string_view text, NormalForm form);
 
