@@ -251,11 +251,11 @@ class ConfigBuilder {
     config_["rope_local_base_freq"] = real("rope.freq_base_swa").value_or(10000.0);
     // Softmax scale is query_pre_attn_scalar^-0.5. The 27B model alone (62 layers) divides by the
     // hidden size per head and not by head_dim.
-    int64_t scalar = layers_ == 62 ? hidden_ / heads_ : head_dim_;
-    if (const auto scale = real("attention.scale"); scale && *scale > 0.0) {
-      scalar = std::llround(1.0 / (*scale * *scale));
-    }
+    const int64_t scalar = layers_ == 62 ? hidden_ / heads_ : head_dim_;
     config_["query_pre_attn_scalar"] = scalar;
+    if (const auto scale = real("attention.scale"); scale && *scale > 0.0) {
+      config_["query_pre_attn_scalar"] = std::round(1.0 / (*scale * *scale));
+    }
     config_["attn_logit_softcapping"] = nullptr;
     config_["final_logit_softcapping"] = nullptr;
     if (const auto cap = real("final_logit_softcapping"); cap && *cap > 0.0) {

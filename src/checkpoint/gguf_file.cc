@@ -16,6 +16,9 @@ constexpr uint32_t kLastValueType = static_cast<uint32_t>(GgufType::kF64);
 constexpr uint64_t kDefaultAlignment = 32;
 constexpr int kMaxDims = 4;
 constexpr size_t kMaxNameBytes = 1024;
+// The largest real headers have 30 MB, 100 values and 2,000 tensors.
+constexpr size_t kMaxHeaderBytes = size_t{512} << 20;
+constexpr uint64_t kMaxValues = 1 << 16, kMaxTensors = 1 << 18;
 
 size_t scalar_bytes(GgufType type) {
   static constexpr uint8_t kBytes[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
@@ -133,7 +136,9 @@ bool skip_values(Cursor& cursor, GgufType type, uint64_t count) {
 class Parser {
  public:
   Parser(std::span<const std::byte> bytes, std::string_view path)
-      : bytes_(bytes), path_(path), cursor_(bytes) {}
+      : bytes_(bytes),
+        path_(path),
+        cursor_(bytes.first(std::min(bytes.size(), kMaxHeaderBytes))) {}
 
   Result<GgufFile> parse() {
     RETURN_IF_ERROR(read_header());
@@ -152,7 +157,12 @@ class Parser {
     uint64_t offset;
   };
 
+  // `where` is a part of the header that does not end within the file, or not within kMaxHeaderBytes.
   Status truncated(std::string_view where) const {
+    if (bytes_.size() > kMaxHeaderBytes) {
+      return data_loss("{} is damaged: {}, at byte {}, is not complete {} bytes from the beginning", path_,
+                       where, cursor_.position(), kMaxHeaderBytes);
+    }
     return data_loss(
         "{} is truncated or damaged: the file ends ({} bytes) inside {}, at byte {}; "
         "download or copy it again",
@@ -184,6 +194,11 @@ class Parser {
       return data_loss(
           "{} claims {} tensors and {} metadata values, more than its {} bytes can hold", path_,
           tensor_count_, value_count_, bytes_.size());
+    }
+    if (tensor_count_ > kMaxTensors || value_count_ > kMaxValues) {
+      return data_loss(
+          "{} claims {} tensors and {} metadata values; at most {} and {} are possible", path_,
+          tensor_count_, value_count_, kMaxTensors, kMaxValues);
     }
     return Status();
   }
@@ -343,6 +358,14 @@ class Parser {
   ProblemList problems_;
 };
 
+// Whether an array has at most kMaxElements; else a problem.
+bool bounded(std::string_view key, const GgufValue& value, ProblemList& problems) {
+  if (value.count <= GgufMetadata::kMaxElements) return true;
+  problems.add("metadata value '{}' has {} elements; at most {} are possible", key, value.count,
+               GgufMetadata::kMaxElements);
+  return false;
+}
+
 // Adds "metadata value 'k' is X; expected Y".
 void wrong_type(std::string_view key, const GgufValue& value, const char* expected,
                 ProblemList& problems) {
@@ -393,8 +416,14 @@ std::optional<std::string_view> GgufMetadata::string(std::string_view key,
                                                      ProblemList& problems) const {
   const GgufValue* value = find(key);
   if (value == nullptr) return std::nullopt;
-  if (!value->is_array && value->type == GgufType::kString) return string_at(value->data);
-  wrong_type(key, *value, "a string", problems);
+  if (value->is_array || value->type != GgufType::kString) {
+    wrong_type(key, *value, "a string", problems);
+    return std::nullopt;
+  }
+  const std::string_view text = string_at(value->data);
+  if (text.size() <= kMaxStringBytes) return text;
+  problems.add("metadata value '{}' has {} bytes; at most {} are possible", key, text.size(),
+               kMaxStringBytes);
   return std::nullopt;
 }
 
@@ -406,6 +435,7 @@ std::vector<std::string> GgufMetadata::strings(std::string_view key, ProblemList
     wrong_type(key, *value, "an array of strings", problems);
     return out;
   }
+  if (!bounded(key, *value, problems)) return out;
   out.reserve(value->count);
   const std::byte* at = value->data;
   for (uint64_t i = 0; i < value->count; ++i) {
@@ -419,7 +449,7 @@ std::vector<std::string> GgufMetadata::strings(std::string_view key, ProblemList
 std::vector<int64_t> GgufMetadata::integers(std::string_view key, ProblemList& problems) const {
   std::vector<int64_t> out;
   const GgufValue* value = find(key);
-  if (value == nullptr) return out;
+  if (value == nullptr || !bounded(key, *value, problems)) return out;
   out.reserve(value->count);
   const size_t each = scalar_bytes(value->type);
   for (uint64_t i = 0; i < value->count; ++i) {
@@ -440,6 +470,7 @@ std::vector<float> GgufMetadata::floats(std::string_view key, ProblemList& probl
     wrong_type(key, *value, "an array of f32", problems);
     return {};
   }
+  if (!bounded(key, *value, problems)) return {};
   std::vector<float> out(value->count);
   if (!out.empty()) std::memcpy(out.data(), value->data, out.size() * sizeof(float));
   return out;

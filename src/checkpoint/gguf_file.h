@@ -52,9 +52,14 @@ struct GgufTensor {
 };
 
 // Typed access to metadata. An absent key gives nullopt (or an empty array); a value of another
-// type or out of range is added to `problems`.
+// type, out of range or longer than the bounds below is added to `problems`.
 class GgufMetadata {
  public:
+  // A file may be sparse, so that its size says nothing of what it costs to hold it. Vocabularies
+  // have up to half a million tokens, and templates up to 100 KB.
+  static constexpr uint64_t kMaxElements = uint64_t{1} << 23;
+  static constexpr size_t kMaxStringBytes = size_t{16} << 20;
+
   std::optional<int64_t> integer(std::string_view key, ProblemList& problems) const;
   std::optional<double> real(std::string_view key, ProblemList& problems) const;
   std::optional<bool> boolean(std::string_view key, ProblemList& problems) const;
@@ -78,7 +83,8 @@ struct GgufFile {
   std::vector<GgufTensor> tensors;  // in file order
 };
 
-// Reads the header at the front of `bytes`, a whole file. Lengths and offsets are checked against
+// Reads the header at the front of `bytes`, a whole file; of a damaged one no more than the first
+// 512 MiB. Lengths and offsets are checked against
 // it, and tensor data must fill the data section without overlap or hole. kUnsupported for a
 // version or a tensor type that is not read, kDataLoss for a damaged file; every problem is named.
 Result<GgufFile> parse_gguf(std::span<const std::byte> bytes, std::string_view path);

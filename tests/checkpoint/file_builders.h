@@ -56,6 +56,19 @@ class GgufBuilder {
     for (T item : list) append(values_, item);
     return *this;
   }
+  // An array whose elements are not written: the last value of a file that is cut there.
+  GgufBuilder& endless_array(std::string_view key, uint32_t type, uint64_t count) {
+    begin(key, 9);
+    append(values_, type);
+    append(values_, count);
+    return *this;
+  }
+  // What the header says of the numbers of tensors and values; 0: of values the true one.
+  GgufBuilder& claim(uint64_t tensors, uint64_t values = 0) {
+    tensors_ = tensors;
+    if (values > 0) value_count_ = values;
+    return *this;
+  }
   // Data of `bytes` bytes is placed after what is there, padded to 32. `extents` innermost first.
   GgufBuilder& tensor(std::string_view name, const std::vector<uint64_t>& extents, uint32_t type,
                       size_t bytes) {

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/gguf_architecture.h"
 #include "checkpoint/gguf_file.h"
@@ -178,6 +180,48 @@ TEST(Gguf, HugeCountsAreRefusedBeforeAnythingIsAllocated) {
                      .tensor_at("token_embd.weight", {1ull << 62, 1ull << 62}, 0, 0)
                      .build(),
                  StatusCode::kDataLoss, {"'token_embd.weight' has an impossible shape"});
+}
+
+// The size of a sparse file says nothing: what is read into memory has bounds of its own.
+TEST(Gguf, SparseFilesAreRefusedBeforeAnythingLargeIsAllocated) {
+  const TemporaryDirectory directory;
+  const auto refused = [&](GgufBuilder builder, uint64_t size, std::initializer_list<const char*> parts) {
+    const std::string path = directory.write("sparse.gguf", builder.build());
+    std::filesystem::resize_file(path, size);
+    const auto result = Checkpoint::open(path);
+    ASSERT_FALSE(result.ok());
+    EXPECT_EQ(result.status().code(), StatusCode::kDataLoss);
+    for (const char* part : parts) {
+      EXPECT_NE(result.status().message().find(part), std::string::npos) << result.status().message();
+    }
+  };
+  constexpr uint64_t kMiB = uint64_t{1} << 20;
+  // An array of zeros that goes on behind the end of what was written, as the last value.
+  const auto endless = [](const char* key, uint32_t type, uint64_t count) {
+    GgufBuilder builder;
+    builder.text("general.architecture", "gemma3").u32("gemma3.block_count", 6);
+    return builder.endless_array(key, type, count);
+  };
+  refused(endless("x", 0, 100'000 * kMiB), 200'000 * kMiB, {"'x'", "is not complete 536870912 bytes"});
+  refused(endless("x", 8, 20'000 * kMiB), 200'000 * kMiB, {"'x'", "is not complete 536870912 bytes"});
+  GgufBuilder many = small_gguf_metadata("gemma3");
+  refused(many.claim(uint64_t{1} << 30, 1), 200'000 * kMiB, {"1073741824 tensors", "at most 262144"});
+  refused(many.claim(1, uint64_t{1} << 20), 200'000 * kMiB, {"1048576 metadata values"});
+  // Within the header's bound, but more than is read.
+  for (const char* key : {"gemma3.attention.sliding_window_pattern", "tokenizer.ggml.token_type"}) {
+    refused(endless(key, 0, 100 * kMiB).claim(0), 110 * kMiB, {key, "104857600 elements", "at most 8388608"});
+  }
+  refused(endless("tokenizer.ggml.scores", 6, 10 * kMiB).claim(0), 110 * kMiB, {"10485760 elements"});
+  refused(endless("tokenizer.ggml.tokens", 8, 10 * kMiB).claim(0), 110 * kMiB, {"10485760 elements"});
+}
+
+TEST(Gguf, StringsThatAreReadAreBounded) {
+  expect_refused(GgufBuilder()
+                     .text("general.architecture", "llama")
+                     .text("tokenizer.chat_template", std::string((size_t{16} << 20) + 1, 'x'))
+                     .tensor("token_embd.weight", {64, 4}, 0, 1024)
+                     .build(),
+                 StatusCode::kDataLoss, {"'tokenizer.chat_template' has 16777217 bytes"});
 }
 
 TEST(Gguf, EveryProblemIsNamed) {
