@@ -52,6 +52,8 @@ KvCache::KvCache(std::vector<KvGroup> groups, int block_tokens, int num_blocks, 
 }
 
 void KvCache::copy_page(int32_t source, int32_t destination) {
+  CHECK(source >= 0 && source < num_blocks_ && destination >= 0 && destination < num_blocks_,
+        "page {} to {} of {}", source, destination, num_blocks_);
   const Device device = pages_.view().device();
   std::byte* base = pages_.data<std::byte>();
   device_copy(device, base + static_cast<size_t>(destination) * page_bytes_, device,
@@ -60,6 +62,7 @@ void KvCache::copy_page(int32_t source, int32_t destination) {
 
 void KvCache::poison_page(int32_t page) {
   CHECK(pages_.view().device().is_cpu(), "only CPU pages are poisoned");
+  CHECK(page >= 0 && page < num_blocks_, "page {} of {}", page, num_blocks_);
   std::memset(pages_.data<std::byte>() + static_cast<size_t>(page) * page_bytes_, 0xFF,
               page_bytes_);
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/check.h"
 #include "kernels/paged_kv.h"
 #include "tensor/tensor.h"
 
@@ -31,15 +32,23 @@ class KvCache {
   static size_t page_bytes(const std::vector<KvGroup>& groups, int block_tokens, DType dtype);
 
   // The view of a model layer; CHECKs that some group holds it.
-  const PagedKv& layer(int model_layer) const { return layers_[static_cast<size_t>(model_layer)]; }
-  // Index of the group that holds a model layer.
-  int group_of(int model_layer) const { return group_of_layer_[static_cast<size_t>(model_layer)]; }
+  const PagedKv& layer(int model_layer) const {
+    group_of(model_layer);
+    return layers_[static_cast<size_t>(model_layer)];
+  }
+  // Index of the group that holds a model layer; CHECKs that there is one.
+  int group_of(int model_layer) const {
+    const size_t index = static_cast<size_t>(model_layer);
+    CHECK(index < group_of_layer_.size() && group_of_layer_[index] >= 0,
+          "no KV group holds layer {}", model_layer);
+    return group_of_layer_[index];
+  }
   const std::vector<KvGroup>& groups() const { return groups_; }
   int block_tokens() const { return block_tokens_; }
   int num_blocks() const { return num_blocks_; }
   size_t page_bytes() const { return page_bytes_; }
 
-  // Copies a page whole (a shared, partly filled block that a fork will write).
+  // Copies a page whole (a shared, partly filled block that a fork will write). CHECKs both pages.
   void copy_page(int32_t source, int32_t destination);
   // Fills a page with NaN bits; tests do it to every freed block.
   void poison_page(int32_t page);

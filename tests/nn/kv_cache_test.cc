@@ -64,6 +64,16 @@ TEST(KvCache, CopiesAndPoisonsWholePages) {
   EXPECT_EQ(static_cast<int>(first[2 * kv.page_bytes()]), 1);
 }
 
+TEST(KvCacheDeathTest, LayersAndPagesThatItDoesNotHold) {
+  KvCache kv({{.layers = {0, 2}, .kv_heads = 1, .head_dim = 8}}, 32, 3, DType::kF32, {});
+  for (int layer : {-1, 1, 3, 1 << 30}) {
+    EXPECT_DEATH(kv.layer(layer), "no KV group holds layer");
+    EXPECT_DEATH(kv.group_of(layer), "no KV group holds layer");
+  }
+  EXPECT_DEATH(kv.copy_page(0, 3), "page 0 to 3 of 3");
+  EXPECT_DEATH(kv.poison_page(-1), "page -1 of 3");
+}
+
 std::vector<int> windows(int layers, int pattern, int window) {
   std::vector<int> result(static_cast<size_t>(layers), window);
   for (int layer = pattern - 1; layer < layers; layer += pattern)
