@@ -86,6 +86,7 @@ VARIANTS = {
     "llama": without_head_dim(llama(hidden_size=256)),
     "llama-tied-hd80": llama(tie_word_embeddings=True, num_attention_heads=4,
                              num_key_value_heads=1, head_dim=80),
+    "llama-hd100": llama(num_attention_heads=2, num_key_value_heads=2, head_dim=100),
     "llama-bias": llama(attention_bias=True, mlp_bias=True, num_key_value_heads=4),
     "llama-llama3": llama(rope_theta=5000.0, rope_scaling={
         "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,

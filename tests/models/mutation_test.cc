@@ -138,6 +138,8 @@ const std::vector<Mutation>& mutations() {
       {"llama", "embedding for output matrix", erase("lm_head")},
       {"llama", "scaled by 1 / sqrt(hd + 1)", scale("q_proj", std::sqrt(64.0f / 65.0f))},
       {"llama-tied-hd80", "rope pairs interleaved", interleave_rope(80)},
+      {"llama-hd100", "rope pairs interleaved", interleave_rope(100)},
+      {"llama-hd100", "scaled as if padded to 112", scale("q_proj", std::sqrt(100.0f / 112.0f))},
       {"llama-bias", "no q, k, v bias",
        [](json::object& config, TinyWeights& weights) {
          for (const char* name : {"q_proj.bias", "k_proj.bias", "v_proj.bias"}) {
