@@ -48,6 +48,14 @@ double ConfigReader::optional_double(std::string_view key, double otherwise) {
   return otherwise;
 }
 
+double ConfigReader::optional_double(std::string_view key, double otherwise, double min,
+                                     double max) {
+  const double value = optional_double(key, otherwise);
+  if ((value >= min && value <= max) || value == otherwise) return value;
+  problems_.push_back(fmt::format("'{}' is {}; expected {} to {}", key, value, min, max));
+  return otherwise;
+}
+
 bool ConfigReader::optional_bool(std::string_view key, bool otherwise) {
   return value_or_problem(get_bool(*config_, key), otherwise, problems_);
 }

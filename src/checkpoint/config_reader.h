@@ -20,6 +20,8 @@ class ConfigReader {
   int64_t required_int(std::string_view key, int64_t min = 1, int64_t max = int64_t{1} << 40);
   int64_t optional_int(std::string_view key, int64_t otherwise);
   double optional_double(std::string_view key, double otherwise);
+  // A number outside [min, max] is a problem too.
+  double optional_double(std::string_view key, double otherwise, double min, double max);
   bool optional_bool(std::string_view key, bool otherwise);
   std::string optional_string(std::string_view key, std::string otherwise);
   // nullptr when absent or null.

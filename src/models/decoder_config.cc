@@ -9,7 +9,7 @@ namespace {
 
 constexpr int64_t kMaxWidth = int64_t{1} << 22;
 constexpr int64_t kMaxLayers = 4096;
-constexpr int64_t kMaxHeadDim = 256;  // of the attention kernels
+constexpr int64_t kMaxHeadDim = 256;  // of the models there are
 
 // num_key_value_heads absent: as many as heads; head_dim absent: hidden / heads (models.md 1.1).
 void read_heads(ConfigReader& reader, DecoderConfig& config) {
@@ -59,7 +59,7 @@ DecoderConfig read_decoder_config(ConfigReader& reader, const DecoderDefaults& d
   config.intermediate = reader.required_int("intermediate_size", 1, kMaxWidth);
   config.layers = static_cast<int>(reader.required_int("num_hidden_layers", 1, kMaxLayers));
   read_heads(reader, config);
-  config.norm_eps = static_cast<float>(reader.optional_double("rms_norm_eps", 1e-6));
+  config.norm_eps = static_cast<float>(reader.optional_double("rms_norm_eps", 1e-6, 1e-12, 1.0));
   config.tied = reader.optional_bool("tie_word_embeddings", defaults.tied);
   const std::string activation =
       reader.optional_string(defaults.activation_key, defaults.activation);

@@ -1,6 +1,8 @@
 // Gemma 3, the text part: norms hold w - 1; each sublayer's output is normed before it joins the
 // residual stream; q and k are normed per head; five layers with a sliding window and a rotation of
 // their own to one that sees everything; embeddings times sqrt(hidden); tanh GELU.
+#include <fmt/format.h>
+
 #include <cmath>
 
 #include "models/registry.h"
@@ -30,19 +32,25 @@ Gemma3Config read_gemma3_config(ConfigReader& reader) {
                                                 .rope_theta = 1e6,
                                                 .activation_key = "hidden_activation",
                                                 .activation = "gelu_pytorch_tanh"});
-  const RopeConfig& global = config.decoder.rope;
+  RopeConfig& global = config.decoder.rope;
+  global.max_position_scaled = true;
   config.local_rope = {.rotary_dim = global.rotary_dim,
-                       .theta = reader.optional_double("rope_local_base_freq", 1e4),
+                       .theta = reader.optional_double("rope_local_base_freq", 1e4,
+                                                       kLeastRopeTheta, kLargestRopeTheta),
                        .max_position = global.max_position};
-  const int64_t pattern = std::max<int64_t>(1, reader.optional_int("sliding_window_pattern", 6));
+  const int64_t pattern = reader.optional_int("sliding_window_pattern", 6);
+  if (pattern < 1) {
+    reader.problem(fmt::format("'sliding_window_pattern' is {}; expected at least 1", pattern));
+  }
   config.windows = layer_windows(reader, config.decoder.layers, read_sliding_window(reader, 4096),
-                                 [&](int layer) { return (layer + 1) % pattern != 0; });
-  const double scalar = reader.optional_double("query_pre_attn_scalar", 256.0);
-  if (scalar <= 0.0) reader.problem("query_pre_attn_scalar must be positive");
+                                 [&](int layer) { return pattern > 0 && (layer + 1) % pattern != 0; });
+  const double scalar = reader.optional_double("query_pre_attn_scalar", 256.0, 1e-6, 1e6);
   config.attention_scale = static_cast<float>(1.0 / std::sqrt(scalar));
-  config.attention_softcap =
-      static_cast<float>(reader.optional_double("attn_logit_softcapping", 0.0));
-  config.logit_softcap = static_cast<float>(reader.optional_double("final_logit_softcapping", 0.0));
+  const auto softcap = [&](const char* key) {
+    return static_cast<float>(reader.optional_double(key, 0.0, 0.0, 1e6));
+  };
+  config.attention_softcap = softcap("attn_logit_softcapping");
+  config.logit_softcap = softcap("final_logit_softcapping");
   return config;
 }
 

@@ -49,14 +49,19 @@ std::vector<double> read_factors(ConfigReader& scaling, const char* key, int rot
       if (value.is_number()) factors.push_back(value.to_number<double>());
     }
   }
-  const bool positive = std::all_of(factors.begin(), factors.end(), [](double f) { return f > 0; });
-  if (factors.size() != expected || !positive) {
-    scaling.problem(
-        fmt::format("{} must hold {} positive numbers (half the rotary dimension)", key, expected));
+  const bool usable = std::all_of(factors.begin(), factors.end(), [](double f) {
+    return f >= kLeastRopeFactor && f <= kLargestRopeFactor;
+  });
+  if (factors.size() != expected || !usable) {
+    scaling.problem(fmt::format("{} must hold {} numbers (half the rotary dimension) from {} to {}",
+                                key, expected, kLeastRopeFactor, kLargestRopeFactor));
     factors.assign(expected, 1.0);
   }
   return factors;
 }
+
+constexpr double kLargestScale = 1000.0;  // of cos and sin
+constexpr int64_t kMaxPositions = int64_t{1} << 30;  // positions are int32
 
 double yarn_mscale(double factor, double mscale) {
   return factor <= 1.0 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
@@ -64,8 +69,8 @@ double yarn_mscale(double factor, double mscale) {
 
 double default_attention_scale(ConfigReader& scaling, const RopeConfig& config) {
   if (config.type == RopeType::kYarn) {
-    const double mscale = scaling.optional_double("mscale", 0.0);
-    const double mscale_all = scaling.optional_double("mscale_all_dim", 0.0);
+    const double mscale = scaling.optional_double("mscale", 0.0, 0.0, kLargestScale);
+    const double mscale_all = scaling.optional_double("mscale_all_dim", 0.0, 0.0, kLargestScale);
     if (mscale != 0.0 && mscale_all != 0.0) {
       return yarn_mscale(config.factor, mscale) / yarn_mscale(config.factor, mscale_all);
     }
@@ -76,6 +81,47 @@ double default_attention_scale(ConfigReader& scaling, const RopeConfig& config) 
                                std::log(static_cast<double>(config.original_max_position)));
   }
   return 1.0;
+}
+
+int64_t read_original_positions(ConfigReader& scaling, const RopeConfig& config) {
+  constexpr const char* kKey = "original_max_position_embeddings";
+  const int64_t positions = scaling.optional_int(kKey, config.max_position);
+  if (positions >= 2 && positions <= kMaxPositions) return positions;
+  scaling.problem(fmt::format("'{}' is {}; expected 2 to {}", kKey, positions, kMaxPositions));
+  return 2;
+}
+
+void read_llama3(ConfigReader& scaling, RopeConfig& config) {
+  const auto read = [&](const char* key, double otherwise) {
+    return scaling.optional_double(key, otherwise, kLeastRopeFactor, kLargestRopeFactor);
+  };
+  config.low_freq_factor = read("low_freq_factor", config.low_freq_factor);
+  config.high_freq_factor = read("high_freq_factor", config.high_freq_factor);
+  if (config.high_freq_factor <= config.low_freq_factor) {
+    scaling.problem(fmt::format("llama3 rope needs low_freq_factor < high_freq_factor; got {} and {}",
+                                config.low_freq_factor, config.high_freq_factor));
+  }
+}
+
+void read_yarn(ConfigReader& scaling, RopeConfig& config) {
+  const auto read = [&](const char* key, double otherwise) {
+    return scaling.optional_double(key, otherwise, kLeastRopeFactor, kLargestRopeFactor);
+  };
+  config.beta_fast = read("beta_fast", config.beta_fast);
+  config.beta_slow = read("beta_slow", config.beta_slow);
+  if (config.beta_fast < config.beta_slow) {
+    scaling.problem(fmt::format("yarn rope needs beta_slow <= beta_fast; got {} and {}",
+                                config.beta_slow, config.beta_fast));
+  }
+  config.truncate = scaling.optional_bool("truncate", config.truncate);
+}
+
+void read_longrope(ConfigReader& scaling, RopeConfig& config) {
+  config.short_factor = read_factors(scaling, "short_factor", config.rotary_dim);
+  config.long_factor = read_factors(scaling, "long_factor", config.rotary_dim);
+  if (scaling.object().contains("short_mscale") || scaling.object().contains("long_mscale")) {
+    scaling.problem("longrope with short_mscale or long_mscale is not supported");
+  }
 }
 
 void read_scaling(ConfigReader& scaling, RopeConfig& config) {
@@ -90,39 +136,23 @@ void read_scaling(ConfigReader& scaling, RopeConfig& config) {
   if (config.type == RopeType::kDefault) return;
   const bool from_lengths = config.type == RopeType::kYarn || config.type == RopeType::kLongrope;
   if (from_lengths || config.type == RopeType::kLlama3) {
-    config.original_max_position =
-        scaling.optional_int("original_max_position_embeddings", config.max_position);
-    if (config.original_max_position < 2) {
-      scaling.problem("original_max_position_embeddings must be at least 2");
-      config.original_max_position = 2;
-    }
+    config.original_max_position = read_original_positions(scaling, config);
   }
   const double implied = from_lengths ? static_cast<double>(config.max_position) /
                                             static_cast<double>(config.original_max_position)
                                       : 0.0;
-  config.factor = scaling.optional_double("factor", implied);
+  config.factor =
+      scaling.optional_double("factor", implied, kLeastRopeFactor, kLargestRopeFactor);
   if (config.factor <= 0.0) {
     scaling.problem(fmt::format("rope type '{}' needs a positive 'factor'", name));
     config.factor = 1.0;
   }
-  config.low_freq_factor = scaling.optional_double("low_freq_factor", config.low_freq_factor);
-  config.high_freq_factor = scaling.optional_double("high_freq_factor", config.high_freq_factor);
-  if (config.type == RopeType::kLlama3 &&
-      (config.low_freq_factor <= 0.0 || config.high_freq_factor <= config.low_freq_factor)) {
-    scaling.problem("llama3 rope needs 0 < low_freq_factor < high_freq_factor");
-  }
-  config.beta_fast = scaling.optional_double("beta_fast", config.beta_fast);
-  config.beta_slow = scaling.optional_double("beta_slow", config.beta_slow);
-  config.truncate = scaling.optional_bool("truncate", config.truncate);
-  if (config.type == RopeType::kLongrope) {
-    config.short_factor = read_factors(scaling, "short_factor", config.rotary_dim);
-    config.long_factor = read_factors(scaling, "long_factor", config.rotary_dim);
-    if (scaling.object().contains("short_mscale") || scaling.object().contains("long_mscale")) {
-      scaling.problem("longrope with short_mscale or long_mscale is not supported");
-    }
-  }
+  if (config.type == RopeType::kLlama3) read_llama3(scaling, config);
+  if (config.type == RopeType::kYarn) read_yarn(scaling, config);
+  if (config.type == RopeType::kLongrope) read_longrope(scaling, config);
   config.attention_scale = static_cast<float>(
-      scaling.optional_double("attention_factor", default_attention_scale(scaling, config)));
+      scaling.optional_double("attention_factor", default_attention_scale(scaling, config),
+                              1.0 / kLargestScale, kLargestScale));
 }
 
 // theta^(-2 i / rotary_dim).
@@ -176,25 +206,26 @@ double dynamic_theta(const RopeConfig& config, int64_t length) {
 }  // namespace
 
 int64_t RopeConfig::usable_positions() const {
+  const auto stretched = [this](int64_t positions) {
+    const double product = static_cast<double>(positions) * factor;
+    return static_cast<int64_t>(std::min(product, static_cast<double>(kMaxPositions)));
+  };
   switch (type) {
-    case RopeType::kLinear:
-    case RopeType::kDynamic:
-      return static_cast<int64_t>(static_cast<double>(max_position) * factor);
-    case RopeType::kYarn:
-      return std::max(max_position,
-                      static_cast<int64_t>(static_cast<double>(original_max_position) * factor));
+    case RopeType::kLinear: return max_position_scaled ? max_position : stretched(max_position);
+    case RopeType::kDynamic: return stretched(max_position);
+    case RopeType::kYarn: return std::max(max_position, stretched(original_max_position));
     default: return max_position;
   }
 }
 
 RopeConfig read_rope_config(ConfigReader& reader, int head_dim, double default_theta) {
   RopeConfig config;
-  config.theta = reader.optional_double("rope_theta", default_theta);
-  config.max_position = reader.required_int("max_position_embeddings");
-  const double part = reader.optional_double("partial_rotary_factor", 1.0);
-  config.rotary_dim = static_cast<int>(head_dim * std::clamp(part, 0.0, 1.0));
-  if (config.theta <= 1.0)
-    reader.problem(fmt::format("rope_theta is {}; expected more than 1", config.theta));
+  config.theta =
+      reader.optional_double("rope_theta", default_theta, kLeastRopeTheta, kLargestRopeTheta);
+  config.max_position = reader.required_int("max_position_embeddings", 1, kMaxPositions);
+  const double part = reader.optional_double("partial_rotary_factor", 1.0, 0.0, 1.0);
+  // A factor that was made from whole dimensions (GGUF) may lie a rounding below their quotient.
+  config.rotary_dim = static_cast<int>(head_dim * part + 1e-6);
   if (config.rotary_dim < 4 || config.rotary_dim % 2 != 0) {
     reader.problem(
         fmt::format("{} of {} head dimensions would be rotated; expected an even number >= 4",

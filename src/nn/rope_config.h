@@ -8,6 +8,11 @@
 
 namespace lmdeploy {
 
+// Bounds of what divides a frequency: far outside of what models have, far inside of what fp32 holds.
+constexpr double kLeastRopeFactor = 1e-6, kLargestRopeFactor = 1e6;
+// A base of frequencies must be more than 1: the frequencies fall with the dimension.
+constexpr double kLeastRopeTheta = 1.001, kLargestRopeTheta = 1e12;
+
 enum class RopeType : uint8_t { kDefault, kLinear, kDynamic, kLlama3, kYarn, kLongrope };
 
 struct RopeConfig {
@@ -16,6 +21,7 @@ struct RopeConfig {
   double theta = 10000.0;
   double factor = 1.0;
   int64_t max_position = 0;           // max_position_embeddings
+  bool max_position_scaled = false;   // a linear factor is in max_position already (Gemma 3)
   int64_t original_max_position = 0;  // llama3, yarn, longrope: context of the pretraining
   double low_freq_factor = 1.0, high_freq_factor = 4.0;  // llama3
   double beta_fast = 32.0, beta_slow = 1.0;              // yarn
@@ -32,7 +38,7 @@ struct RopeConfig {
 
 // Reads rope_theta, rope_scaling, partial_rotary_factor and max_position_embeddings in their
 // classic spelling (checkpoint.h). Every problem (an unknown type, a factor list of the wrong
-// length) goes to `reader`.
+// length, a number out of its range) goes to `reader`.
 RopeConfig read_rope_config(ConfigReader& reader, int head_dim, double default_theta = 10000.0);
 
 // theta_i [rotary_dim / 2] for a sequence whose rotation is fixed by `length` tokens

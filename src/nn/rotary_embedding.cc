@@ -4,6 +4,18 @@
 #include "nn/float_load.h"
 
 namespace lmdeploy {
+namespace {
+
+Status check_divisors(const std::vector<float>& divisors) {
+  for (size_t i = 0; i < divisors.size(); ++i) {
+    if (divisors[i] >= kLeastRopeFactor && divisors[i] <= kLargestRopeFactor) continue;
+    return data_loss("element {} is {}; expected divisors of the frequencies from {} to {}", i,
+                     divisors[i], kLeastRopeFactor, kLargestRopeFactor);
+  }
+  return {};
+}
+
+}  // namespace
 
 RotaryEmbedding::RotaryEmbedding(RopeConfig config)
     : config_(std::move(config)), frequencies_(Shape{1, config_.rotary_dim / 2}, DType::kF32) {
@@ -15,8 +27,10 @@ void RotaryEmbedding::declare_divisors(const Weights& root) {
   load.name = (root / "rope_freqs" / "weight").name();
   load.sources = {{load.name, Shape{config_.rotary_dim / 2}}};
   load.store = [this](std::span<const LoadedSlice> slices) {
-    divisors_.resize(static_cast<size_t>(config_.rotary_dim / 2));
-    RETURN_IF_ERROR(copy_floats(slices[0], divisors_.data()));
+    std::vector<float> divisors(static_cast<size_t>(config_.rotary_dim / 2));
+    RETURN_IF_ERROR(copy_floats(slices[0], divisors.data()));
+    RETURN_IF_ERROR(check_divisors(divisors));
+    divisors_ = std::move(divisors);
     fill(0, frequencies_.data<float>());
     return Status();
   };

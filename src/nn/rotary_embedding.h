@@ -16,7 +16,11 @@ class RotaryEmbedding {
 
   // Declares rope_freqs.weight [rotary_dim / 2], which a GGUF file may have at the `root` of the
   // name tree: the frequencies are divided by it (that is how such a file says llama3 scaling).
+  // Divisors that are not positive numbers are refused.
   void declare_divisors(const Weights& root);
+
+  // Of the divisors, once loaded.
+  size_t bytes() const { return divisors_.size() * sizeof(float); }
 
   // f32 [T, rotary_dim] in scratch (kernels/rope.h). Sequences rotate by their Batch.rope_len,
   // which stays the same over a sequence's life, so that its cached keys fit.

@@ -35,6 +35,7 @@ TEST(RopeConfig, PlainFrequencies) {
 TEST(RopeConfig, PartOfAHeadRotates) {
   const RopeConfig rope = parse({{"partial_rotary_factor", 0.5}});
   EXPECT_EQ(rope.rotary_dim, 32);
+  EXPECT_EQ(parse({{"partial_rotary_factor", 62.0 / 78.0}}, 78).rotary_dim, 62);
   EXPECT_FLOAT_EQ(rope_frequencies(rope, 1)[8], 0.01f);
 }
 
@@ -112,6 +113,58 @@ TEST(RopeConfig, ProblemsAreNamed) {
                               {"low_freq_factor", 4.0},
                               {"high_freq_factor", 4.0}}}}),
                    "high_freq_factor"));
+}
+
+TEST(RopeConfig, NumbersOutOfRangeAreAllNamed) {
+  const auto expect_named = [](const json::object& config, std::initializer_list<const char*> keys) {
+    const std::string text = problem(config);
+    for (const char* key : keys) {
+      EXPECT_NE(text.find(key), std::string::npos) << key << " is not in: " << text;
+    }
+  };
+  const auto scaling = [](json::object object) { return json::object{{"rope_scaling", object}}; };
+  expect_named({{"rope_theta", -1.0},
+                {"partial_rotary_factor", 1.5},
+                {"max_position_embeddings", int64_t{1} << 40},
+                {"rope_scaling", {{"rope_type", "linear"}, {"factor", 1e300}}}},
+               {"'rope_theta' is -1", "'partial_rotary_factor' is 1.5", "'max_position_embeddings'",
+                "'factor' is 1e+300"});
+  expect_named({{"rope_theta", 1e300}}, {"'rope_theta' is 1e+300"});
+  for (const char* type : {"linear", "dynamic", "llama3", "yarn"}) {
+    for (double factor : {-4.0, 0.0, 1e-300, 1e7}) {
+      expect_named(scaling({{"rope_type", type}, {"factor", factor}}), {"'factor'"});
+    }
+  }
+  expect_named(scaling({{"rope_type", "yarn"},
+                        {"factor", 4.0},
+                        {"original_max_position_embeddings", -5},
+                        {"beta_fast", 0.0},
+                        {"beta_slow", -1.0},
+                        {"mscale", -1.0},
+                        {"attention_factor", 1e9}}),
+               {"'original_max_position_embeddings' is -5", "'beta_fast' is 0", "'beta_slow' is -1",
+                "'mscale' is -1", "'attention_factor'"});
+  expect_named(scaling({{"rope_type", "yarn"}, {"factor", 4.0}, {"beta_fast", 1.0}, {"beta_slow", 32.0}}),
+               {"beta_slow <= beta_fast"});
+  expect_named(scaling({{"rope_type", "llama3"}, {"factor", 8.0}, {"low_freq_factor", 0.0}}),
+               {"'low_freq_factor' is 0"});
+  json::array factors(32, json::value(1.0));
+  factors[3] = 1e-9;
+  expect_named(scaling({{"rope_type", "longrope"},
+                        {"factor", 4.0},
+                        {"short_factor", json::array(32, json::value(1.0))},
+                        {"long_factor", factors}}),
+               {"long_factor must hold 32 numbers"});
+}
+
+TEST(RopeConfig, TheWindowStaysWithinPositions) {
+  const RopeConfig rope = parse({{"max_position_embeddings", int64_t{1} << 30},
+                                 {"rope_scaling", {{"rope_type", "linear"}, {"factor", 1e6}}}});
+  EXPECT_EQ(rope.usable_positions(), int64_t{1} << 30);
+  RopeConfig scaled = parse({{"rope_scaling", {{"rope_type", "linear"}, {"factor", 8.0}}}});
+  EXPECT_EQ(scaled.usable_positions(), 8 * 2048);
+  scaled.max_position_scaled = true;
+  EXPECT_EQ(scaled.usable_positions(), 2048);
 }
 
 }  // namespace
