@@ -73,12 +73,42 @@ void check_source(const Load& load, const LoadSource& source, const Checkpoint& 
   }
 }
 
+// What load.store() would be given, but for the data, from tensors of one type.
+std::vector<LoadedSlice> dummy_slices(const Load& load, DType dtype) {
+  std::vector<LoadedSlice> slices;
+  for (const LoadSource& source : load.sources) {
+    const Slice slice = resolve(source);
+    slices.push_back({dtype, slice.rows, slice.cols, nullptr,
+                      static_cast<size_t>(dtype_bytes(dtype, slice.cols)), kBakedNothing});
+  }
+  return slices;
+}
+
+size_t stored_bytes(const Load& load, std::span<const LoadedSlice> slices) {
+  if (load.bytes) return load.bytes(slices);
+  size_t bytes = 0;
+  for (const LoadedSlice& slice : slices) {
+    bytes += static_cast<size_t>(slice.rows * slice.cols) * sizeof(float);
+  }
+  return bytes;
+}
+
 LoadedSlice loaded(const TensorRecord& record, const LoadSource& source) {
   const Slice slice = resolve(source);
   const size_t row_bytes = static_cast<size_t>(dtype_bytes(record.dtype, slice.full_cols));
   const std::byte* data = record.data + static_cast<size_t>(slice.row_begin) * row_bytes +
                           dtype_bytes(record.dtype, slice.col_begin);
   return {record.dtype, slice.rows, slice.cols, data, row_bytes, record.baked};
+}
+
+std::vector<LoadedSlice> loaded_slices(const Load& load, const Checkpoint& checkpoint) {
+  std::vector<LoadedSlice> slices;
+  for (const LoadSource& source : load.sources) {
+    const TensorRecord* record = checkpoint.find(source.tensor);
+    CHECK(record != nullptr && record->shape == source.shape, "{} was not checked", source.tensor);
+    slices.push_back(loaded(*record, source));
+  }
+  return slices;
 }
 
 // How many loads have yet to read each tensor: the last one lets its pages go.
@@ -195,6 +225,22 @@ Status LoadPlan::check(const Checkpoint& checkpoint) const {
   return problems.status(StatusCode::kDataLoss, checkpoint.path());
 }
 
+size_t LoadPlan::bytes(const Checkpoint& checkpoint) const {
+  size_t bytes = 0;
+  for (const Load& load : loads_) {
+    if (!is_absent(load, checkpoint)) bytes += stored_bytes(load, loaded_slices(load, checkpoint));
+  }
+  return bytes;
+}
+
+size_t LoadPlan::dummy_bytes(DType dtype) const {
+  size_t bytes = 0;
+  for (const Load& load : loads_) {
+    if (load.absent == nullptr) bytes += stored_bytes(load, dummy_slices(load, dtype));
+  }
+  return bytes;
+}
+
 Status LoadPlan::execute(const Checkpoint& checkpoint, ThreadPool& pool,
                          const std::function<void(size_t, size_t)>& progress) const {
   std::vector<const Load*> present;
@@ -205,22 +251,14 @@ Status LoadPlan::execute(const Checkpoint& checkpoint, ThreadPool& pool,
       continue;
     }
     present.push_back(&load);
-    for (const LoadSource& source : load.sources) {
-      const TensorRecord* record = checkpoint.find(source.tensor);
-      CHECK(record != nullptr && record->shape == source.shape, "{} was not checked",
-            source.tensor);
-      total += slice_bytes(loaded(*record, source));
-    }
+    for (const LoadedSlice& slice : loaded_slices(load, checkpoint)) total += slice_bytes(slice);
   }
   PageReleaser pages(checkpoint, present);
   Progress done(total, progress);
   const Status status = run_all(present, pool, checkpoint.path(), [&](const Load& load) {
-    std::vector<LoadedSlice> slices;
+    const std::vector<LoadedSlice> slices = loaded_slices(load, checkpoint);
     size_t bytes = 0;
-    for (const LoadSource& source : load.sources) {
-      slices.push_back(loaded(*checkpoint.find(source.tensor), source));
-      bytes += slice_bytes(slices.back());
-    }
+    for (const LoadedSlice& slice : slices) bytes += slice_bytes(slice);
     Status stored = load.store(slices);
     for (const LoadSource& source : load.sources) pages.consumed(checkpoint.find(source.tensor));
     done.add(bytes);
@@ -245,14 +283,13 @@ Status LoadPlan::execute_dummy(DType dtype, ThreadPool& pool) const {
   }
   return run_all(present, pool, "dummy weights", [&](const Load& load) {
     std::vector<std::vector<std::byte>> storage;
-    std::vector<LoadedSlice> slices;
-    for (const LoadSource& source : load.sources) {
-      const Slice slice = resolve(source);
+    std::vector<LoadedSlice> slices = dummy_slices(load, dtype);
+    for (size_t i = 0; i < slices.size(); ++i) {
+      const Slice slice = resolve(load.sources[i]);
       storage.push_back(dummy_values(
-          source.tensor, dtype, load.dummy_mean, load.dummy_stddev,
+          load.sources[i].tensor, dtype, load.dummy_mean, load.dummy_stddev,
           {slice.row_begin, slice.rows, slice.col_begin, slice.cols, slice.full_cols}));
-      slices.push_back({dtype, slice.rows, slice.cols, storage.back().data(),
-                        static_cast<size_t>(dtype_bytes(dtype, slice.cols)), kBakedNothing});
+      slices[i].data = storage.back().data();
     }
     return load.store(slices);
   });

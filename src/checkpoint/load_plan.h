@@ -53,6 +53,9 @@ struct Load {
   // Standard deviation and mean of dummy values: normal(0, 0.02) unless said otherwise.
   float dummy_stddev = 0.02f;
   float dummy_mean = 0.0f;
+  // Memory that stays taken after store() of these slices, whose data is not to be read. Empty
+  // function: that of the elements in fp32.
+  std::function<size_t(std::span<const LoadedSlice>)> bytes;
 };
 
 class LoadPlan {
@@ -65,6 +68,10 @@ class LoadPlan {
   // Every problem in one kDataLoss status: tensors that are missing or have another shape than
   // declared; and tensors in the checkpoint that nothing reads.
   Status check(const Checkpoint& checkpoint) const;
+  // Memory that the weights will take once execute() (execute_dummy()) is done: the sum over the
+  // loads. check() must have passed.
+  size_t bytes(const Checkpoint& checkpoint) const;
+  size_t dummy_bytes(DType dtype) const;
   // check() must have passed. Loads run in parallel on `pool`; pages are released as they are
   // consumed. `progress(done, total)` is called with bytes, from any worker, at most every 1%.
   Status execute(const Checkpoint& checkpoint, ThreadPool& pool,

@@ -52,10 +52,15 @@ struct ModelOptions {
 // Bytes done and in all; called from worker threads.
 using LoadProgress = std::function<void(size_t, size_t)>;
 
+// Asked with a model that is built and checked before any weight is read, whose weight_bytes are what
+// loading will take: an error stops the load.
+using LoadConsent = std::function<Status(const ModelInfo&)>;
+
 // Builds the architecture that the configuration names (models/registry.h) and loads it on the
 // stream's device. Every problem of configuration and tensors is in the Status.
 Result<std::unique_ptr<CausalLm>> load_model(const Checkpoint& checkpoint,
                                              const ModelOptions& options, Stream& stream,
-                                             const LoadProgress& progress = {});
+                                             const LoadProgress& progress = {},
+                                             const LoadConsent& consent = {});
 
 }  // namespace lmdeploy

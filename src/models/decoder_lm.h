@@ -78,7 +78,8 @@ class DecoderLm final : public BuiltModel {
   const ModelInfo& info() const override { return info_; }
 
   void finish_load() override {
-    info_.weight_bytes = embedding_.bytes() + final_norm_.bytes() + head_.bytes();
+    info_.weight_bytes =
+        embedding_.bytes() + ropes_.front()->bytes() + final_norm_.bytes() + head_.bytes();
     for (const auto& block : blocks_) info_.weight_bytes += block->bytes();
   }
 

@@ -59,7 +59,8 @@ DType dummy_type(const json::object& config, std::optional<DType> asked) {
 
 Result<std::unique_ptr<CausalLm>> load_model(const Checkpoint& checkpoint,
                                              const ModelOptions& options, Stream& stream,
-                                             const LoadProgress& progress) {
+                                             const LoadProgress& progress,
+                                             const LoadConsent& consent) {
   CHECK(stream.device().is_cpu(), "models are loaded on the CPU in this version");
   CpuStream& cpu = static_cast<CpuStream&>(stream);
   BuildOptions build{.isa = cpu.isa()};
@@ -70,10 +71,16 @@ Result<std::unique_ptr<CausalLm>> load_model(const Checkpoint& checkpoint,
   ConfigReader reader(config, fmt::format("configuration of {}", checkpoint.path()));
   LoadPlan plan;
   ASSIGN_OR_RETURN(std::unique_ptr<BuiltModel> model, make(reader, Weights(plan), build));
+  const DType dummy = dummy_type(config, build.weights);
+  if (!options.dummy_weights) RETURN_IF_ERROR(plan.check(checkpoint));
+  if (consent) {
+    ModelInfo needs = model->info();
+    needs.weight_bytes = options.dummy_weights ? plan.dummy_bytes(dummy) : plan.bytes(checkpoint);
+    RETURN_IF_ERROR(consent(needs));
+  }
   if (options.dummy_weights) {
-    RETURN_IF_ERROR(plan.execute_dummy(dummy_type(config, build.weights), cpu.pool()));
+    RETURN_IF_ERROR(plan.execute_dummy(dummy, cpu.pool()));
   } else {
-    RETURN_IF_ERROR(plan.check(checkpoint));
     RETURN_IF_ERROR(plan.execute(checkpoint, cpu.pool(), progress));
   }
   model->finish_load();

@@ -35,7 +35,10 @@ class Attention {
   // x f32 [T, hidden]; out f32 [T, hidden] is stored, or added to.
   void forward(const Step& step, const TensorView& x, const TensorView& out,
                MatmulEpilogue epilogue) const;
-  size_t bytes() const { return qkv_.bytes() + out_.bytes(); }
+  size_t bytes() const {
+    const size_t norms = q_norm_.has_value() ? q_norm_->bytes() + k_norm_->bytes() : 0;
+    return qkv_.bytes() + out_.bytes() + norms;
+  }
 
  private:
   AttentionConfig config_;

@@ -1,7 +1,7 @@
 #include "nn/embedding_table.h"
 
 #include "kernels/embedding.h"
-#include "nn/float_load.h"
+#include "nn/matrix_load.h"
 
 namespace lmdeploy {
 namespace {
@@ -28,6 +28,9 @@ EmbeddingTable::EmbeddingTable(const Weights& weights, const BuildOptions& optio
                          options.memory.get());
     scale_ = rounded_to(table_.format, scale_);
     return Status();
+  };
+  load.bytes = [options](std::span<const LoadedSlice> slices) {
+    return packed_load_bytes(slices, options);
   };
   weights.plan().add(std::move(load));
 }

@@ -30,12 +30,4 @@ Status copy_floats(const LoadedSlice& slice, float* out) {
   }
 }
 
-Status check_matrix_type(DType dtype, const std::string& what) {
-  const bool plain = dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
-  if (plain || is_block_quantized(dtype)) return {};
-  return unsupported(
-      "{}: weights of type {} cannot be used; expected f32, f16, bf16 or a GGUF block type", what,
-      dtype_name(dtype));
-}
-
 }  // namespace lmdeploy

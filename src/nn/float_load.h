@@ -2,8 +2,6 @@
 // has.
 #pragma once
 
-#include <string>
-
 #include "base/status.h"
 #include "checkpoint/load_plan.h"
 
@@ -12,9 +10,5 @@ namespace lmdeploy {
 // Writes the slice to out[rows * cols] as fp32. kUnsupported for a type that is not f32, f16 or
 // bf16.
 Status copy_floats(const LoadedSlice& slice, float* out);
-
-// Whether a matrix of this type can be packed (kernels/packed_matrix.h): kUnsupported names `what`
-// and the type where not.
-Status check_matrix_type(DType dtype, const std::string& what);
 
 }  // namespace lmdeploy

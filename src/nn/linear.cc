@@ -1,6 +1,7 @@
 #include "nn/linear.h"
 
 #include "nn/float_load.h"
+#include "nn/matrix_load.h"
 
 namespace lmdeploy {
 namespace {
@@ -63,6 +64,9 @@ void Linear::declare_weight(const Weights& weights, const BuildOptions& options,
   load.store = [this, options, name = load.name](std::span<const LoadedSlice> slices) {
     return store_weight(slices, options, name);
   };
+  load.bytes = [options](std::span<const LoadedSlice> slices) {
+    return packed_load_bytes(slices, options);
+  };
   weights.plan().add(std::move(load));
 }
 
@@ -82,6 +86,7 @@ void Linear::declare_bias(const Weights& weights, const BuildOptions& options, S
   load.store = [this, first_rank_adds](std::span<const LoadedSlice> slices) {
     return first_rank_adds ? Status() : store_bias(slices);
   };
+  if (first_rank_adds) load.bytes = [](std::span<const LoadedSlice>) { return size_t{0}; };
   if (bias == Bias::kIfPresent) load.absent = [] {};
   weights.plan().add(std::move(load));
 }

@@ -2,7 +2,7 @@
 
 #include "kernels/matmul.h"
 #include "kernels/softcap.h"
-#include "nn/float_load.h"
+#include "nn/matrix_load.h"
 
 namespace lmdeploy {
 
@@ -24,6 +24,9 @@ LmHead::LmHead(const Weights& weights, const BuildOptions& options, const LmHead
     own_ = pack_matrix({&source, 1}, options.pack_type(), options.isa,
                          options.memory.get());
     return Status();
+  };
+  load.bytes = [options](std::span<const LoadedSlice> slices) {
+    return packed_load_bytes(slices, options);
   };
   weights.plan().add(std::move(load));
 }

@@ -93,8 +93,14 @@ double error_of_gguf(const Golden& golden, const GgufBuilder& file, Stream& stre
   TemporaryDirectory directory;
   const auto checkpoint = Checkpoint::open(directory.write("model.gguf", file.build()));
   CHECK(checkpoint.ok(), "{}", checkpoint.status().message());
-  const auto model = load_model(**checkpoint, {.dtype = "auto"}, stream);
+  size_t planned = 0;
+  const auto consent = [&](const ModelInfo& needs) {
+    planned = needs.weight_bytes;
+    return Status();
+  };
+  const auto model = load_model(**checkpoint, {.dtype = "auto"}, stream, {}, consent);
   CHECK(model.ok(), "{}", model.status().message());
+  EXPECT_EQ((*model)->info().weight_bytes, planned);
   return golden_error(golden, **model, stream, DType::kF32).max;
 }
 

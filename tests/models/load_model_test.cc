@@ -62,6 +62,80 @@ TEST_F(LoadModelTest, BadNumbersAreErrors) {
   }
 }
 
+TEST_F(LoadModelTest, RealNumbersOutOfRangeAreErrors) {
+  const auto refused = [&](const char* golden, const char* key, double value) {
+    const std::string text =
+        message(golden, [&](json::object& config, TinyWeights&) { config[key] = value; });
+    EXPECT_TRUE(says(text, key)) << key << " = " << value << ": " << text;
+  };
+  for (double value : {-1e-5, 0.0, 2.0}) refused("llama", "rms_norm_eps", value);
+  for (double value : {-1.0, 0.0, 1e300}) {
+    refused("llama", "rope_theta", value);
+    refused("gemma3", "rope_local_base_freq", value);
+    refused("gemma3", "query_pre_attn_scalar", value);
+  }
+  refused("gemma3", "final_logit_softcapping", -30.0);
+  refused("gemma3", "attn_logit_softcapping", 1e300);
+  EXPECT_TRUE(says(message("gemma3",
+                           [](json::object& config, TinyWeights&) {
+                             config["sliding_window_pattern"] = 0;
+                           }),
+                   "sliding_window_pattern"));
+}
+
+TEST_F(LoadModelTest, DivisorsOfFrequenciesMustBePositiveNumbers) {
+  for (float bad : {0.0f, -1.0f, NAN, INFINITY, 1e-20f}) {
+    const std::string text = message("llama", [&](json::object&, TinyWeights& weights) {
+      weights["rope_freqs.weight"] = {Shape{32}, std::vector<float>(32, 1.0f)};
+      weights["rope_freqs.weight"].values[5] = bad;
+    });
+    EXPECT_TRUE(says(text, "rope_freqs.weight") && says(text, "element 5")) << bad << ": " << text;
+  }
+}
+
+// The linear factor is in Gemma 3's max_position_embeddings already.
+TEST_F(LoadModelTest, ContextOfScaledModels) {
+  const auto context = [&](const char* name) {
+    const Golden golden = read_golden(name);
+    const auto model = load_tiny(golden.config, golden.weights, "float32", *stream_);
+    CHECK(model.ok(), "{}", model.status().message());
+    return (*model)->info().max_position;
+  };
+  EXPECT_EQ(context("gemma3-v5"), 512);  // linear, factor 8
+  EXPECT_EQ(context("llama-linear"), 4 * 512);
+}
+
+// What is asked before loading equals what is in memory afterwards; a refusal stops the load.
+TEST_F(LoadModelTest, BytesAreKnownBeforeLoading) {
+  for (const std::string& name : golden_names()) {
+    const Golden golden = read_golden(name);
+    TemporaryDirectory directory;
+    write_checkpoint(directory, golden.config, golden.weights);
+    const auto checkpoint = Checkpoint::open(directory.path());
+    ASSERT_TRUE(checkpoint.ok());
+    for (const char* dtype : {"auto", "bfloat16", "float16"}) {
+      for (bool dummy : {false, true}) {
+        size_t planned = 0;
+        const auto consent = [&](const ModelInfo& needs) {
+          planned = needs.weight_bytes;
+          EXPECT_FALSE(needs.kv_groups.empty());
+          return Status();
+        };
+        const ModelOptions options{.dtype = dtype, .dummy_weights = dummy};
+        const auto model = load_model(**checkpoint, options, *stream_, {}, consent);
+        ASSERT_TRUE(model.ok()) << model.status().message();
+        EXPECT_EQ(planned, (*model)->info().weight_bytes) << name << " " << dtype;
+      }
+    }
+    bool read = false;
+    const auto refused = load_model(
+        **checkpoint, {}, *stream_, [&](size_t, size_t) { read = true; },
+        [](const ModelInfo&) { return resource_exhausted("no room"); });
+    EXPECT_EQ(refused.status().message(), "no room");
+    EXPECT_FALSE(read);
+  }
+}
+
 TEST_F(LoadModelTest, EveryWrongTensorIsInOneError) {
   const std::string text = message("llama", [](json::object&, TinyWeights& weights) {
     weights.erase("model.layers.1.mlp.up_proj.weight");
