@@ -14,7 +14,7 @@
 #include "base/json.h"
 #include "base/thread_pool.h"
 #include "cli/program.h"
-#include "engine/memory_plan.h"
+#include "engine/host_memory.h"
 #include "tensor/cpu/isa.h"
 #include "tensor/device.h"
 
@@ -63,7 +63,7 @@ Facts collect_facts() {
       {"CPU instruction sets", isas},
       {"CPU kernels", isa.ok() ? isa->name() : isa.status().message()},
       {"Memory available",
-       fmt::format("{:.1f} GiB", static_cast<double>(available_host_memory()) / (1 << 30))},
+       fmt::format("{:.1f} GiB", static_cast<double>(host_memory().available) / (1 << 30))},
       {"CUDA built in", cuda.built_in ? "yes" : "no"},
       {"CUDA devices", fmt::format("{} ({})", cuda.devices, cuda.detail)},
   };

@@ -187,47 +187,12 @@ struct Startup {
   }
 };
 
-Result<DType> kv_dtype(const EngineOptions& options, const Checkpoint& checkpoint) {
-  if (options.quant_policy != "0") {
-    return unsupported("--quant-policy {} (KV cache quantization) is not in this version; leave it at 0",
-                       options.quant_policy);
-  }
+DType kv_dtype(const EngineOptions& options, const Checkpoint& checkpoint) {
   if (options.dtype == "float32") return DType::kF32;
   if (options.dtype == "bfloat16") return DType::kBF16;
   if (options.dtype == "float16") return DType::kF16;
   const TensorRecord* embedding = checkpoint.find("model.embed_tokens.weight");
   return embedding != nullptr && embedding->dtype == DType::kBF16 ? DType::kBF16 : DType::kF16;
-}
-
-Status check_options(const EngineOptions& options) {
-  if (options.tp != 1) return unsupported("--tp {} (tensor parallelism) is not in this version; leave it at 1", options.tp);
-  if (options.model_format == "awq" || options.model_format == "gptq") {
-    return unsupported("--model-format {} is not in this version; use a Hugging Face directory in 16 or 32 bit, or a GGUF file",
-                       options.model_format);
-  }
-  if (options.cache_block_seq_len != 32 && options.cache_block_seq_len != 64 && options.cache_block_seq_len != 128) {
-    return invalid_argument("--cache-block-seq-len is {}; expected 32, 64 or 128", options.cache_block_seq_len);
-  }
-  if (options.cache_max_entry_count <= 0) {
-    return invalid_argument("--cache-max-entry-count is {}; expected a share above 0, or a number of blocks",
-                            options.cache_max_entry_count);
-  }
-  const struct { const char* name; double value; double least; } bounds[] = {
-      {"session-len", static_cast<double>(options.session_len), 0},
-      {"max-batch-size", static_cast<double>(options.max_batch_size), 0},
-      {"rope-scaling-factor", options.rope_scaling_factor, 0},
-      {"num-tokens-per-iter", static_cast<double>(options.num_tokens_per_iter), 0},
-      {"max-prefill-iters", static_cast<double>(options.max_prefill_iters), 1},
-      {"max-prefill-token-num", static_cast<double>(options.max_prefill_token_num), 0},
-      {"cpu-threads", static_cast<double>(options.cpu_threads), 0},
-      {"max-queued-requests", static_cast<double>(options.max_queued_requests), 1},
-  };
-  for (const auto& bound : bounds) {
-    if (bound.value < bound.least) {
-      return invalid_argument("--{} is {}; expected at least {}", bound.name, bound.value, bound.least);
-    }
-  }
-  return {};
 }
 
 }  // namespace
@@ -241,6 +206,7 @@ Result<std::unique_ptr<Engine>> Engine::create(const std::string& model, const E
   const bool dummy = options.load_format == "dummy";
   ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint,
                    Checkpoint::open(path, dummy ? CheckpointParts::kConfigOnly : CheckpointParts::kAll));
+  RETURN_IF_ERROR(check_model_format(options, path, checkpoint->is_gguf()));
   startup.phase_done("open");
 
   auto impl = std::make_unique<Impl>();
@@ -263,22 +229,27 @@ Result<std::unique_ptr<Engine>> Engine::create(const std::string& model, const E
       impl->hooks.on_load_progress(static_cast<double>(done) / static_cast<double>(std::max<size_t>(total, 1)));
     };
   }
-  ASSIGN_OR_RETURN(std::unique_ptr<CausalLm> lm, load_model(*checkpoint, model_options, *stream, progress));
-  startup.phase_done("weights");
-
-  const ModelInfo& model_info = lm->info();
-  ASSIGN_OR_RETURN(const DType kv_type, kv_dtype(options, *checkpoint));
+  const DType kv_type = kv_dtype(options, *checkpoint);
   const int batch = options.max_batch_size > 0 ? options.max_batch_size : device.is_cpu() ? kCpuBatchSize : kCudaBatchSize;
   const int prefill = options.max_prefill_token_num > 0 ? options.max_prefill_token_num
                       : device.is_cpu()                 ? kCpuPrefillTokens
                                                         : kCudaPrefillTokens;
   const int step_tokens = std::max(prefill, batch);
-  ASSIGN_OR_RETURN(
-      MemoryPlan memory,
-      plan_memory({model_info.kv_groups, kv_type, options.cache_block_seq_len, available_host_memory(),
-                   model_info.weight_bytes, workspace_estimate(model_info, step_tokens, batch), batch,
-                   options.session_len > 0 ? options.session_len : model_info.max_position, step_tokens,
-                   options.cache_max_entry_count, device.is_cpu()}));
+  MemoryPlan memory;
+  const LoadConsent plan_before_loading = [&](const ModelInfo& needs) -> Status {
+    ASSIGN_OR_RETURN(
+        memory,
+        plan_memory({needs.kv_groups, kv_type, options.cache_block_seq_len, host_memory(), needs.weight_bytes,
+                     workspace_estimate(needs, step_tokens, batch), batch,
+                     options.session_len > 0 ? options.session_len : needs.max_position, step_tokens,
+                     options.cache_max_entry_count, device.is_cpu()}));
+    return {};
+  };
+  ASSIGN_OR_RETURN(std::unique_ptr<CausalLm> lm,
+                   load_model(*checkpoint, model_options, *stream, progress, plan_before_loading));
+  startup.phase_done("weights");
+
+  const ModelInfo& model_info = lm->info();
   if (options.session_len > memory.session_len) {
     logger.warning("--session-len {} does not fit the KV cache; it is {} now", options.session_len, memory.session_len);
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/options.h"
+#include "base/status.h"
 
 namespace lmdeploy {
 
@@ -36,8 +37,8 @@ struct EngineOptions {
     visit({.name = "dtype", .help = "type of weights that are not block-quantized; auto keeps the checkpoint's; "
                                     "float32 also dequantizes block formats",
            .choices = {"auto", "float32", "float16", "bfloat16"}, .group = "Engine"}, self.dtype);
-    visit({.name = "model-format", .help = "weight format; empty detects it", .choices = {"", "hf", "llama", "gguf", "awq", "gptq"},
-           .group = "Engine"}, self.model_format);
+    visit({.name = "model-format", .help = "weight format; empty detects it",
+           .choices = {"", "hf", "llama", "gguf", "awq", "gptq", "fp8", "mxfp4", "compressed-tensors"}, .group = "Engine"}, self.model_format);
     visit({.name = "load-format", .help = "auto reads the weights; dummy makes random ones from config.json alone",
            .choices = {"auto", "dummy"}, .group = "Engine"}, self.load_format);
     visit({.name = "tp", .help = "tensor parallel ranks", .value_name = "N", .group = "Engine"}, self.tp);
@@ -52,8 +53,9 @@ struct EngineOptions {
            .group = "Engine"}, self.cache_block_seq_len);
     visit({.name = "enable-prefix-caching", .help = "share the KV of equal prompt beginnings between requests",
            .group = "Engine"}, self.enable_prefix_caching);
-    visit({.name = "quant-policy", .help = "KV cache quantization: 0 none (4 and 8 are not in this version)",
-           .choices = {"0", "4", "8"}, .group = "Engine"}, self.quant_policy);
+    visit({.name = "quant-policy", .help = "KV cache quantization: 0 or none (the others are not in this version)",
+           .choices = {"0", "4", "8", "16", "17", "42", "none", "int4", "int8", "fp8", "fp8_e5m2", "turbo_quant"},
+           .group = "Engine"}, self.quant_policy);
     visit({.name = "rope-scaling-factor", .help = "dynamic NTK factor; 0 takes the model's own scaling",
            .value_name = "F", .group = "Engine"}, self.rope_scaling_factor);
     visit({.name = "num-tokens-per-iter", .help = "token budget of a step; 0 is max-prefill-token-num", .value_name = "TOKENS",
@@ -68,5 +70,14 @@ struct EngineOptions {
            .group = "Engine"}, self.max_queued_requests);
   }
 };
+
+constexpr int64_t kMostKvBlocks = 1'000'000'000;
+
+// Values that are out of range (kInvalidArgument) or that the documents have and this version has
+// not (kUnsupported), by the flag's name. Choices are the command line's to check.
+Status check_options(const EngineOptions& options);
+
+// Whether the model at `path` is what --model-format says it is.
+Status check_model_format(const EngineOptions& options, const std::string& path, bool is_gguf);
 
 }  // namespace lmdeploy

@@ -2,9 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <limits>
-#include <sstream>
 
 namespace lmdeploy {
 
@@ -12,30 +9,6 @@ namespace {
 
 constexpr double kGiB = 1 << 30;
 constexpr int64_t kLeastSessionLen = 32;
-
-size_t meminfo_available() {
-  std::ifstream file("/proc/meminfo");
-  std::string key, unit;
-  size_t kib = 0;
-  while (file >> key >> kib >> unit) {
-    if (key == "MemAvailable:") return kib << 10;
-  }
-  return size_t{1} << 30;
-}
-
-size_t cgroup_left() {
-  std::ifstream limit_file("/sys/fs/cgroup/memory.max"), used_file("/sys/fs/cgroup/memory.current");
-  size_t limit = 0, used = 0;
-  if (!(limit_file >> limit) || !(used_file >> used)) return std::numeric_limits<size_t>::max();
-  // File pages count as used, but the kernel drops them when memory is wanted.
-  std::ifstream stat_file("/sys/fs/cgroup/memory.stat");
-  std::string key;
-  size_t bytes = 0;
-  while (stat_file >> key >> bytes) {
-    if (key == "inactive_file" || key == "active_file") used -= std::min(used, bytes);
-  }
-  return limit > used ? limit - used : 0;
-}
 
 // Blocks that one sequence of `tokens` tokens can hold at once.
 int64_t sequence_blocks(const MemoryPlanInput& input, int64_t tokens) {
@@ -64,47 +37,83 @@ int64_t longest_sequence(const MemoryPlanInput& input, int64_t blocks) {
   return low;
 }
 
+double gib(double bytes) { return bytes / kGiB; }
+
+// "A GiB of weights and B GiB of workspace".
+std::string fixed_parts(const MemoryPlanInput& input) {
+  return fmt::format("{:.2f} GiB of weights and {:.2f} GiB of workspace",
+                     gib(static_cast<double>(input.weight_bytes)),
+                     gib(static_cast<double>(input.workspace_bytes)));
+}
+
+// "C GiB are available (the machine's MemAvailable)".
+std::string available(const MemoryPlanInput& input) {
+  return fmt::format("{:.2f} GiB are available ({})", gib(static_cast<double>(input.memory.available)),
+                     input.memory.limit);
+}
+
+Status check_fixed_parts(const MemoryPlanInput& input, double fixed) {
+  if (fixed < static_cast<double>(input.memory.available)) return {};
+  return resource_exhausted(
+      "the model does not fit: {} are {:.2f} GiB, but {}; free memory, take a smaller or a quantized "
+      "model (GGUF), leave --dtype at auto, or lower --max-prefill-token-num and --max-batch-size",
+      fixed_parts(input), gib(fixed), available(input));
+}
+
+Status check_blocks(const MemoryPlanInput& input, double blocks, double page_bytes, double fixed) {
+  const double left = static_cast<double>(input.memory.available) - fixed;
+  if (blocks * page_bytes <= left) return {};
+  return resource_exhausted(
+      "the KV cache does not fit: {} blocks of {:.2f} MiB (--cache-max-entry-count {}), {} are {:.2f} "
+      "GiB, but {}; {} blocks fit: lower --cache-max-entry-count, make it a share below 1, or lower "
+      "--session-len or --max-batch-size",
+      blocks, page_bytes / (1 << 20), input.cache_max_entry_count, fixed_parts(input),
+      gib(fixed + blocks * page_bytes), available(input), std::floor(left / page_bytes));
+}
+
 std::string format_table(const MemoryPlanInput& input, const MemoryPlan& plan) {
-  std::ostringstream out;
-  const auto line = [&](const char* what, double gib, const std::string& note) {
-    out << fmt::format("  {:<12} {:>9.3f} GiB  {}\n", what, gib, note);
+  const double kv = static_cast<double>(plan.page_bytes) * plan.num_blocks;
+  const auto weights = static_cast<double>(input.weight_bytes);
+  const auto workspace = static_cast<double>(input.workspace_bytes);
+  std::string out;
+  const auto line = [&](const char* what, double bytes, const std::string& note) {
+    out += fmt::format("  {:<12} {:>9.3f} GiB  {}\n", what, gib(bytes), note);
   };
-  line("weights", static_cast<double>(input.weight_bytes) / kGiB, "packed, in memory");
-  line("workspace", static_cast<double>(input.workspace_bytes) / kGiB,
-       fmt::format("a step of {} tokens, touched as needed", input.max_step_tokens));
-  line("KV cache", static_cast<double>(plan.page_bytes) * plan.num_blocks / kGiB,
+  line("weights", weights, "packed, in memory");
+  line("workspace", workspace, fmt::format("a step of {} tokens, touched as needed", input.max_step_tokens));
+  line("KV cache", kv,
        fmt::format("{} blocks of {} tokens ({}), {} tokens in all, {:.1f} sequences of {}, touched as needed",
                    plan.num_blocks, input.block_tokens, dtype_name(input.kv_dtype), plan.kv_tokens,
                    plan.full_sequences, plan.session_len));
-  line("left", (static_cast<double>(input.available_bytes) - static_cast<double>(input.workspace_bytes) -
-                static_cast<double>(plan.page_bytes) * plan.num_blocks) / kGiB, "");
-  return out.str();
+  line("left", static_cast<double>(input.memory.available) - weights - workspace - kv,
+       fmt::format("of {}", input.memory.limit));
+  return out;
 }
 
 }  // namespace
 
-size_t available_host_memory() { return std::min(meminfo_available(), cgroup_left()); }
-
 Result<MemoryPlan> plan_memory(const MemoryPlanInput& input) {
   MemoryPlan plan;
   plan.page_bytes = KvCache::page_bytes(input.groups, input.block_tokens, input.kv_dtype);
-  const size_t left = input.available_bytes > input.workspace_bytes ? input.available_bytes - input.workspace_bytes : 0;
-  double blocks = input.cache_max_entry_count >= 1
-                      ? input.cache_max_entry_count
-                      : std::floor(static_cast<double>(left) * input.cache_max_entry_count / static_cast<double>(plan.page_bytes));
+  const auto page_bytes = static_cast<double>(plan.page_bytes);
+  const double fixed = static_cast<double>(input.weight_bytes) + static_cast<double>(input.workspace_bytes);
+  RETURN_IF_ERROR(check_fixed_parts(input, fixed));
+  const double left = static_cast<double>(input.memory.available) - fixed;
+  double blocks = input.cache_max_entry_count >= 1 ? input.cache_max_entry_count
+                                                   : std::floor(left * input.cache_max_entry_count / page_bytes);
   if (input.on_cpu) {
     blocks = std::min(blocks, static_cast<double>(sequence_blocks(input, input.session_len)) * input.max_batch_size);
   }
-  plan.num_blocks = static_cast<int>(std::min(blocks, 1e9));
+  RETURN_IF_ERROR(check_blocks(input, blocks, page_bytes, fixed));
+  plan.num_blocks = static_cast<int>(std::min(blocks, static_cast<double>(kMostKvBlocks)));
   plan.session_len = longest_sequence(input, plan.num_blocks);
   if (plan.session_len < std::min(kLeastSessionLen, input.session_len)) {
     return resource_exhausted(
-        "no room for the KV cache: {:.2f} GiB are left after {:.2f} GiB of weights and {:.2f} GiB of workspace, "
-        "--cache-max-entry-count {} makes {} blocks of {:.1f} MiB of them; raise --cache-max-entry-count, or lower "
-        "--max-batch-size or --max-prefill-token-num",
-        static_cast<double>(left) / kGiB, static_cast<double>(input.weight_bytes) / kGiB,
-        static_cast<double>(input.workspace_bytes) / kGiB, input.cache_max_entry_count, plan.num_blocks,
-        static_cast<double>(plan.page_bytes) / (1 << 20));
+        "no room for the KV cache: {} blocks of {:.2f} MiB (--cache-max-entry-count {}) hold no sequence of {} "
+        "tokens; {} are {:.2f} GiB, and {}; raise --cache-max-entry-count, or lower --max-batch-size or "
+        "--max-prefill-token-num",
+        plan.num_blocks, page_bytes / (1 << 20), input.cache_max_entry_count, kLeastSessionLen, fixed_parts(input),
+        gib(fixed), available(input));
   }
   const double per_sequence = static_cast<double>(sequence_blocks(input, plan.session_len));
   plan.full_sequences = plan.num_blocks / per_sequence;

@@ -7,24 +7,22 @@
 
 #include "base/status.h"
 #include "engine/engine_options.h"
+#include "engine/host_memory.h"
 #include "nn/kv_cache.h"
 
 namespace lmdeploy {
-
-// Bytes that this process may still take: MemAvailable, or what the cgroup leaves when that is less.
-size_t available_host_memory();
 
 struct MemoryPlanInput {
   const std::vector<KvGroup>& groups;
   DType kv_dtype;
   int block_tokens;
-  size_t available_bytes;    // after the weights are loaded
+  HostMemory memory;         // before the weights are loaded
   size_t weight_bytes;
   size_t workspace_bytes;    // of the largest step
   int max_batch_size;
   int64_t session_len;       // wanted; the model's limit when the user named none
   int max_step_tokens;
-  double cache_max_entry_count;
+  double cache_max_entry_count;  // share of what the weights and the workspace leave; blocks if >= 1
   bool on_cpu;
 };
 
@@ -37,7 +35,8 @@ struct MemoryPlan {
   std::string table;         // GiB of each part, one a line
 };
 
-// kResourceExhausted when not even one sequence of 32 tokens fits: the sum, and the flag that helps.
+// kResourceExhausted when the weights and the workspace do not fit, when so many blocks do not, or
+// when the blocks do not hold one sequence of 32 tokens: the sum, the limit, and the flag that helps.
 Result<MemoryPlan> plan_memory(const MemoryPlanInput& input);
 
 }  // namespace lmdeploy

@@ -1,4 +1,4 @@
-// The engine's parts by themselves: text of a choice, sampling state, memory plan, sessions, batches.
+// The engine's parts by themselves: text of a choice, sampling state, sessions, batches.
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,6 @@
 
 #include "engine/batch_builder.h"
 #include "engine/choice_text.h"
-#include "engine/memory_plan.h"
 #include "engine/sampling_state.h"
 #include "engine/session_table.h"
 #include "tests/engine/tiny_model.h"
@@ -136,38 +135,6 @@ TEST(SamplingState, BansTheEndBeforeTheMinimumAndTheEndOfAPhraseAfterItsBeginnin
   EXPECT_TRUE(banned(60));
   state.accept(4);
   EXPECT_FALSE(banned(60));
-}
-
-MemoryPlanInput plan_input(const std::vector<KvGroup>& groups) {
-  return {groups, DType::kF16, 64, size_t{8} << 30, size_t{1} << 30, size_t{1} << 28, 16, 4096, 512, 0.5, true};
-}
-
-TEST(MemoryPlan, TakesTheShareOfWhatIsLeftAndNoMoreThanTheBatchCanUse) {
-  const std::vector<KvGroup> groups = {{KvGroup::Kind::kFull, 0, {0, 1}, 4, 64}};
-  MemoryPlanInput input = plan_input(groups);
-  Result<MemoryPlan> plan = plan_memory(input);
-  ASSERT_TRUE(plan.ok());
-  EXPECT_EQ(plan->page_bytes, size_t{2} * 2 * 4 * 64 * 64 * 2);
-  EXPECT_EQ(plan->num_blocks, 16 * 4096 / 64);
-  EXPECT_EQ(plan->session_len, 4096);
-  input.on_cpu = false;
-  plan = plan_memory(input);
-  const double expected = (8.0 - 0.25) * (1 << 30) * 0.5 / static_cast<double>(plan->page_bytes);
-  EXPECT_NEAR(plan->num_blocks, expected, 1);
-  input.cache_max_entry_count = 10;
-  plan = plan_memory(input);
-  EXPECT_EQ(plan->num_blocks, 10);
-  EXPECT_EQ(plan->session_len, 640);
-}
-
-TEST(MemoryPlan, SaysWhichSumDoesNotFit) {
-  const std::vector<KvGroup> groups = {{KvGroup::Kind::kFull, 0, {0}, 4, 64}};
-  MemoryPlanInput input = plan_input(groups);
-  input.available_bytes = 1000;
-  const Result<MemoryPlan> plan = plan_memory(input);
-  ASSERT_FALSE(plan.ok());
-  EXPECT_EQ(plan.status().code(), StatusCode::kResourceExhausted);
-  EXPECT_NE(plan.status().message().find("--cache-max-entry-count"), std::string::npos);
 }
 
 TEST(SessionTable, OneRequestAtATimeAndEndWhileBusy) {
