@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/attention_input.h"
 #include "kernels/cuda/attention_launch.h"
+#include "kernels/cuda/attention_sm90.h"
 #include "tensor/cuda/stream.h"
 
 namespace lmdeploy::cuda {
@@ -74,11 +75,21 @@ void decode(CudaStream& stream, Arena& scratch, DType dtype, AttentionLaunch arg
                                          : launch_attention_decode_bf16(args, stream.handle()));
 }
 
-void prefill(CudaStream& stream, DType dtype, AttentionLaunch args, int min_queries) {
+// Sequences of min_queries query tokens and more, by a kernel in which a row's bits depend on its own
+// position alone.
+void prefill_portable(CudaStream& stream, DType dtype, AttentionLaunch args, int min_queries) {
   args.min_queries = min_queries;
   stream.launched("paged_attention", dtype == DType::kF16
                                          ? launch_attention_prefill_f16(args, stream.handle())
                                          : launch_attention_prefill_bf16(args, stream.handle()));
+}
+
+void prefill(CudaStream& stream, DType dtype, AttentionLaunch args, int min_queries) {
+  if (!stream.hopper() || args.head_dim > kMaxAttentionSm90HeadDim) {
+    return prefill_portable(stream, dtype, args, min_queries);
+  }
+  args.min_queries = min_queries;
+  stream.launched("paged_attention", launch_attention_sm90(dtype, args, stream.handle()));
 }
 
 }  // namespace
@@ -96,7 +107,7 @@ void paged_attention(Ctx& ctx, const TensorView& q, const PagedKv& kv, const Att
   if (!has_tensor_cores(stream, q.dtype(), args)) {
     stream.launched("paged_attention", launch_attention_plain(q.dtype(), args, stream.handle()));
   } else if (params.batch_invariant) {
-    prefill(stream, q.dtype(), args, 1);
+    prefill_portable(stream, q.dtype(), args, 1);
   } else if (batch.max_query_len <= kMaxDecodeQueries) {
     decode(stream, ctx.scratch, q.dtype(), args);
   } else {

@@ -13,11 +13,9 @@
 
 #include <cstdint>
 
-namespace lmdeploy::cuda {
+#include "kernels/cuda/shared_address.cuh"
 
-__device__ __forceinline__ uint32_t shared_address(const void* p) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(p));
-}
+namespace lmdeploy::cuda {
 
 // 16 bytes to shared memory; zeros, without a read, unless `read`.
 __device__ __forceinline__ void copy_async(uint32_t to, const void* from, bool read) {

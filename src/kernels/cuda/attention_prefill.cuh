@@ -22,47 +22,10 @@ constexpr int kTileBytes = kTokens * kWidth * 2;  // of K or V
 template <int kWidth>
 constexpr int kSharedBytes = kStages * 2 * kTileBytes<kWidth>;
 
-// Tile number `number` of the sequences' tiles; the last sequence's last tile is number 0: the later
-// tiles of a prompt take longer and should start early. place.queries is 0 where there is none. A warp
-// looks at 32 sequences at a time.
-struct Tile {
-  SequencePlace place;
-  int first_row;
-};
-__device__ inline Tile find_tile(const AttentionLaunch& args, int number) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  for (int end = args.sequences; end > 0; end -= 32) {
-    const int sequence = end - 1 - lane;
-    int tiles = 0;
-    if (sequence >= 0) {
-      const SequencePlace place = place_of(args, sequence);
-      if (is_ours(args, place)) tiles = (place.queries * args.group + kRows - 1) / kRows;
-    }
-    int through = tiles;  // of this lane's sequence and those of lower lanes
-    for (int offset = 1; offset < 32; offset *= 2) {
-      const int below = __shfl_up_sync(0xFFFFFFFFu, through, offset);
-      if (lane >= offset) through += below;
-    }
-    const unsigned beyond = __ballot_sync(0xFFFFFFFFu, number < through);
-    if (beyond != 0) {
-      const int owner = __ffs(static_cast<int>(beyond)) - 1;
-      const int last = __shfl_sync(0xFFFFFFFFu, through, owner) - 1;
-      return {place_of(args, end - 1 - owner), (last - number) * kRows};
-    }
-    number -= __shfl_sync(0xFFFFFFFFu, through, 31);
-  }
-  return {};
-}
-
-// What a tile's rows see, and what the copies may read.
-struct Range {
-  int first, end;  // tokens
-};
-
 // Copies 64 tokens of K and V from `token` on. Those outside of `range` become zeros.
 template <class T, int kWidth>
 __device__ __forceinline__ void copy_tile(const AttentionLaunch& args, int sequence, int kv_head,
-                                          Range range, int token, uint32_t to) {
+                                          TokenRange range, int token, uint32_t to) {
   constexpr int kChunks = kWidth / 8;
   constexpr int kRowsAtOnce = kThreads / kChunks;
   const int thread = static_cast<int>(threadIdx.x);
@@ -110,7 +73,7 @@ __device__ void store_rows(const AttentionLaunch& args, const WarpRows<T, kWidth
 // The block's rows over their tokens, a tile of 64 after the other.
 template <class T, int kWidth>
 __device__ void attend_range(const AttentionLaunch& args, const SequencePlace& place, int kv_head,
-                             Range range, Range warp_sees, bool warp_has_rows, int first_position,
+                             TokenRange range, TokenRange warp_sees, bool warp_has_rows,
                              uint32_t memory, WarpRows<T, kWidth>& rows) {
   // Wide heads attend to half a tile at a time, for want of registers.
   constexpr int kStep = kWidth > 128 ? kTokens / 2 : kTokens;
@@ -132,8 +95,7 @@ __device__ void attend_range(const AttentionLaunch& args, const SequencePlace& p
     __syncthreads();
     for (int step = token; step < token + kTokens; step += kStep) {
       if (!warp_has_rows || step >= warp_sees.end || step + kStep <= warp_sees.first) continue;
-      const bool masked = step + kStep > first_position + 1 || step < warp_sees.first ||
-                          (args.window > 0 && step < first_visible(args, warp_sees.end - 1));
+      const bool masked = step + kStep > warp_sees.common_end || step < warp_sees.common_first;
       const uint32_t keys =
           stage(token) + static_cast<uint32_t>((step - token) * kWidth * 2);
       rows.template attend<kStep>(rule, keys, keys + kTileBytes<kWidth>, step, masked);
@@ -149,21 +111,17 @@ __global__ void __launch_bounds__(kThreads, kWidth <= 128 ? 2 : 1)
   wait_for_previous();
   allow_next();
   const int kv_head = static_cast<int>(blockIdx.x) % args.kv_heads;
-  const Tile tile = find_tile(args, static_cast<int>(blockIdx.x) / args.kv_heads);
+  const RowTile tile = find_tile<kRows>(args, static_cast<int>(blockIdx.x) / args.kv_heads);
   const SequencePlace& place = tile.place;
   if (place.queries == 0) return;
-  const auto query_of = [&](int row) { return min(row / args.group, place.queries - 1); };
   const int warp_row = tile.first_row + static_cast<int>(threadIdx.x) / 32 * 16;
-  const int first_position = place.position(query_of(warp_row));
-  const Range range{max(0, first_visible(args, place.position(query_of(tile.first_row)))),
-                    place.position(query_of(tile.first_row + kRows - 1)) + 1};
-  const Range warp_sees{first_visible(args, first_position),
-                        place.position(query_of(warp_row + 15)) + 1};
+  const TokenRange range = range_of(args, place, tile.first_row, kRows);
+  const TokenRange warp_sees = range_of(args, place, warp_row, 16);
   WarpRows<T, kWidth> rows;
   rows.start(args, place, kv_head, warp_row);
   attend_range<T, kWidth>(args, place, kv_head, range, warp_sees,
-                          warp_row < place.queries * args.group, first_position,
-                          shared_address(memory), rows);
+                          warp_row < place.queries * args.group, shared_address(memory),
+                          rows);
   store_rows(args, rows);
 }
 

@@ -85,6 +85,55 @@ struct RowPlace {
   }
 };
 
+// Tokens that a run of rows sees: first .. end - 1; all of them see common_first .. common_end - 1.
+struct TokenRange {
+  int first, end;
+  int common_first, common_end;
+};
+__device__ __forceinline__ TokenRange range_of(const AttentionLaunch& args,
+                                               const SequencePlace& place, int first_row,
+                                               int rows) {
+  const int last_query = place.queries - 1;
+  const int first = place.position(min(first_row / args.group, last_query));
+  const int last = place.position(min((first_row + rows - 1) / args.group, last_query));
+  return {max(0, first_visible(args, first)), last + 1, first_visible(args, last), first + 1};
+}
+
+// Tile number `number` of kRows rows of the sequences' tiles; number 0 is the last sequence's last
+// tile: the later tiles of a prompt take longer and should start early. A warp looks at 32 sequences
+// at a time. Where there is no such tile place.queries is 0, and `beyond` is how far behind the last
+// one `number` is.
+struct RowTile {
+  SequencePlace place;
+  int first_row;
+  int beyond;
+};
+template <int kRows>
+__device__ inline RowTile find_tile(const AttentionLaunch& args, int number) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  for (int end = args.sequences; end > 0; end -= 32) {
+    const int sequence = end - 1 - lane;
+    int tiles = 0;
+    if (sequence >= 0) {
+      const SequencePlace place = place_of(args, sequence);
+      if (is_ours(args, place)) tiles = (place.queries * args.group + kRows - 1) / kRows;
+    }
+    int through = tiles;  // of this lane's sequence and those of lower lanes
+    for (int offset = 1; offset < 32; offset *= 2) {
+      const int below = __shfl_up_sync(0xFFFFFFFFu, through, offset);
+      if (lane >= offset) through += below;
+    }
+    const unsigned beyond = __ballot_sync(0xFFFFFFFFu, number < through);
+    if (beyond != 0) {
+      const int owner = __ffs(static_cast<int>(beyond)) - 1;
+      const int last = __shfl_sync(0xFFFFFFFFu, through, owner) - 1;
+      return {place_of(args, end - 1 - owner), (last - number) * kRows};
+    }
+    number -= __shfl_sync(0xFFFFFFFFu, through, 31);
+  }
+  return {.beyond = number};
+}
+
 // Where the 16-byte chunk `chunk` of a row lies in a tile of rows of kWidth 16-bit elements: the
 // chunks are permuted so that eight rows' same chunk lies in eight different banks.
 template <int kWidth>
@@ -95,6 +144,22 @@ __device__ __forceinline__ uint32_t tile_offset(int row, int chunk) {
 // exp2(x - max); 0 where nothing has been seen.
 __device__ __forceinline__ float weight_of(float x, float max) {
   return x == -INFINITY ? 0.0f : fast_exp2(x - max);
+}
+
+// The lane's fragments of its two rows of q, as the first operand of a product.
+template <class T, int kWidth>
+__device__ __forceinline__ void load_queries(const AttentionLaunch& args, const RowPlace (&row)[2],
+                                             uint32_t (&q)[kWidth / 16][4]) {
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const T* from = static_cast<const T*>(args.q) + row[i].token * args.q_stride +
+                    row[i].head * args.head_dim + threadIdx.x % 4 * 2;
+#pragma unroll
+    for (int n = 0; n < kWidth / 8; ++n) {
+      const bool there = row[i].valid && n * 8 < args.head_dim;
+      q[n / 2][n % 2 * 2 + i] = there ? *reinterpret_cast<const uint32_t*>(from + n * 8) : 0;
+    }
+  }
 }
 
 // 16 rows of a warp. A lane holds rows lane / 4 and lane / 4 + 8 (index i of the arrays below).
@@ -116,16 +181,10 @@ struct WarpRows {
       row[i] = RowPlace(args, place, kv_head, first_row + lane() / 4 + 8 * i);
       max[i] = -INFINITY;
       sum[i] = 0;
-      const T* from = static_cast<const T*>(args.q) + row[i].token * args.q_stride +
-                      row[i].head * args.head_dim;
 #pragma unroll
-      for (int n = 0; n < kWidth / 8; ++n) {
-        const bool there = row[i].valid && n * 8 < args.head_dim;
-        q[n / 2][n % 2 * 2 + i] =
-            there ? *reinterpret_cast<const uint32_t*>(from + n * 8 + lane() % 4 * 2) : 0;
-        out[n][2 * i] = out[n][2 * i + 1] = 0;
-      }
+      for (int n = 0; n < kWidth / 8; ++n) out[n][2 * i] = out[n][2 * i + 1] = 0;
     }
+    load_queries<T, kWidth>(args, row, q);
   }
 
   // Attends to kTokens tokens from first_token on, whose K and V lie in tiles at these addresses.

@@ -6,11 +6,9 @@
 
 #include <cstdint>
 
-namespace lmdeploy::cuda {
+#include "kernels/cuda/shared_address.cuh"
 
-__device__ __forceinline__ uint32_t shared_address(const void* p) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(p));
-}
+namespace lmdeploy::cuda {
 
 __device__ __forceinline__ void barrier_init(uint32_t barrier, int arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
@@ -35,10 +33,10 @@ __device__ __forceinline__ uint32_t shared_address_in(uint32_t address, int rank
 __device__ __forceinline__ void barrier_arrive(uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
-// `barrier` from shared_address_in.
+// `barrier` from shared_address_in. Orders this thread's reads before it, which is what giving a buffer
+// back needs; a release at the scope of the cluster would wait for all of its stores to memory.
 __device__ __forceinline__ void barrier_arrive_in_cluster(uint32_t barrier) {
-  asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(barrier)
-               : "memory");
+  asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
 
 __device__ __forceinline__ bool barrier_passed(uint32_t barrier, uint32_t parity) {
@@ -52,45 +50,35 @@ __device__ __forceinline__ bool barrier_passed(uint32_t barrier, uint32_t parity
       : "memory");
   return passed != 0;
 }
-__device__ __forceinline__ bool barrier_passed_in_cluster(uint32_t barrier, uint32_t parity) {
-  uint32_t passed;
-  asm volatile(
-      "{\n .reg .pred p;\n"
-      " mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%1], %2;\n"
-      " selp.u32 %0, 1, 0, p;\n}"
-      : "=r"(passed)
-      : "r"(barrier), "r"(parity)
-      : "memory");
-  return passed != 0;
-}
 // Until the phase of this parity is over.
 __device__ __forceinline__ void barrier_wait(uint32_t barrier, uint32_t parity) {
   while (!barrier_passed(barrier, parity)) {}
 }
-// The same, and sees what blocks of the cluster wrote before they arrived.
-__device__ __forceinline__ void barrier_wait_for_cluster(uint32_t barrier, uint32_t parity) {
-  while (!barrier_passed_in_cluster(barrier, parity)) {}
-}
-
 __device__ __forceinline__ int cluster_rank() {
   uint32_t rank;
   asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
   return static_cast<int>(rank);
 }
-// All threads of the cluster arrive, then wait.
+// All threads of the cluster arrive, then wait. Orders no memory but what a fence before it names.
 __device__ __forceinline__ void cluster_arrive() {
-  asm volatile("barrier.cluster.arrive.release;" ::: "memory");
+  asm volatile("barrier.cluster.arrive.relaxed;" ::: "memory");
 }
-__device__ __forceinline__ void cluster_wait() {
-  asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
-}
-__device__ __forceinline__ void fence_in_cluster() {
-  asm volatile("fence.acq_rel.cluster;" ::: "memory");
+__device__ __forceinline__ void cluster_wait() { asm volatile("barrier.cluster.wait;" ::: "memory"); }
+
+// Four values to shared memory of the cluster; their bytes count on `barrier` of the same block. Both
+// addresses from shared_address_in.
+__device__ __forceinline__ void send(uint32_t to, float a, float b, float c, float d,
+                                     uint32_t barrier) {
+  asm volatile(
+      "st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1, %2, %3, %4}, [%5];" ::
+          "r"(to),
+      "f"(a), "f"(b), "f"(c), "f"(d), "r"(barrier)
+      : "memory");
 }
 
-__device__ __forceinline__ float4 load_in_cluster(uint32_t address) {
+__device__ __forceinline__ float4 load_shared(uint32_t address) {
   float4 v;
-  asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
+  asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
                : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
                : "r"(address)
                : "memory");
@@ -121,6 +109,12 @@ __device__ __forceinline__ void copy_box(uint32_t to, const CUtensorMap* map, in
       ".L2::cache_hint [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(to),
       "l"(map), "r"(column), "r"(row), "r"(barrier), "l"(policy)
       : "memory");
+}
+// Asks for the box in L2.
+__device__ __forceinline__ void prefetch_box(const CUtensorMap* map, int column, int row) {
+  asm volatile("cp.async.bulk.prefetch.tensor.2d.L2.global.tile [%0, {%1, %2}];" ::"l"(map),
+               "r"(column), "r"(row)
+               : "memory");
 }
 // The same to that place of each block in `mask`, counted on each one's own barrier.
 __device__ __forceinline__ void copy_box_to_cluster(uint32_t to, const CUtensorMap* map, int column,
