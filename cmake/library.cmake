@@ -89,11 +89,15 @@ function(lmdeploy_cuda_tests)
     return()
   endif()
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/*/cuda/*_test.cc)
-  add_executable(cuda_tests ${sources})
+  add_executable(cuda_tests ${sources} ${CMAKE_SOURCE_DIR}/tests/models/golden.cc
+                 ${CMAKE_SOURCE_DIR}/tests/models/batch_runner.cc
+                 ${CMAKE_SOURCE_DIR}/tests/engine/tiny_model.cc)
   target_include_directories(cuda_tests PRIVATE ${CMAKE_SOURCE_DIR})
-  target_link_libraries(cuda_tests PRIVATE lmdeploy_kernels GTest::gtest GTest::gtest_main)
+  target_link_libraries(cuda_tests PRIVATE lmdeploy_engine GTest::gtest GTest::gtest_main)
+  target_compile_definitions(cuda_tests PRIVATE
+                             LMDEPLOY_TEST_DATA="tests/data" LMDEPLOY_SOURCE_DIR=".")
   execute_process(COMMAND nvidia-smi -L OUTPUT_VARIABLE gpus ERROR_QUIET RESULT_VARIABLE failed)
   if(NOT failed AND gpus MATCHES "GPU 0")
-    gtest_discover_tests(cuda_tests PROPERTIES TIMEOUT 900 LABELS cuda)
+    gtest_discover_tests(cuda_tests WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} PROPERTIES TIMEOUT 900 LABELS cuda)
   endif()
 endfunction()

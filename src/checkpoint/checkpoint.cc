@@ -38,6 +38,8 @@ size_t Checkpoint::total_bytes() const {
   return sum;
 }
 
+void Checkpoint::prefault(const std::byte* data, size_t bytes) const { prefault_pages(data, bytes); }
+
 void Checkpoint::release(const std::byte* data, size_t bytes) const { release_pages(data, bytes); }
 
 }  // namespace lmdeploy

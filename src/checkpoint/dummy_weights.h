@@ -16,6 +16,14 @@ struct DummySlice {
   int64_t row_begin, rows, col_begin, cols, full_cols;
 };
 
+// The same as a recipe: element [r][c] of the slice is mean + stddev * hash_normal(key, first + r *
+// row_elements + c).
+struct DummyValues {
+  uint64_t key;
+  int64_t first, row_elements;
+  float mean, stddev;
+};
+
 // The slice as rows * cols contiguous elements of `dtype` (f32, f16 or bf16). Element i of the
 // whole tensor is mean + stddev * hash_normal(hash_name(name), i) in double, rounded to fp32, then
 // to dtype.

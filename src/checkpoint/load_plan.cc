@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/check.h"
+#include "base/random.h"
 #include "checkpoint/dummy_weights.h"
 #include "checkpoint/problem_list.h"
 
@@ -258,7 +259,10 @@ Status LoadPlan::execute(const Checkpoint& checkpoint, ThreadPool& pool,
   const Status status = run_all(present, pool, checkpoint.path(), [&](const Load& load) {
     const std::vector<LoadedSlice> slices = loaded_slices(load, checkpoint);
     size_t bytes = 0;
-    for (const LoadedSlice& slice : slices) bytes += slice_bytes(slice);
+    for (const LoadedSlice& slice : slices) {
+      bytes += slice_bytes(slice);
+      checkpoint.prefault(slice.data, static_cast<size_t>(slice.rows) * slice.row_bytes);
+    }
     Status stored = load.store(slices);
     for (const LoadSource& source : load.sources) pages.consumed(checkpoint.find(source.tensor));
     done.add(bytes);
@@ -268,7 +272,32 @@ Status LoadPlan::execute(const Checkpoint& checkpoint, ThreadPool& pool,
   return status;
 }
 
-Status LoadPlan::execute_dummy(DType dtype, ThreadPool& pool) const {
+namespace {
+
+// Stores a load of random values; what on_device says of a matrix is a recipe.
+Status store_dummy(const Load& load, DType dtype, bool on_device) {
+  std::vector<std::vector<std::byte>> storage;
+  std::vector<LoadedSlice> slices = dummy_slices(load, dtype);
+  for (size_t i = 0; i < slices.size(); ++i) {
+    const LoadSource& source = load.sources[i];
+    const Slice slice = resolve(source);
+    if (on_device && source.shape.rank() == 2) {
+      slices[i].dummy = DummyValues{hash_name(source.tensor),
+                                    slice.row_begin * slice.full_cols + slice.col_begin,
+                                    slice.full_cols, load.dummy_mean, load.dummy_stddev};
+      continue;
+    }
+    storage.push_back(dummy_values(
+        source.tensor, dtype, load.dummy_mean, load.dummy_stddev,
+        {slice.row_begin, slice.rows, slice.col_begin, slice.cols, slice.full_cols}));
+    slices[i].data = storage.back().data();
+  }
+  return load.store(slices);
+}
+
+}  // namespace
+
+Status LoadPlan::execute_dummy(DType dtype, ThreadPool& pool, bool on_device) const {
   if (dtype != DType::kF32 && dtype != DType::kF16 && dtype != DType::kBF16) {
     return invalid_argument("dummy weights cannot be {}; choose f32, f16 or bf16",
                             dtype_name(dtype));
@@ -281,18 +310,10 @@ Status LoadPlan::execute_dummy(DType dtype, ThreadPool& pool) const {
       present.push_back(&load);
     }
   }
-  return run_all(present, pool, "dummy weights", [&](const Load& load) {
-    std::vector<std::vector<std::byte>> storage;
-    std::vector<LoadedSlice> slices = dummy_slices(load, dtype);
-    for (size_t i = 0; i < slices.size(); ++i) {
-      const Slice slice = resolve(load.sources[i]);
-      storage.push_back(dummy_values(
-          load.sources[i].tensor, dtype, load.dummy_mean, load.dummy_stddev,
-          {slice.row_begin, slice.rows, slice.col_begin, slice.cols, slice.full_cols}));
-      slices[i].data = storage.back().data();
-    }
-    return load.store(slices);
-  });
+  const auto store = [&](const Load& load) { return store_dummy(load, dtype, on_device); };
+  if (!on_device) return run_all(present, pool, "dummy weights", store);
+  for (const Load* load : present) RETURN_IF_ERROR(store(*load));
+  return {};
 }
 
 }  // namespace lmdeploy

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,6 +17,7 @@
 #include "base/status.h"
 #include "base/thread_pool.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/dummy_weights.h"
 #include "tensor/dtype.h"
 #include "tensor/shape.h"
 
@@ -39,6 +41,8 @@ struct LoadedSlice {
   const std::byte* data;
   size_t row_bytes;
   uint32_t baked;  // of the record (checkpoint.h)
+  // Instead of `data`: how a device makes the values by itself.
+  std::optional<DummyValues> dummy = std::nullopt;
 };
 
 struct Load {
@@ -80,7 +84,8 @@ class LoadPlan {
   // hash_normal(hash_name(NAME), i) in double, rounded to fp32 and then to `dtype` (f32, f16 or
   // bf16). Bit-identical to a checkpoint that tools/hash_random.py writes. Loads that have `absent`
   // are taken as absent.
-  Status execute_dummy(DType dtype, ThreadPool& pool) const;
+  // With `on_device` matrices come as a recipe (LoadedSlice::dummy), and loads run on this thread.
+  Status execute_dummy(DType dtype, ThreadPool& pool, bool on_device = false) const;
 
   const std::vector<Load>& loads() const { return loads_; }
 

@@ -26,6 +26,9 @@ class MappedFile {
   std::span<const std::byte> bytes_;
 };
 
+// Asks the kernel to map the pages of these bytes at once, reading what is not in memory.
+void prefault_pages(const std::byte* data, size_t size);
+
 // Drops the pages that lie wholly inside [data, data + size) from this process's memory. They stay
 // in the page cache and come back when touched.
 void release_pages(const std::byte* data, size_t size);

@@ -9,6 +9,7 @@ namespace {
 void fill_tokens(const StepPlan& plan, std::span<const RowFacts> facts, Batch& batch) {
   int32_t* ids = batch.token_ids.data<int32_t>();
   int32_t* positions = batch.positions.data<int32_t>();
+  int32_t* rows = batch.token_rows.data<int32_t>();
   int32_t* starts = batch.query_start.data<int32_t>();
   int32_t t = 0;
   for (size_t r = 0; r < plan.rows.size(); ++r) {
@@ -19,6 +20,7 @@ void fill_tokens(const StepPlan& plan, std::span<const RowFacts> facts, Batch& b
     batch.max_query_len = std::max(batch.max_query_len, row.num_tokens);
     batch.max_kv_len = std::max(batch.max_kv_len, row.kv_length);
     for (int32_t i = 0; i < row.num_tokens; ++i, ++t) {
+      rows[t] = static_cast<int32_t>(r);
       ids[t] = row.token_offset == kTokenOnSlot ? facts[r].last_token
                                                 : plan.tokens[static_cast<size_t>(row.token_offset + i)];
       positions[t] = row.first_position + i;
@@ -62,6 +64,7 @@ void build_batch(const StepPlan& plan, std::span<const RowFacts> facts, const Kv
   batch.num_sequences = static_cast<int>(rows);
   batch.token_ids = arena.allocate(Shape{plan.total_tokens}, DType::kI32);
   batch.positions = arena.allocate(Shape{plan.total_tokens}, DType::kI32);
+  batch.token_rows = arena.allocate(Shape{plan.total_tokens}, DType::kI32);
   batch.query_start = arena.allocate(Shape{rows + 1}, DType::kI32);
   batch.kv_len = arena.allocate(Shape{rows}, DType::kI32);
   batch.rope_len = arena.allocate(Shape{rows}, DType::kI32);

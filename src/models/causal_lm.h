@@ -23,6 +23,7 @@ struct ModelInfo {
   bool rope_by_length = false;      // keys of sequences with prompts of other lengths do not fit
   std::vector<KvGroup> kv_groups;
   size_t weight_bytes = 0;  // in memory, packed
+  DType activations = DType::kF32;  // f32 on the CPU; that of the weights on CUDA
 };
 
 // Not thread-safe: one thread issues forwards.
@@ -32,7 +33,7 @@ class CausalLm {
   virtual const ModelInfo& info() const = 0;
 
   // Runs the batch, writes its K and V into the cache, and the final-norm hidden state of each
-  // batch.logit_rows[r] into hidden (f32 [R, hidden_size] on the CPU).
+  // batch.logit_rows[r] into hidden [R, hidden_size], of info().activations.
   virtual void forward(Ctx& ctx, const Batch& batch, KvCache& kv, const TensorView& hidden) = 0;
 
   // logits f32 [R, vocab_size] of hidden [R, hidden_size], logit softcap applied.
@@ -40,8 +41,8 @@ class CausalLm {
 };
 
 struct ModelOptions {
-  // "auto" keeps the checkpoint's types (block formats with int8 activations); "float32",
-  // "float16", "bfloat16" convert every weight.
+  // "auto" keeps the checkpoint's types (block formats with int8 activations; on CUDA they become
+  // bfloat16, and all weights one type); "float32", "float16", "bfloat16" convert every weight.
   std::string dtype = "auto";
   // Dynamic NTK factor that overrides the configuration's scaling; 0: the model's own.
   double rope_scaling_factor = 0;

@@ -57,11 +57,11 @@ class DecoderLm final : public BuiltModel {
             const DecoderParts& parts, MakeBlock make_block)
       : embedding_(root / "model" / "embed_tokens", options, config.vocab_size, config.hidden,
                    parts.embedding_scale),
-        final_norm_(root / "model" / "norm", parts.final_norm),
+        final_norm_(root / "model" / "norm", options, parts.final_norm),
         head_(root / "lm_head", options, parts.head, embedding_) {
     for (const RopeConfig& rope : parts.ropes)
-      ropes_.push_back(std::make_unique<RotaryEmbedding>(rope));
-    ropes_.front()->declare_divisors(root);
+      ropes_.push_back(std::make_unique<RotaryEmbedding>(rope, options));
+    ropes_.front()->declare_divisors(root, options);
     for (int layer = 0; layer < config.layers; ++layer) {
       blocks_.push_back(make_block(root / "model" / "layers" / layer, layer));
     }
@@ -72,7 +72,8 @@ class DecoderLm final : public BuiltModel {
              .max_position = parts.ropes.front().usable_positions(),
              .rope_by_length = std::any_of(parts.ropes.begin(), parts.ropes.end(),
                                            [](const RopeConfig& rope) { return rope.by_length(); }),
-             .kv_groups = make_kv_groups(parts.windows, config.kv_heads, config.head_dim)};
+             .kv_groups = make_kv_groups(parts.windows, config.kv_heads, config.head_dim),
+             .activations = options.activation_type()};
   }
 
   const ModelInfo& info() const override { return info_; }
@@ -88,7 +89,7 @@ class DecoderLm final : public BuiltModel {
               batch.bidirectional_spans.empty(),
           "{} reads text alone", info_.architecture);
     ArenaScope scope(ctx.scratch);
-    Step step{.ctx = ctx, .batch = batch, .kv = kv};
+    Step step{.ctx = ctx, .batch = batch, .kv = kv, .activation_type = info_.activations};
     for (size_t i = 0; i < ropes_.size(); ++i) step.cos_sin[i] = ropes_[i]->cos_sin(ctx, batch);
     const TensorView residual = step.activations(info_.hidden_size);
     const TensorView x = step.activations(info_.hidden_size);

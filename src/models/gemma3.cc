@@ -59,13 +59,15 @@ class Gemma3Block {
  public:
   Gemma3Block(const Weights& weights, const BuildOptions& options, const Gemma3Config& config,
               int layer)
-      : input_norm_(weights / "input_layernorm", config.norm(config.decoder.hidden)),
+      : input_norm_(weights / "input_layernorm", options, config.norm(config.decoder.hidden)),
         attention_(weights / "self_attn", options, attention_config(config, layer), layer),
-        attention_post_norm_(weights / "post_attention_layernorm",
+        attention_post_norm_(weights / "post_attention_layernorm", options,
                              config.norm(config.decoder.hidden)),
-        mlp_norm_(weights / "pre_feedforward_layernorm", config.norm(config.decoder.hidden)),
+        mlp_norm_(weights / "pre_feedforward_layernorm", options,
+                  config.norm(config.decoder.hidden)),
         mlp_(weights / "mlp", options, config.decoder.mlp()),
-        mlp_post_norm_(weights / "post_feedforward_layernorm", config.norm(config.decoder.hidden)) {
+        mlp_post_norm_(weights / "post_feedforward_layernorm", options,
+                       config.norm(config.decoder.hidden)) {
   }
 
   const RmsNorm& input_norm() const { return input_norm_; }
@@ -109,6 +111,11 @@ Result<std::unique_ptr<BuiltModel>> make_gemma3(ConfigReader& reader, const Weig
                                                 const BuildOptions& options) {
   const Gemma3Config config = read_gemma3_config(reader);
   RETURN_IF_ERROR(reader.status());
+  if (options.activation_type() == DType::kF16) {
+    return unsupported(
+        "Gemma 3 does not run in float16 on a GPU: its activations pass the type's largest number; "
+        "use --dtype bfloat16 or float32");
+  }
   const DecoderConfig& decoder = config.decoder;
   DecoderParts parts{.embedding_scale = std::sqrt(static_cast<float>(decoder.hidden)),
                      .final_norm = config.norm(decoder.hidden),

@@ -44,9 +44,8 @@ Result<std::string> architecture_of(const json::object& config) {
   return std::string(names->as_array()[0].as_string());
 }
 
-// Types of dummy weights: as asked for, and as the configuration says where that is "auto".
-DType dummy_type(const json::object& config, std::optional<DType> asked) {
-  if (asked.has_value()) return *asked;
+// The type of weights and activations on CUDA, where the caller leaves it open; of dummy weights.
+DType configured_type(const json::object& config) {
   const json::value* name = find(config, "torch_dtype");
   if (name != nullptr && name->is_string()) {
     if (name->as_string() == "float32") return DType::kF32;
@@ -55,34 +54,79 @@ DType dummy_type(const json::object& config, std::optional<DType> asked) {
   return DType::kBF16;
 }
 
+// Block formats are dequantized on CUDA: to bfloat16, whose range holds any of their values.
+DType device_type(const Checkpoint& checkpoint, const json::object& config) {
+  for (const auto& [name, record] : checkpoint.tensors()) {
+    if (is_block_quantized(record.dtype)) return DType::kBF16;
+  }
+  return configured_type(config);
+}
+
+// What loading needs beside the files: threads, and what brings weights to a device.
+struct Loader {
+  std::unique_ptr<Uploader> uploader;
+  std::unique_ptr<ThreadPool> own_pool;
+  ThreadPool* pool = nullptr;
+};
+
+Result<Loader> make_loader(Stream& stream) {
+  Loader loader;
+  if (stream.device().is_cpu()) {
+    loader.pool = &static_cast<CpuStream&>(stream).pool();
+    return loader;
+  }
+  ASSIGN_OR_RETURN(loader.uploader, make_uploader(stream.device()));
+  loader.own_pool = std::make_unique<ThreadPool>();
+  loader.pool = loader.own_pool.get();
+  return loader;
+}
+
+Status execute(const LoadPlan& plan, const Checkpoint& checkpoint, std::optional<DType> dummy,
+               const Loader& loader, Stream& stream, const LoadProgress& progress) {
+  if (dummy.has_value()) {
+    RETURN_IF_ERROR(plan.execute_dummy(*dummy, *loader.pool, loader.uploader != nullptr));
+  } else {
+    RETURN_IF_ERROR(plan.execute(checkpoint, *loader.pool, progress));
+  }
+  if (loader.uploader == nullptr) return {};
+  stream.synchronize();
+  return loader.uploader->finish();
+}
+
 }  // namespace
 
 Result<std::unique_ptr<CausalLm>> load_model(const Checkpoint& checkpoint,
                                              const ModelOptions& options, Stream& stream,
                                              const LoadProgress& progress,
                                              const LoadConsent& consent) {
-  CHECK(stream.device().is_cpu(), "models are loaded on the CPU in this version");
-  CpuStream& cpu = static_cast<CpuStream&>(stream);
-  BuildOptions build{.isa = cpu.isa()};
-  ASSIGN_OR_RETURN(build.weights, weight_type(options.dtype));
   ASSIGN_OR_RETURN(const json::object config, overridden_config(checkpoint, options));
+  ASSIGN_OR_RETURN(const Loader loader, make_loader(stream));
+  const Device device = stream.device();
+  BuildOptions build{.device = device, .uploader = loader.uploader.get(), .stream = &stream};
+  build.memory = std::make_shared<WeightArena>(device);
+  ASSIGN_OR_RETURN(build.weights, weight_type(options.dtype));
+  if (device.is_cpu()) {
+    build.isa = static_cast<CpuStream&>(stream).isa();
+  } else if (!build.weights.has_value()) {
+    build.weights = device_type(checkpoint, config);
+  }
   ASSIGN_OR_RETURN(const std::string architecture, architecture_of(config));
   ASSIGN_OR_RETURN(const ModelFactory make, find_model(architecture));
   ConfigReader reader(config, fmt::format("configuration of {}", checkpoint.path()));
   LoadPlan plan;
   ASSIGN_OR_RETURN(std::unique_ptr<BuiltModel> model, make(reader, Weights(plan), build));
-  const DType dummy = dummy_type(config, build.weights);
-  if (!options.dummy_weights) RETURN_IF_ERROR(plan.check(checkpoint));
+  std::optional<DType> dummy;
+  if (options.dummy_weights) {
+    dummy = build.weights.value_or(configured_type(config));
+  } else {
+    RETURN_IF_ERROR(plan.check(checkpoint));
+  }
   if (consent) {
     ModelInfo needs = model->info();
-    needs.weight_bytes = options.dummy_weights ? plan.dummy_bytes(dummy) : plan.bytes(checkpoint);
+    needs.weight_bytes = dummy ? plan.dummy_bytes(*dummy) : plan.bytes(checkpoint);
     RETURN_IF_ERROR(consent(needs));
   }
-  if (options.dummy_weights) {
-    RETURN_IF_ERROR(plan.execute_dummy(dummy, cpu.pool()));
-  } else {
-    RETURN_IF_ERROR(plan.execute(checkpoint, cpu.pool(), progress));
-  }
+  RETURN_IF_ERROR(execute(plan, checkpoint, dummy, loader, stream, progress));
   model->finish_load();
   return std::unique_ptr<CausalLm>(std::move(model));
 }

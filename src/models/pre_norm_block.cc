@@ -5,9 +5,9 @@ namespace lmdeploy {
 PreNormBlock::PreNormBlock(const Weights& weights, const BuildOptions& options,
                            const NormConfig& norm, const AttentionConfig& attention,
                            const GatedMlpConfig& mlp, int layer)
-    : input_norm_(weights / "input_layernorm", norm),
+    : input_norm_(weights / "input_layernorm", options, norm),
       attention_(weights / "self_attn", options, attention, layer),
-      post_norm_(weights / "post_attention_layernorm", norm),
+      post_norm_(weights / "post_attention_layernorm", options, norm),
       mlp_(weights / "mlp", options, mlp) {}
 
 void PreNormBlock::forward(const Step& step, const TensorView& residual, const TensorView& x,

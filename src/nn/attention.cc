@@ -20,8 +20,8 @@ Attention::Attention(const Weights& weights, const BuildOptions& options,
       out_(weights, options, int64_t{config.heads} * config.head_dim, {{"o_proj", config.hidden}},
            Split::kColumns, config.out_bias) {
   if (config.head_norm.has_value()) {
-    q_norm_.emplace(weights / "q_norm", *config.head_norm);
-    k_norm_.emplace(weights / "k_norm", *config.head_norm);
+    q_norm_.emplace(weights / "q_norm", options, *config.head_norm);
+    k_norm_.emplace(weights / "k_norm", options, *config.head_norm);
   }
 }
 
@@ -48,7 +48,8 @@ void Attention::forward(const Step& step, const TensorView& x, const TensorView&
   const AttentionParams params{.heads = heads_,
                                .scale = config_.scale,
                                .window = config_.window,
-                               .softcap = config_.softcap};
+                               .softcap = config_.softcap,
+                               .batch_invariant = step.ctx.batch_invariant};
   paged_attention(step.ctx, qkv.columns(0, out_.in()), step.kv.layer(layer_), geometry, params,
                   context);
   out_.forward(step.ctx, context, out, epilogue);

@@ -25,6 +25,7 @@ struct Batch {
   TensorView embeddings;      // f32 [T, hidden] that replaces rows of the embedding, or empty
   TensorView embedding_rows;  // u8 [T]: 1 where `embeddings` is used (image rows), or empty
   TensorView positions;       // i32 [T]; [3, T] for multimodal rope
+  TensorView token_rows;      // i32 [T]: the token's sequence
   TensorView
       query_start;      // i32 [B + 1]: tokens of sequence b are [query_start[b], query_start[b+1])
   TensorView kv_len;    // i32 [B]: context length of each sequence after this step

@@ -7,6 +7,8 @@
 #include "nn/parallel.h"
 #include "tensor/cpu/isa.h"
 #include "tensor/dtype.h"
+#include "tensor/stream.h"
+#include "tensor/uploader.h"
 #include "tensor/weight_arena.h"
 
 namespace lmdeploy {
@@ -14,11 +16,17 @@ namespace lmdeploy {
 struct BuildOptions {
   // What pack_matrix wants to hear (kernels/packed_matrix.h): any block type means "as it is".
   DType pack_type() const { return weights.value_or(DType::kQ8_0); }
+  DType activation_type() const { return device.is_cpu() ? DType::kF32 : weights.value(); }
 
   // Type that matrices are converted to (kF32, kBF16 or kF16); nullopt: each keeps the type it has
   // in the checkpoint, block-quantized ones included.
   std::optional<DType> weights;
   CpuIsa isa;
+  // Where the model runs. On CUDA `weights` is always set: every matrix has that type, and so have the
+  // activations; `uploader` and `stream` bring and make weights there while the model loads.
+  Device device;
+  Uploader* uploader = nullptr;
+  Stream* stream = nullptr;
   std::shared_ptr<WeightArena> memory = std::make_shared<WeightArena>();  // of the packed weights
   Parallel parallel;
 };

@@ -21,11 +21,8 @@ EmbeddingTable::EmbeddingTable(const Weights& weights, const BuildOptions& optio
   load.name = (weights / "weight").name();
   load.sources = {{load.name, Shape{vocab, hidden}}};
   load.store = [this, options, name = load.name](std::span<const LoadedSlice> slices) {
-    const LoadedSlice& slice = slices[0];
-    RETURN_IF_ERROR(check_matrix_type(slice.dtype, name));
-    const RowSource source{slice.dtype, slice.rows, slice.cols, slice.data, slice.row_bytes, {}};
-    table_ = pack_matrix({&source, 1}, options.pack_type(), options.isa,
-                         options.memory.get());
+    const std::vector<int32_t> as_stored;
+    ASSIGN_OR_RETURN(table_, load_matrix(slices, {&as_stored, 1}, options, name));
     scale_ = rounded_to(table_.format, scale_);
     return Status();
   };

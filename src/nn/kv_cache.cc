@@ -1,7 +1,6 @@
 #include "nn/kv_cache.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace lmdeploy {
 namespace {
@@ -61,10 +60,9 @@ void KvCache::copy_page(int32_t source, int32_t destination) {
 }
 
 void KvCache::poison_page(int32_t page) {
-  CHECK(pages_.view().device().is_cpu(), "only CPU pages are poisoned");
   CHECK(page >= 0 && page < num_blocks_, "page {} of {}", page, num_blocks_);
-  std::memset(pages_.data<std::byte>() + static_cast<size_t>(page) * page_bytes_, 0xFF,
-              page_bytes_);
+  device_fill(pages_.view().device(),
+              pages_.data<std::byte>() + static_cast<size_t>(page) * page_bytes_, 0xFF, page_bytes_);
 }
 
 }  // namespace lmdeploy

@@ -83,8 +83,8 @@ void Linear::declare_bias(const Weights& weights, const BuildOptions& options, S
     }
     load.sources.push_back(std::move(source));
   }
-  load.store = [this, first_rank_adds](std::span<const LoadedSlice> slices) {
-    return first_rank_adds ? Status() : store_bias(slices);
+  load.store = [this, options, first_rank_adds](std::span<const LoadedSlice> slices) {
+    return first_rank_adds ? Status() : store_bias(slices, options);
   };
   if (first_rank_adds) load.bytes = [](std::span<const LoadedSlice>) { return size_t{0}; };
   if (bias == Bias::kIfPresent) load.absent = [] {};
@@ -93,25 +93,19 @@ void Linear::declare_bias(const Weights& weights, const BuildOptions& options, S
 
 Status Linear::store_weight(std::span<const LoadedSlice> slices, const BuildOptions& options,
                             const std::string& name) {
-  std::vector<RowSource> sources;
   std::vector<std::vector<int32_t>> orders(slices.size());
   for (size_t i = 0; i < slices.size(); ++i) {
-    const LoadedSlice& slice = slices[i];
-    RETURN_IF_ERROR(check_matrix_type(slice.dtype, name));
-    if (needs_reordering(projections_[i], slice)) {
-      orders[i] = rope_row_order(slice.rows, projections_[i].head_dim, projections_[i].rotary_dim);
-    }
-    sources.push_back(
-        {slice.dtype, slice.rows, slice.cols, slice.data, slice.row_bytes, orders[i]});
+    if (!needs_reordering(projections_[i], slices[i])) continue;
+    orders[i] =
+        rope_row_order(slices[i].rows, projections_[i].head_dim, projections_[i].rotary_dim);
   }
-  weight_ = pack_matrix(sources, options.pack_type(), options.isa,
-                         options.memory.get());
+  ASSIGN_OR_RETURN(weight_, load_matrix(slices, orders, options, name));
   return {};
 }
 
-Status Linear::store_bias(std::span<const LoadedSlice> slices) {
-  bias_ = Tensor(Shape{out_}, DType::kF32);
-  float* out = bias_.data<float>();
+Status Linear::store_bias(std::span<const LoadedSlice> slices, const BuildOptions& options) {
+  std::vector<float> bias(static_cast<size_t>(out_));
+  float* out = bias.data();
   for (size_t i = 0; i < slices.size(); ++i) {
     const int64_t rows = slices[i].rows * slices[i].cols;
     std::vector<float> stored(static_cast<size_t>(rows));
@@ -127,6 +121,7 @@ Status Linear::store_bias(std::span<const LoadedSlice> slices) {
     }
     out += rows;
   }
+  bias_ = float_tensor(bias, Shape{out_}, options);
   return {};
 }
 

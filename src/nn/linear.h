@@ -58,7 +58,7 @@ class Linear {
   void declare_bias(const Weights& weights, const BuildOptions& options, Split split, Bias bias);
   Status store_weight(std::span<const LoadedSlice> slices, const BuildOptions& options,
                       const std::string& name);
-  Status store_bias(std::span<const LoadedSlice> slices);
+  Status store_bias(std::span<const LoadedSlice> slices, const BuildOptions& options);
 
   std::vector<Projection> projections_;
   int64_t in_, out_ = 0;

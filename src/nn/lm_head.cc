@@ -18,11 +18,8 @@ LmHead::LmHead(const Weights& weights, const BuildOptions& options, const LmHead
   load.name = name;
   load.sources = {{name, Shape{config.vocab, config.hidden}}};
   load.store = [this, options, name](std::span<const LoadedSlice> slices) {
-    const LoadedSlice& slice = slices[0];
-    RETURN_IF_ERROR(check_matrix_type(slice.dtype, name));
-    const RowSource source{slice.dtype, slice.rows, slice.cols, slice.data, slice.row_bytes, {}};
-    own_ = pack_matrix({&source, 1}, options.pack_type(), options.isa,
-                         options.memory.get());
+    const std::vector<int32_t> as_stored;
+    ASSIGN_OR_RETURN(own_, load_matrix(slices, {&as_stored, 1}, options, name));
     return Status();
   };
   load.bytes = [options](std::span<const LoadedSlice> slices) {

@@ -1,8 +1,9 @@
 #include "nn/matrix_load.h"
 
+#include <algorithm>
 #include <vector>
 
-#include "kernels/packed_matrix.h"
+#include "kernels/random_normal.h"
 
 namespace lmdeploy {
 
@@ -14,12 +15,77 @@ Status check_matrix_type(DType dtype, const std::string& what) {
       dtype_name(dtype));
 }
 
+namespace {
+
+RowSource source_of(const LoadedSlice& slice, std::span<const int32_t> order) {
+  return {slice.dtype, slice.rows, slice.cols, slice.data, slice.row_bytes, order};
+}
+
+// Rows [first, first + slice.rows) of `storage`, brought or made on the device.
+Status store_rows(const LoadedSlice& slice, std::span<const int32_t> order,
+                  const BuildOptions& options, const TensorView& rows) {
+  if (slice.dummy.has_value()) {
+    Arena no_scratch(options.device);
+    Ctx ctx{*options.stream, no_scratch};
+    const DummyValues& dummy = *slice.dummy;
+    random_normal(ctx, {dummy.key, dummy.first, dummy.row_elements, dummy.mean, dummy.stddev}, rows);
+    return {};
+  }
+  const auto row_bytes = static_cast<size_t>(dtype_bytes(rows.dtype(), rows.dim(1)));
+  const auto most = static_cast<int64_t>(options.uploader->buffer_bytes() / row_bytes);
+  if (most == 0) {
+    return unsupported("rows of {} elements are too long for a GPU in this version", rows.dim(1));
+  }
+  const RowSource source = source_of(slice, order);
+  for (int64_t first = 0; first < slice.rows; first += most) {
+    const int64_t count = std::min(most, slice.rows - first);
+    options.uploader->write(rows.row<std::byte>(0) + static_cast<size_t>(first) * row_bytes,
+                            static_cast<size_t>(count) * row_bytes, [&](std::byte* to) {
+                              pack_rows(source, first, count, rows.dtype(), to);
+                            });
+  }
+  return {};
+}
+
+Result<PackedMatrix> load_on_device(std::span<const LoadedSlice> slices,
+                                    std::span<const std::vector<int32_t>> orders,
+                                    const BuildOptions& options) {
+  int64_t rows = 0;
+  for (const LoadedSlice& slice : slices) rows += slice.rows;
+  Tensor storage =
+      options.memory->allocate(Shape{rows, slices[0].cols}, options.activation_type());
+  int64_t first = 0;
+  for (size_t i = 0; i < slices.size(); ++i) {
+    RETURN_IF_ERROR(
+        store_rows(slices[i], orders[i], options, storage.view().rows(first, slices[i].rows)));
+    first += slices[i].rows;
+  }
+  return row_major_matrix(std::move(storage));
+}
+
+}  // namespace
+
+Result<PackedMatrix> load_matrix(std::span<const LoadedSlice> slices,
+                                 std::span<const std::vector<int32_t>> orders,
+                                 const BuildOptions& options, const std::string& name) {
+  for (const LoadedSlice& slice : slices) RETURN_IF_ERROR(check_matrix_type(slice.dtype, name));
+  if (!options.device.is_cpu()) return load_on_device(slices, orders, options);
+  std::vector<RowSource> sources;
+  for (size_t i = 0; i < slices.size(); ++i) sources.push_back(source_of(slices[i], orders[i]));
+  return pack_matrix(sources, options.pack_type(), options.isa, options.memory.get());
+}
+
 size_t packed_load_bytes(std::span<const LoadedSlice> slices, const BuildOptions& options) {
   std::vector<RowSource> sources;
+  size_t device_bytes = 0;
   for (const LoadedSlice& slice : slices) {
     if (!check_matrix_type(slice.dtype, "").ok()) return 0;
-    sources.push_back({slice.dtype, slice.rows, slice.cols, slice.data, slice.row_bytes, {}});
+    sources.push_back(source_of(slice, {}));
+    if (options.device.is_cpu()) continue;
+    device_bytes +=
+        static_cast<size_t>(dtype_bytes(options.activation_type(), slice.rows * slice.cols));
   }
+  if (!options.device.is_cpu()) return device_bytes;
   return packed_bytes(sources, options.pack_type(), options.isa);
 }
 

@@ -3,15 +3,23 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "checkpoint/load_plan.h"
+#include "kernels/packed_matrix.h"
 #include "nn/build_options.h"
 
 namespace lmdeploy {
 
 // Whether a matrix of this type can be packed: kUnsupported names `what` and the type where not.
 Status check_matrix_type(DType dtype, const std::string& what);
+
+// The slices as one matrix, packed for the CPU or brought to the device. orders[i] puts the rows of
+// slice i in another order; empty: as they are. `name` is for messages.
+Result<PackedMatrix> load_matrix(std::span<const LoadedSlice> slices,
+                                 std::span<const std::vector<int32_t>> orders,
+                                 const BuildOptions& options, const std::string& name);
 
 // Load::bytes of the slices packed as one matrix; 0 where a type cannot be packed, which the load's
 // store() says.

@@ -4,18 +4,19 @@
 
 namespace lmdeploy {
 
-RmsNorm::RmsNorm(const Weights& weights, const NormConfig& config)
-    : eps_(config.eps), weight_(Shape{config.size}, DType::kF32) {
+RmsNorm::RmsNorm(const Weights& weights, const BuildOptions& options, const NormConfig& config)
+    : eps_(config.eps) {
   Load load;
   load.name = (weights / "weight").name();
   load.sources = {{load.name, Shape{config.size}}};
   load.dummy_mean = config.plus_one ? 0.0f : 1.0f;
-  load.store = [this, config](std::span<const LoadedSlice> slices) {
-    float* w = weight_.data<float>();
-    RETURN_IF_ERROR(copy_floats(slices[0], w));
+  load.store = [this, options, config](std::span<const LoadedSlice> slices) {
+    std::vector<float> weight(static_cast<size_t>(config.size));
+    RETURN_IF_ERROR(copy_floats(slices[0], weight.data()));
     if (config.plus_one && (slices[0].baked & kBakedNormPlusOne) == 0) {
-      for (int64_t i = 0; i < config.size; ++i) w[i] += 1.0f;
+      for (float& w : weight) w += 1.0f;
     }
+    weight_ = float_tensor(weight, Shape{config.size}, options);
     return Status();
   };
   weights.plan().add(std::move(load));

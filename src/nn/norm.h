@@ -3,6 +3,7 @@
 
 #include "checkpoint/load_plan.h"
 #include "kernels/rms_norm.h"
+#include "nn/build_options.h"
 
 namespace lmdeploy {
 
@@ -16,7 +17,7 @@ struct NormConfig {
 class RmsNorm {
  public:
   // Reads `weights`.weight [size].
-  RmsNorm(const Weights& weights, const NormConfig& config);
+  RmsNorm(const Weights& weights, const BuildOptions& options, const NormConfig& config);
   RmsNorm(const RmsNorm&) = delete;
   RmsNorm& operator=(const RmsNorm&) = delete;
 
@@ -35,7 +36,7 @@ class RmsNorm {
 
  private:
   float eps_;
-  Tensor weight_;
+  Tensor weight_;  // f32 [size], once loaded
 };
 
 }  // namespace lmdeploy

@@ -1,6 +1,7 @@
 #include "nn/rotary_embedding.h"
 
 #include "kernels/rope.h"
+#include "kernels/rope_frequencies.h"
 #include "nn/float_load.h"
 
 namespace lmdeploy {
@@ -17,52 +18,53 @@ Status check_divisors(const std::vector<float>& divisors) {
 
 }  // namespace
 
-RotaryEmbedding::RotaryEmbedding(RopeConfig config)
-    : config_(std::move(config)), frequencies_(Shape{1, config_.rotary_dim / 2}, DType::kF32) {
-  fill(0, frequencies_.data<float>());
+RotaryEmbedding::RotaryEmbedding(RopeConfig config, const BuildOptions& options)
+    : config_(std::move(config)) {
+  make_frequencies(options);
 }
 
-void RotaryEmbedding::declare_divisors(const Weights& root) {
+void RotaryEmbedding::declare_divisors(const Weights& root, const BuildOptions& options) {
   Load load;
   load.name = (root / "rope_freqs" / "weight").name();
   load.sources = {{load.name, Shape{config_.rotary_dim / 2}}};
-  load.store = [this](std::span<const LoadedSlice> slices) {
+  load.store = [this, options](std::span<const LoadedSlice> slices) {
     std::vector<float> divisors(static_cast<size_t>(config_.rotary_dim / 2));
     RETURN_IF_ERROR(copy_floats(slices[0], divisors.data()));
     RETURN_IF_ERROR(check_divisors(divisors));
     divisors_ = std::move(divisors);
-    fill(0, frequencies_.data<float>());
+    make_frequencies(options);
     return Status();
   };
   load.absent = [] {};
   root.plan().add(std::move(load));
 }
 
-void RotaryEmbedding::fill(int64_t length, float* frequencies) const {
-  const std::vector<float> values = rope_frequencies(config_, length);
-  for (size_t i = 0; i < values.size(); ++i) {
-    frequencies[i] = divisors_.empty() ? values[i] : values[i] / divisors_[i];
-  }
+void RotaryEmbedding::make_frequencies(const BuildOptions& options) {
+  frequencies_ = frequencies_for(0, options);
+  if (!config_.by_length()) return;
+  const bool longrope = config_.type == RopeType::kLongrope;
+  limit_ = longrope ? config_.original_max_position : config_.max_position;
+  if (longrope) beyond_ = frequencies_for(limit_ + 1, options);
+}
+
+Tensor RotaryEmbedding::frequencies_for(int64_t length, const BuildOptions& options) const {
+  std::vector<float> values = rope_frequencies(config_, length);
+  for (size_t i = 0; i < divisors_.size(); ++i) values[i] /= divisors_[i];
+  return float_tensor(values, Shape{1, static_cast<int64_t>(values.size())}, options);
 }
 
 TensorView RotaryEmbedding::cos_sin(Ctx& ctx, const Batch& batch) const {
   const TensorView out =
       ctx.scratch.allocate(Shape{batch.num_tokens, config_.rotary_dim}, DType::kF32);
-  if (!by_length()) {
+  if (!config_.by_length()) {
     rope_cos_sin(ctx, batch.positions, frequencies_, TensorView(), config_.attention_scale, out);
     return out;
   }
-  CHECK(ctx.on_cpu(), "frequencies by sequence length are made on the host");
   ArenaScope scope(ctx.scratch);
-  const TensorView rows = ctx.scratch.allocate(Shape{batch.num_tokens}, DType::kI32);
   const TensorView frequencies =
       ctx.scratch.allocate(Shape{batch.num_sequences, config_.rotary_dim / 2}, DType::kF32);
-  const int32_t* start = batch.query_start.data<int32_t>();
-  for (int32_t b = 0; b < batch.num_sequences; ++b) {
-    fill(batch.rope_len.data<int32_t>()[b], frequencies.row<float>(b));
-    std::fill(rows.data<int32_t>() + start[b], rows.data<int32_t>() + start[b + 1], b);
-  }
-  rope_cos_sin(ctx, batch.positions, frequencies, rows, config_.attention_scale, out);
+  rope_frequencies(ctx, batch.rope_len, {limit_, frequencies_, beyond_, config_.factor}, frequencies);
+  rope_cos_sin(ctx, batch.positions, frequencies, batch.token_rows, config_.attention_scale, out);
   return out;
 }
 

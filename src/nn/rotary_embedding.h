@@ -2,6 +2,7 @@
 #pragma once
 
 #include "checkpoint/load_plan.h"
+#include "nn/build_options.h"
 #include "nn/rope_config.h"
 #include "nn/step.h"
 
@@ -10,14 +11,14 @@ namespace lmdeploy {
 // Does not move: a declared load may point to it.
 class RotaryEmbedding {
  public:
-  explicit RotaryEmbedding(RopeConfig config);
+  RotaryEmbedding(RopeConfig config, const BuildOptions& options);
   RotaryEmbedding(const RotaryEmbedding&) = delete;
   RotaryEmbedding& operator=(const RotaryEmbedding&) = delete;
 
   // Declares rope_freqs.weight [rotary_dim / 2], which a GGUF file may have at the `root` of the
   // name tree: the frequencies are divided by it (that is how such a file says llama3 scaling).
   // Divisors that are not positive numbers are refused.
-  void declare_divisors(const Weights& root);
+  void declare_divisors(const Weights& root, const BuildOptions& options);
 
   // Of the divisors, once loaded.
   size_t bytes() const { return divisors_.size() * sizeof(float); }
@@ -27,12 +28,14 @@ class RotaryEmbedding {
   TensorView cos_sin(Ctx& ctx, const Batch& batch) const;
 
  private:
-  bool by_length() const { return config_.by_length(); }
-  void fill(int64_t length, float* frequencies) const;
+  void make_frequencies(const BuildOptions& options);
+  Tensor frequencies_for(int64_t length, const BuildOptions& options) const;
 
   RopeConfig config_;
   std::vector<float> divisors_;  // [rotary_dim / 2], or empty
-  Tensor frequencies_;           // f32 [1, rotary_dim / 2], where they do not depend on the length
+  Tensor frequencies_;           // f32 [1, rotary_dim / 2]: of any length, or of those up to limit_
+  Tensor beyond_;                // the same for longer sequences (longrope), or empty
+  int64_t limit_ = 0;            // of rotations that depend on the length
 };
 
 }  // namespace lmdeploy

@@ -18,9 +18,11 @@ struct Step {
   KvCache& kv;
   std::array<TensorView, kMaxRopes> cos_sin;  // of each rotary embedding: f32 [T, rotary_dim]
 
+  DType activation_type = DType::kF32;  // f32 on the CPU; that of the weights on CUDA
+
   // Uninitialized activations [tokens of the batch, columns] in the step's scratch memory.
   TensorView activations(int64_t columns) const {
-    return ctx.scratch.allocate(Shape{batch.num_tokens, columns}, DType::kF32);
+    return ctx.scratch.allocate(Shape{batch.num_tokens, columns}, activation_type);
   }
 };
 

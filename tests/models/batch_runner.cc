@@ -8,16 +8,21 @@
 namespace lmdeploy {
 namespace {
 
-template <class T>
-TensorView view_of(std::vector<T>& values, DType dtype, Shape shape) {
-  return TensorView(values.data(), dtype, shape);
-}
-
 // The memory behind a Batch.
 struct BatchStorage {
-  std::vector<int32_t> tokens, positions, query_start{0}, kv_len, rope_len, logit_rows;
+  Device device;
+  std::vector<int32_t> tokens, positions, rows, query_start{0}, kv_len, rope_len, logit_rows;
   std::vector<std::vector<int32_t>> tables;
   std::vector<std::vector<int64_t>> slots;
+  std::vector<Tensor> copies;  // on the device
+
+  template <class T>
+  TensorView view_of(std::vector<T>& values, DType dtype, Shape shape) {
+    if (device.is_cpu()) return TensorView(values.data(), dtype, shape);
+    Tensor& copy = copies.emplace_back(shape, dtype, device);
+    device_copy(device, copy.view().raw(), {}, values.data(), copy.bytes());
+    return copy;
+  }
 
   Batch view(int max_query, int64_t max_blocks) {
     const int64_t count = static_cast<int64_t>(tokens.size());
@@ -29,6 +34,7 @@ struct BatchStorage {
     batch.max_kv_len = *std::max_element(kv_len.begin(), kv_len.end());
     batch.token_ids = view_of(tokens, DType::kI32, Shape{count});
     batch.positions = view_of(positions, DType::kI32, Shape{count});
+    batch.token_rows = view_of(rows, DType::kI32, Shape{count});
     batch.query_start = view_of(query_start, DType::kI32, Shape{sequences + 1});
     batch.kv_len = view_of(kv_len, DType::kI32, Shape{sequences});
     batch.rope_len = view_of(rope_len, DType::kI32, Shape{sequences});
@@ -50,7 +56,7 @@ int32_t arg_max(std::span<const float> values) {
 BatchRunner::BatchRunner(CausalLm& model, Stream& stream, Options options)
     : model_(model),
       scratch_(stream.device()),
-      ctx_{stream, scratch_},
+      ctx_{stream, scratch_, options.batch_invariant},
       kv_(model.info().kv_groups, options.block_tokens, options.num_blocks, options.kv_dtype,
           stream.device()),
       free_(static_cast<size_t>(options.num_blocks)) {
@@ -89,7 +95,7 @@ void BatchRunner::free_behind_windows(SequenceState& sequence) {
 }
 
 std::vector<std::vector<float>> BatchRunner::step(std::span<const Feed> feeds) {
-  BatchStorage storage;
+  BatchStorage storage{.device = ctx_.stream.device()};
   int max_query = 0;
   size_t max_blocks = 0;
   for (const Feed& feed : feeds) {
@@ -110,6 +116,7 @@ std::vector<std::vector<float>> BatchRunner::step(std::span<const Feed> feeds) {
       storage.logit_rows.push_back(static_cast<int32_t>(storage.tokens.size()));
       storage.tokens.push_back(token);
       storage.positions.push_back(position);
+      storage.rows.push_back(static_cast<int32_t>(storage.kv_len.size()));
       for (size_t g = 0; g < groups; ++g) {
         const int64_t page = sequence.pages[g][static_cast<size_t>(position / kv_.block_tokens())];
         storage.slots[g].push_back(page * kv_.block_tokens() + position % kv_.block_tokens());
@@ -126,12 +133,17 @@ std::vector<std::vector<float>> BatchRunner::step(std::span<const Feed> feeds) {
   }
   const Batch batch = storage.view(max_query, static_cast<int64_t>(max_blocks));
   const ModelInfo& info = model_.info();
-  Tensor hidden(Shape{batch.num_tokens, info.hidden_size}, DType::kF32);
-  Tensor logits(Shape{batch.num_tokens, info.vocab_size}, DType::kF32);
+  const Device device = storage.device;
+  Tensor hidden(Shape{batch.num_tokens, info.hidden_size}, info.activations, device);
+  Tensor device_logits(Shape{batch.num_tokens, info.vocab_size}, DType::kF32, device);
   scratch_.poison();
   model_.forward(ctx_, batch, kv_, hidden);
+  ctx_.stream.synchronize();
   scratch_.poison();
-  model_.logits(ctx_, hidden, logits);
+  model_.logits(ctx_, hidden, device_logits);
+  ctx_.stream.synchronize();
+  Tensor logits(device_logits.shape(), DType::kF32);
+  device_copy({}, logits.view().raw(), device, device_logits.view().raw(), logits.bytes());
   for (const Feed& feed : feeds) free_behind_windows(sequences_[feed.sequence]);
   std::vector<std::vector<float>> rows;
   for (int64_t r = 0; r < batch.num_tokens; ++r) {

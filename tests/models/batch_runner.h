@@ -23,6 +23,7 @@ class BatchRunner {
     int block_tokens = 32;
     int num_blocks = 256;
     uint64_t shuffle_seed = 1;
+    bool batch_invariant = false;
   };
 
   BatchRunner(CausalLm& model, Stream& stream, Options options);
