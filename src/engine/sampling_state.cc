@@ -2,10 +2,13 @@
 
 #include <algorithm>
 
+#include "base/check.h"
+
 namespace lmdeploy {
 
 SamplingState::SamplingState(const SamplingParams& params, int choice, const Context& context)
-    : min_new_tokens_(params.min_new_tokens),
+    : prompt_tokens_(static_cast<int64_t>(context.prompt.size())),
+      min_new_tokens_(params.min_new_tokens),
       ignore_eos_(params.ignore_eos),
       bias_(params.logit_bias),
       end_ids_(context.end_ids.begin(), context.end_ids.end()),
@@ -40,7 +43,7 @@ SamplingState::SamplingState(const SamplingParams& params, int choice, const Con
 }
 
 SamplingRow SamplingState::row(int64_t position) {
-  collect_banned();
+  collect_banned(position);
   SamplingRow row = base_;
   row.position = position;
   row.seen = seen_;
@@ -66,17 +69,29 @@ void SamplingState::count(int32_t token, bool in_prompt) {
   ++(in_prompt ? entry.in_prompt : entry.generated);
 }
 
-void SamplingState::collect_banned() {
+void SamplingState::collect_banned(int64_t position) {
+  const int64_t before = position - prompt_tokens_;  // generated tokens before this one
+  CHECK(before == generated_ || before == generated_ + 1, "{} tokens of {} are known", generated_,
+        before);
   banned_.assign(always_banned_.begin(), always_banned_.end());
-  const bool too_short = generated_ < min_new_tokens_;
+  const bool too_short = before < min_new_tokens_;
   if (ignore_eos_ || too_short) banned_.insert(banned_.end(), end_ids_.begin(), end_ids_.end());
   if (too_short) banned_.insert(banned_.end(), stop_ids_.begin(), stop_ids_.end());
+  conditional_bans_.clear();
+  collect_phrase_ends(before == generated_);
+}
+
+void SamplingState::collect_phrase_ends(bool last_token_known) {
   for (const std::vector<int32_t>& phrase : bad_phrases_) {
-    const size_t head = phrase.size() - 1;
-    if (tail_.size() < head) continue;
-    const auto tail = tail_.end() - static_cast<std::ptrdiff_t>(head);
-    if (std::equal(phrase.begin(), phrase.end() - 1, tail)) {
+    const size_t known = phrase.size() - (last_token_known ? 1 : 2);  // that must be the tail
+    if (tail_.size() < known) continue;
+    if (!std::equal(tail_.end() - static_cast<std::ptrdiff_t>(known), tail_.end(), phrase.begin())) {
+      continue;
+    }
+    if (last_token_known) {
       banned_.push_back(phrase.back());
+    } else {
+      conditional_bans_.push_back({phrase.back(), phrase[known]});
     }
   }
 }

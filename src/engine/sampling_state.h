@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engine/request.h"
-#include "kernels/sampling.h"
+#include "kernels/device_sampling.h"
 
 namespace lmdeploy {
 
@@ -23,17 +23,21 @@ class SamplingState {
   };
   SamplingState(const SamplingParams& params, int choice, const Context& context);
 
-  // What to draw for the token at absolute position `position`. Spans borrow from this object until
-  // the next call.
+  // What to draw for the token at absolute position `position`. All tokens before it were accepted,
+  // or all but the last one, which only the device knows: bans that depend on it are then in
+  // conditional_bans(), and `seen` lacks it. Spans borrow from this object until the next call.
   SamplingRow row(int64_t position);
+  std::span<const ConditionalBan> conditional_bans() const { return conditional_bans_; }
   void accept(int32_t token);
   int64_t generated() const { return generated_; }
 
  private:
   void count(int32_t token, bool in_prompt);
-  void collect_banned();
+  void collect_banned(int64_t position);
+  void collect_phrase_ends(bool last_token_known);
 
   SamplingRow base_;
+  int64_t prompt_tokens_;
   int64_t min_new_tokens_;
   bool ignore_eos_;
   int64_t generated_ = 0;
@@ -48,6 +52,7 @@ class SamplingState {
   size_t longest_head_ = 0;                          // tokens before the last of the longest phrase
   std::vector<int32_t> tail_;                        // at least that many last tokens
   std::vector<int32_t> banned_;
+  std::vector<ConditionalBan> conditional_bans_;
 };
 
 }  // namespace lmdeploy

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "kernels/device_sampling_row.h"
 
 namespace lmdeploy {
 
@@ -104,6 +105,7 @@ StepLayout::StepLayout(int token_count, int row_count, int logit_row_count, int 
   slots = take(rows);
   logits = take(logit_rows);
   samples = take(rows);
+  sampling = take(rows * static_cast<int>(sizeof(DeviceSamplingRow) / sizeof(int32_t)));
   tables = at;
 }
 

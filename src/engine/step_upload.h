@@ -32,13 +32,14 @@ struct StepLayout {
   int slots;           // [rows] -1: padding
   int logits;          // [logit_rows] tokens that want logits
   int samples;         // [rows] index among the logit rows of each row that is sampled, densely
+  int sampling;        // DeviceSamplingRow [rows] of the rows that are sampled, densely
   int tables;          // of all groups, one after the other: [rows without padding][width], -1: none
 };
 
 // Words that any step of at most these counts needs.
 int64_t most_upload_words(int tokens, int rows, int groups, int table_width);
 
-// Writes the plan by `layout`, whose counts are at least the plan's; rows and tokens beyond the plan's
+// Writes all of the plan but `sampling` by `layout`, whose counts are at least the plan's; rows and tokens beyond the plan's
 // are padding (only where layout.tokens == layout.rows: one token a row). `rope_lengths` has one
 // entry, and `ranges` (which is filled) one, for each plan row. Returns the words written.
 int64_t write_upload(const StepPlan& plan, const StepLayout& layout,

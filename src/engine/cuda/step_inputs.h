@@ -19,7 +19,7 @@ struct StepInputsLaunch {
   int64_t* slot_maps[kMaxGroups];     // [tokens]: -1 where nothing is stored
   int32_t* block_tables[kMaxGroups];  // [rows][table_width]: -1 where there is no page
   int tokens, rows, groups;           // padding included
-  int rows_word, header_words;        // of the upload
+  int rows_word;                      // of the upload: rows that have a table
   int block_tokens, table_width;
   int ids_at, token_rows_at, query_start_at, kv_len_at, first_position_at, slots_at, tables_at;
 };
