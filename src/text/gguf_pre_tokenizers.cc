@@ -28,7 +28,8 @@ const std::vector<GgufPreTokenizer>& pre_tokenizers() {
                     kDeepseekCjkHangulPattern},
        .digits = Digits::kLast},
       {.names = {"deepseek-coder"},
-       .patterns = {kLineBreakPattern, R"(\s?\p{L}+)", R"(\s?\p{P}+)", kDeepseekCjkHangulPattern},
+       .patterns = {kLineBreakPattern, kSpacedLettersPattern, kSpacedPunctuationPattern,
+                    kDeepseekCjkHangulPattern},
        .digits = Digits::kLast},
   };
   return kinds;

@@ -220,6 +220,17 @@ struct DeepseekV3 {
   }
 };
 
+// \s?CLASS+
+template <uint8_t kClass>
+struct Spaced {
+  static size_t match(const Scanner& scan, size_t pos) {
+    const auto [bits, length] = scan.look(pos);
+    const size_t start = is_space(bits) ? pos + length : pos;
+    const size_t end = scan.skip(start, [](uint8_t c) { return (c & kClass) != 0; });
+    return end > start ? end : pos;
+  }
+};
+
 template <class Pattern>
 class KnownMatcher : public Matcher {
  public:
@@ -249,6 +260,10 @@ std::unique_ptr<Matcher> make_known_matcher(std::string_view regex) {
   if (regex == kTekkenPattern) return std::make_unique<KnownMatcher<O200k<1, false>>>();
   if (regex == kDigits3Pattern) return std::make_unique<KnownMatcher<Digits3>>();
   if (regex == kDeepseekCjkPattern) return std::make_unique<KnownMatcher<DeepseekCjk>>();
+  if (regex == kSpacedLettersPattern) return std::make_unique<KnownMatcher<Spaced<kLetter>>>();
+  if (regex == kSpacedPunctuationPattern) {
+    return std::make_unique<KnownMatcher<Spaced<kPunctuation>>>();
+  }
   if (regex == kDeepseekV3Pattern) return std::make_unique<KnownMatcher<DeepseekV3>>();
   return nullptr;
 }

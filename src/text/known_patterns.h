@@ -36,13 +36,15 @@ inline constexpr char kDeepseekV3Pattern[] =
     "\r\n"
     R"(]+|\s+(?!\S)|\s+)";
 
-// DeepSeek LLM splits letters of listed scripts, punctuation and then these two, which DeepSeek Coder
-// shares.
+// DeepSeek LLM splits letters of listed scripts and punctuation; DeepSeek Coder any; both then the last
+// two.
 inline constexpr char kDeepseekLlmLetters[] =
     R"(\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-)"
     R"(ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮ)"
     R"(ⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+)";
 inline constexpr char kDeepseekLlmPunctuation[] = R"(\s?[!-/:-~！-／：-～‘-‟　-。]+)";
+inline constexpr char kSpacedLettersPattern[] = R"(\s?\p{L}+)";
+inline constexpr char kSpacedPunctuationPattern[] = R"(\s?\p{P}+)";
 inline constexpr char kLineBreakPattern[] = "[\r\n]";
 inline constexpr char kDeepseekCjkHangulPattern[] = "[一-龥ࠀ-一가-퟿]+";
 

@@ -49,7 +49,8 @@ TEST_P(KnownMatcherTest, EqualsTheRegexOnRandomText) {
 INSTANTIATE_TEST_SUITE_P(Patterns, KnownMatcherTest,
                          testing::Values(kGpt2Pattern, kLlama3Pattern, kQwen2Pattern, kO200kPattern,
                                          kTekkenPattern, kDigits3Pattern, kDeepseekCjkPattern,
-                                         kDeepseekV3Pattern));
+                                         kDeepseekV3Pattern, kSpacedLettersPattern,
+                                         kSpacedPunctuationPattern));
 
 TEST(RegexMatcher, AWrongPatternIsAnErrorThatShowsIt) {
   const auto regex = make_regex_matcher("(a");
