@@ -15,6 +15,7 @@
 #include "cli/repl.h"
 #include "cli/terminal_text.h"
 #include "engine/engine.h"
+#include "engine/model_text.h"
 #include "text/builtin_templates.h"
 
 namespace lmdeploy::cli {
@@ -75,15 +76,11 @@ std::string template_of(const ChatOptions& options, const Logger& logger) {
 }
 
 Result<std::unique_ptr<Engine>> load(ChatCommand& command, const Logger& logger) {
-  if (command.chat.cap == "infilling") {
-    return unsupported(
-        "--cap infilling is not in this version; --cap completion takes a prompt with the model's "
-        "own infilling marks");
-  }
   command.engine.enable_prefix_caching = true;  // a conversation goes on where it stopped
   LoadProgress progress;
   Result<std::unique_ptr<Engine>> engine = Engine::create(
-      command.model, command.engine, template_of(command.chat, logger), logger,
+      command.model, command.engine,
+      template_with_capability(template_of(command.chat, logger), command.chat.cap), logger,
       {.on_finished = {}, .on_load_progress = [&](double done) { progress.show(done); }});
   progress.finish();
   return engine;

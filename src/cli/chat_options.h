@@ -41,7 +41,8 @@ struct ChatOptions {
           self.chat_template);
     visit({.name = "cap",
            .help = "chat applies the chat template and remembers the conversation; completion and "
-                   "python give the model each text as it is; infilling is not in this version",
+                   "python give the model each text as it is; infilling puts Code Llama's marks "
+                   "around the one <FILL> in it",
            .choices = {"chat", "completion", "infilling", "python"}},
           self.cap);
     visit({.name = "model-name",

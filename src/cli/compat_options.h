@@ -249,7 +249,7 @@ struct ServerCompatOptions {
   std::optional<int64_t> max_log_len;
   std::vector<std::string> allowed_media_domains;
 
-  std::string meta_instruction, cap = "chat", generation_config = "auto";
+  std::string generation_config = "auto";
   bool enable_abort_handling = false, allow_terminate_by_client = false;
   bool enable_return_routed_experts = false;
   std::string qos_config_path, proxy_url, tool_call_parser, reasoning_parser;
@@ -278,18 +278,6 @@ struct ServerCompatOptions {
            .group = kGroup,
            .notice = "nothing is fetched in this version"},
           self.allowed_media_domains);
-    visit({.name = "meta-instruction",
-           .help = "system prompt for requests without one",
-           .group = kGroup,
-           .refusal =
-               "send a system message, or give a --chat-template JSON with 'meta_instruction'"},
-          self.meta_instruction);
-    visit({.name = "cap",
-           .help = "how prompts are wrapped (Code Llama)",
-           .choices = {"chat", "completion", "infilling", "python"},
-           .group = kGroup,
-           .refusal = "leave it at chat; /v1/completions gives the model your text as it is"},
-          self.cap);
     visit({.name = "generation-config",
            .help = "where sampling defaults come from; auto is the model's generation_config.json",
            .group = kGroup,

@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "base/queue.h"
-#include "engine/model_text.h"
 
 namespace lmdeploy::cli {
 
@@ -15,11 +14,8 @@ constexpr auto kPollInterval = std::chrono::milliseconds(50);
 
 Conversation::Conversation(Engine& engine, SamplingParams sampling, std::string system, bool plain)
     : engine_(engine), sampling_(std::move(sampling)), system_(std::move(system)), plain_(plain) {
-  if (!plain_) {
-    for (const std::string& word : engine.chat_template().stop_words()) {
-      if (!engine.tokenizer().id_of(word))
-        sampling_.stop.push_back(word);  // one token is an end id
-    }
+  for (const std::string& word : engine.chat_template().stop_words()) {
+    if (!engine.tokenizer().id_of(word)) sampling_.stop.push_back(word);  // one token is an end id
   }
   reset();
 }
@@ -30,13 +26,10 @@ void Conversation::reset() {
 }
 
 Result<std::vector<int32_t>> Conversation::prompt_for(std::string_view text) {
-  if (plain_) return engine_.tokenizer().encode(text);
   ChatRender chat;
-  chat.messages = messages_;
+  if (!plain_) chat.messages = messages_;
   chat.messages.push_back({{"role", "user"}, {"content", text}});
-  ASSIGN_OR_RETURN(ChatPrompt prompt,
-                   make_chat_prompt(engine_.tokenizer(), engine_.chat_template(), chat));
-  return std::move(prompt.ids);
+  return engine_.encode_chat(chat);
 }
 
 Result<Conversation::Reply> Conversation::ask(std::string_view text,

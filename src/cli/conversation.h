@@ -13,8 +13,8 @@ namespace lmdeploy::cli {
 
 class Conversation {
  public:
-  // `system`: the system prompt; empty leaves it to the template. `plain`: no template, the text
-  // itself is the prompt and nothing is remembered (completion models, --cap completion).
+  // `system`: the system prompt; empty leaves it to the template. `plain`: each text is
+  // a prompt by itself and nothing is remembered (--cap completion).
   Conversation(Engine& engine, SamplingParams sampling, std::string system, bool plain);
 
   struct Reply {

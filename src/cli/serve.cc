@@ -52,7 +52,9 @@ int api_server(const ApiServerCommand& command) {
   interrupts.release();
   std::fprintf(stderr, "shutting down; answers under way have %.0f s\n",
                command.server.drain_seconds);
-  const bool drained = (*server)->stop(command.server.drain_seconds);
+  // Both came before the line above: at once.
+  const double seconds = interrupts.count() > 1 ? 0 : command.server.drain_seconds;
+  const bool drained = (*server)->stop(seconds);
   return drained ? kExitOk : kExitFailed;
 }
 

@@ -31,6 +31,16 @@ uint64_t salt_of(SaltKind kind, uint64_t value) {
   return hash_random(static_cast<uint64_t>(kind), value);
 }
 
+// Texts of this many bytes for each byte of the longest piece are still read: normalizers shorten text
+// (a full-width letter of three bytes becomes one of one).
+constexpr size_t kShorteningByNormalizer = 4;
+
+size_t longest_piece(const Tokenizer& tokenizer) {
+  size_t longest = 1;
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) longest = std::max(longest, tokenizer.piece(id).size());
+  return longest;
+}
+
 // Bytes of the activations of a step of `tokens` tokens and the logits of `batch` rows: an upper
 // estimate that holds for the usual ratios of hidden to intermediate size.
 size_t workspace_estimate(const ModelInfo& info, int tokens, int batch) {
@@ -58,8 +68,9 @@ struct Engine::Impl {
   ModelText text;
   SessionTable sessions;
   std::atomic<RequestId> next_request{1};
-  std::atomic<bool> draining{false};
+  std::atomic<bool> closed{false};
   bool rope_by_length = false;
+  size_t most_bytes_per_token = 0;  // of a prompt's text, at the very least
   std::random_device entropy;
   std::mutex entropy_mutex;
   // Destroyed in this order: the loop aborts its requests, then the text pool empties its queue,
@@ -69,9 +80,10 @@ struct Engine::Impl {
 
   ~Impl() {
     if (!loop) return;  // creation failed half way
-    draining = true;
-    loop->abort_all();
-    while (!loop->wait_idle(std::chrono::seconds(1))) loop->abort_all();
+    closed = true;
+    loop->close();
+    while (!loop->wait_idle(std::chrono::seconds(1))) {
+    }
     text_pool->finish();  // its last tasks may still speak to the loop
     loop.reset();
   }
@@ -109,10 +121,12 @@ struct Engine::Impl {
     if (hooks.on_finished) hooks.on_finished(timing);
   }
 
-  Result<AddCommand> prepare(GenerateRequest& request, RequestId id);
+  Result<AddCommand> check(const GenerateRequest& request, RequestId id);
+  Result<AddCommand> prepare(Submission submission);
+  void abandon(const std::vector<AddCommand>& commands);
 };
 
-Result<AddCommand> Engine::Impl::prepare(GenerateRequest& request, RequestId id) {
+Result<AddCommand> Engine::Impl::check(const GenerateRequest& request, RequestId id) {
   AddCommand command;
   RETURN_IF_ERROR(check_sampling(request.sampling, info.vocab_size));
   RETURN_IF_ERROR(check_prompt(request, info.vocab_size, info.session_len));
@@ -125,6 +139,32 @@ Result<AddCommand> Engine::Impl::prepare(GenerateRequest& request, RequestId id)
   return command;
 }
 
+// With its session marked busy, when it has one.
+Result<AddCommand> Engine::Impl::prepare(Submission submission) {
+  GenerateRequest& request = submission.request;
+  const RequestId id = next_request.fetch_add(1);
+  if (request.session) {
+    if (request.sampling.n != 1) return invalid_argument("n is {}; a session has one choice", request.sampling.n);
+    ASSIGN_OR_RETURN(const std::vector<int32_t> history, sessions.begin(request.session->id));
+    request.prompt.insert(request.prompt.begin(), history.begin(), history.end());
+  }
+  Result<AddCommand> command = check(request, id);
+  if (!command.ok()) {
+    if (request.session) sessions.abandon(request.session->id);
+    return command.status();
+  }
+  command->stream = std::make_shared<RequestStream>(id, std::move(request), std::move(submission.sink),
+                                                    *text.tokenizer, *text_pool, callbacks());
+  return command;
+}
+
+void Engine::Impl::abandon(const std::vector<AddCommand>& commands) {
+  for (const AddCommand& command : commands) {
+    const std::optional<SessionRef>& session = command.stream->request().session;
+    if (session) sessions.abandon(session->id);
+  }
+}
+
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
 
@@ -134,41 +174,63 @@ const ChatTemplate& Engine::chat_template() const { return *impl_->text.chat_tem
 EngineStats Engine::stats() const { return impl_->loop->stats(); }
 void Engine::cancel(RequestId id) { impl_->loop->cancel(id); }
 Status Engine::end_session(int64_t session) { return impl_->sessions.end(session); }
-void Engine::post_text_task(std::function<void()> task) { impl_->text_pool->post(std::move(task)); }
+void Engine::post_text_task(std::function<void()> task) { impl_->text_pool->post_prompt(std::move(task)); }
 
 std::optional<int64_t> Engine::session_tokens(int64_t session) const {
   return impl_->sessions.tokens(session);
 }
 
-Result<RequestId> Engine::submit(GenerateRequest request, OutputSink sink) {
-  Impl& impl = *impl_;
-  if (impl.draining) return unavailable("the server is shutting down");
-  if (impl.loop->queued() >= impl.options.max_queued_requests) {
-    return resource_exhausted("{} requests are waiting already; try again later", impl.loop->queued());
+Result<std::vector<int32_t>> Engine::encode_prompt(std::string_view text, bool add_special_tokens) const {
+  const auto least = static_cast<int64_t>(text.size() / impl_->most_bytes_per_token);
+  if (least > info().session_len) {
+    return invalid_argument(
+        "the prompt's {} bytes are at least {} tokens, but this model's window (session_len) holds {} with the "
+        "answer; shorten it", text.size(), least, info().session_len);
   }
-  const RequestId id = impl.next_request.fetch_add(1);
-  const std::optional<SessionRef> session = request.session;
-  if (session) {
-    if (request.sampling.n != 1) return invalid_argument("n is {}; a session has one choice", request.sampling.n);
-    ASSIGN_OR_RETURN(std::vector<int32_t> history, impl.sessions.begin(session->id));
-    request.prompt.insert(request.prompt.begin(), history.begin(), history.end());
-  }
-  Result<AddCommand> command = impl.prepare(request, id);
-  if (!command.ok()) {
-    if (session) impl.sessions.abandon(session->id);
-    return command.status();
-  }
-  command->stream = std::make_shared<RequestStream>(id, std::move(request), std::move(sink),
-                                                    *impl.text.tokenizer, *impl.text_pool, impl.callbacks());
-  impl.loop->add(std::move(*command));
-  return id;
+  return tokenizer().encode(text, {.add_special_tokens = add_special_tokens});
 }
 
-void Engine::drain(std::chrono::milliseconds limit) {
-  impl_->draining = true;
-  if (impl_->loop->wait_idle(limit)) return;
-  impl_->loop->abort_all();
-  impl_->loop->wait_idle(std::chrono::seconds(5));
+Result<std::vector<int32_t>> Engine::encode_chat(const ChatRender& chat) const {
+  ASSIGN_OR_RETURN(const std::string prompt, chat_template().render(chat));
+  return encode_prompt(prompt, chat_template().wants_bos(prompt));
+}
+
+Result<RequestId> Engine::submit(GenerateRequest request, OutputSink sink) {
+  std::vector<Submission> call;
+  call.push_back({std::move(request), std::move(sink)});
+  ASSIGN_OR_RETURN(const std::vector<RequestId> ids, submit(std::move(call)));
+  return ids.front();
+}
+
+Result<std::vector<RequestId>> Engine::submit(std::vector<Submission> call) {
+  Impl& impl = *impl_;
+  if (impl.closed) return unavailable("the server is shutting down");
+  std::vector<AddCommand> commands;
+  for (Submission& submission : call) {
+    Result<AddCommand> command = impl.prepare(std::move(submission));
+    if (!command.ok()) {
+      impl.abandon(commands);
+      return command.status();
+    }
+    commands.push_back(std::move(*command));
+  }
+  if (!impl.loop->reserve(static_cast<int64_t>(commands.size()), impl.options.max_queued_requests)) {
+    impl.abandon(commands);
+    return resource_exhausted("{} requests are waiting already (--max-queued-requests {}); try again later",
+                              impl.loop->queued(), impl.options.max_queued_requests);
+  }
+  std::vector<RequestId> ids;
+  for (AddCommand& command : commands) {
+    ids.push_back(command.stream->id());
+    impl.loop->add(std::move(command));
+  }
+  return ids;
+}
+
+void Engine::close(std::chrono::milliseconds limit) {
+  impl_->closed = true;
+  impl_->loop->close();
+  impl_->loop->wait_idle(limit);
 }
 
 namespace {
@@ -265,6 +327,7 @@ Result<std::unique_ptr<Engine>> Engine::create(const std::string& model, const E
   scheduler_options.kv_format = static_cast<uint64_t>(kv_type);
 
   impl->rope_by_length = model_info.rope_by_length;
+  impl->most_bytes_per_token = kShorteningByNormalizer * longest_piece(*impl->text.tokenizer);
   EngineInfo& info = impl->info;
   info.model_path = path;
   info.model_name = checkpoint->model_name();
@@ -287,7 +350,7 @@ Result<std::unique_ptr<Engine>> Engine::create(const std::string& model, const E
       make_model_runner(std::move(lm), std::move(stream),
                         {batch, step_tokens, memory.session_len, options.cache_block_seq_len, kv_type}));
   runner->use_cache(std::move(kv));
-  impl->text_pool = std::make_unique<TextPool>(std::clamp(usable_cores() / 4, 1, 8));
+  impl->text_pool = std::make_unique<TextPool>(std::clamp(usable_cores() / 4, TextPool::kLeastThreads, 8));
   impl->loop = std::make_unique<StepLoop>(std::make_unique<Scheduler>(scheduler_options), std::move(runner),
                                           impl->text.end_ids, logger);
   return std::unique_ptr<Engine>(new Engine(std::move(impl)));

@@ -12,6 +12,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/log.h"
 #include "base/status.h"
@@ -62,9 +64,16 @@ class Engine {
   const ChatTemplate& chat_template() const;
 
   // Queues a request; `sink` gets its outputs. kInvalidArgument: a bad parameter, or a prompt that
-  // does not fit (both numbers in the message); kResourceExhausted: the queue is full; kUnavailable:
-  // draining; kNotFound / kInvalidArgument for sessions. After an error the sink is never called.
+  // does not fit (both numbers in the message); kResourceExhausted: the queue is full, or the session
+  // is busy; kUnavailable: closed. After an error the sink is never called.
   Result<RequestId> submit(GenerateRequest request, OutputSink sink);
+  // The requests of one call, all or none. A call of more requests than the queue has places is taken
+  // when the queue is empty.
+  struct Submission {
+    GenerateRequest request;
+    OutputSink sink;
+  };
+  Result<std::vector<RequestId>> submit(std::vector<Submission> call);
   // Ends a request within one step; its sink gets finish kAbort unless it has finished. Idempotent.
   void cancel(RequestId id);
   // Forgets a session's history. kNotFound when there is none.
@@ -74,10 +83,16 @@ class Engine {
 
   // Runs `task` on a text thread: tokenizing and template rendering that io threads must not do.
   void post_text_task(std::function<void()> task);
+  // The ids of a prompt. A text so long that its ids cannot fit the window is refused unread
+  // (kInvalidArgument, both numbers in the message).
+  Result<std::vector<int32_t>> encode_prompt(std::string_view text, bool add_special_tokens) const;
+  // A conversation through the chat template, then encode_prompt.
+  Result<std::vector<int32_t>> encode_chat(const ChatRender& chat) const;
 
   EngineStats stats() const;
-  // Refuses new requests and waits until the running ones end, at most `limit`; then aborts them.
-  void drain(std::chrono::milliseconds limit);
+  // Refuses new requests from now on, aborts the running ones, and returns when each has had its last
+  // output (finish kAbort), at most after `limit`. Idempotent.
+  void close(std::chrono::milliseconds limit);
 
  private:
   struct Impl;

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "checkpoint/model_path.h"
+#include "text/builtin_templates.h"
 
 namespace lmdeploy {
 
@@ -80,6 +81,13 @@ Result<ModelText> load_model_text(const Checkpoint& checkpoint, const std::strin
   text.end_ids = join_end_ids(checkpoint, tokenizer, *text.chat_template);
   text.sampling_defaults = defaults_of(checkpoint.generation_defaults());
   return text;
+}
+
+std::string template_with_capability(const std::string& spec, const std::string& capability) {
+  if (capability == "chat") return spec;
+  json::object config{{"capability", capability}};
+  if (find_builtin_template(spec) != nullptr) config["model_name"] = spec;
+  return to_json_text(config);
 }
 
 Result<ChatPrompt> make_chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat_template,

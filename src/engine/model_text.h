@@ -25,6 +25,11 @@ struct ModelText {
 // `chat_template`: what --chat-template said; empty takes the model's own.
 Result<ModelText> load_model_text(const Checkpoint& checkpoint, const std::string& chat_template);
 
+// The --chat-template that does what LMDeploy's --cap says. "chat": `spec` itself; "completion" and
+// "python": the text is the prompt; "infilling": Code Llama's marks around the one <FILL> in it. Of a
+// `spec` that names a built-in template the stop words stay.
+std::string template_with_capability(const std::string& spec, const std::string& capability);
+
 // What the model is really given for a conversation.
 struct ChatPrompt {
   std::string text;

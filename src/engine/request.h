@@ -80,7 +80,7 @@ struct GenerateOutput {
   int64_t prompt_tokens = 0;         // history included
   int64_t cached_tokens = 0;         // of the prompt, found in the prefix cache
   int64_t generated_tokens = 0;      // kept so far in this choice
-  // With the first output of choice 0, when asked for.
+  // With the request's first output, whichever choice it is of, when asked for.
   std::vector<TokenOutput> prompt_logprobs;  // one per prompt token; the first has no logprob (NaN)
   std::vector<float> last_logits;
 };

@@ -59,8 +59,9 @@ Status check_prompt(const GenerateRequest& request, int64_t vocab_size, int64_t 
   const bool scores_only = request.sampling.max_new_tokens == 0;
   if (length > session_len || (length == session_len && !scores_only)) {
     return invalid_argument(
-        "the prompt has {} tokens{}, but this model's window (session_len) holds {} with the answer; shorten it",
-        length, request.session ? " with the session's history" : "", session_len);
+        "the prompt has {} tokens{}, but this model's window (session_len) holds {} with the answer; {}",
+        length, request.session ? " with the session's history" : "", session_len,
+        request.session ? "end the session, or shorten the prompt" : "shorten it");
   }
   return {};
 }

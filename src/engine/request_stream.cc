@@ -68,7 +68,7 @@ void RequestStream::publish() {
     if (mailbox_.empty() || scheduled_) return;
     scheduled_ = true;
   }
-  pool_.post([self = shared_from_this()] { self->drain(); });
+  pool_.post_piece([self = shared_from_this()] { self->drain(); });
 }
 
 void RequestStream::drain() {
@@ -125,10 +125,8 @@ void RequestStream::emit(int choice, std::optional<FinishReason> finish, std::st
     std::lock_guard lock(mutex_);
     started = started_;
     output.cached_tokens = cached_tokens_;
-    if (choice == 0) {
-      output.prompt_logprobs = std::exchange(prompt_logprobs_, {});
-      output.last_logits = std::exchange(last_logits_, {});
-    }
+    output.prompt_logprobs = std::exchange(prompt_logprobs_, {});
+    output.last_logits = std::exchange(last_logits_, {});
   }
   if (finish.has_value()) --unfinished_;
   const bool last = unfinished_ == 0;

@@ -4,32 +4,40 @@ namespace lmdeploy {
 
 Result<std::vector<int32_t>> SessionTable::begin(int64_t session) {
   std::lock_guard lock(mutex_);
-  Session& entry = sessions_[session];
-  if (entry.busy) {
+  auto found = sessions_.find(session);
+  if (found == sessions_.end()) {
+    if (sessions_.size() >= limits_.sessions) {
+      if (idle_.empty()) {
+        return resource_exhausted("{} sessions are answering already; try again later", sessions_.size());
+      }
+      forget_oldest();
+    }
+    found = sessions_.try_emplace(session).first;
+  } else if (found->second.busy) {
     return resource_exhausted("session {} is answering another request; wait for it or cancel it", session);
+  } else {
+    idle_.erase(found->second.in_idle);
   }
-  entry.busy = true;
-  return entry.history;
+  found->second.busy = true;
+  return found->second.history;
 }
 
 void SessionTable::finish(int64_t session, std::span<const int32_t> tokens, bool end) {
   std::lock_guard lock(mutex_);
   const auto found = sessions_.find(session);
   if (found == sessions_.end()) return;
-  if (end || found->second.ended) {
-    sessions_.erase(found);
-    return;
-  }
+  if (end || found->second.ended) return erase(found);
+  tokens_ += tokens.size() - found->second.history.size();
   found->second.history.assign(tokens.begin(), tokens.end());
-  found->second.busy = false;
+  make_idle(found);
 }
 
 void SessionTable::abandon(int64_t session) {
   std::lock_guard lock(mutex_);
   const auto found = sessions_.find(session);
   if (found == sessions_.end()) return;
-  found->second.busy = false;
-  if (found->second.ended || found->second.history.empty()) sessions_.erase(found);
+  if (found->second.ended || found->second.history.empty()) return erase(found);
+  make_idle(found);
 }
 
 Status SessionTable::end(int64_t session) {
@@ -39,7 +47,7 @@ Status SessionTable::end(int64_t session) {
   if (found->second.busy) {
     found->second.ended = true;
   } else {
-    sessions_.erase(found);
+    erase(found);
   }
   return {};
 }
@@ -50,5 +58,20 @@ std::optional<int64_t> SessionTable::tokens(int64_t session) const {
   if (found == sessions_.end()) return std::nullopt;
   return static_cast<int64_t>(found->second.history.size());
 }
+
+// The newest of the idle ones is forgotten last: only when it alone is longer than all may be.
+void SessionTable::make_idle(Sessions::iterator at) {
+  at->second.busy = false;
+  at->second.in_idle = idle_.insert(idle_.end(), at->first);
+  while (tokens_ > limits_.tokens && !idle_.empty()) forget_oldest();
+}
+
+void SessionTable::erase(Sessions::iterator at) {
+  if (!at->second.busy) idle_.erase(at->second.in_idle);
+  tokens_ -= at->second.history.size();
+  sessions_.erase(at);
+}
+
+void SessionTable::forget_oldest() { erase(sessions_.find(idle_.front())); }
 
 }  // namespace lmdeploy

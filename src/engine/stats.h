@@ -12,7 +12,9 @@ struct EngineStats {
   int64_t running = 0, waiting = 0;
   int64_t blocks_total = 0, blocks_used = 0, blocks_cached = 0;
   int64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;  // since start
-  int64_t finished = 0, aborted = 0, failed = 0, preempted = 0, steps = 0;
+  int64_t finished = 0, aborted = 0, failed = 0, steps = 0;
+  int64_t preempted = 0;            // sequences that gave their blocks away and start again
+  int64_t preempted_in_prompt = 0;  // of those, with the prompt half computed
 };
 
 // Durations of a finished request, for histograms. Seconds.

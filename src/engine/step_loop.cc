@@ -16,7 +16,7 @@ StepLoop::StepLoop(std::unique_ptr<Scheduler> scheduler, std::unique_ptr<ModelRu
       thread_([this] { run(); }) {}
 
 StepLoop::~StepLoop() {
-  post(AbortAllCommand{});
+  close();
   post(QuitCommand{});
   thread_.join();
 }
@@ -29,9 +29,16 @@ void StepLoop::post(Command command) {
   inbox_ready_.notify_one();
 }
 
+bool StepLoop::reserve(int64_t requests, int64_t limit) {
+  int64_t queued = queued_.load(std::memory_order_acquire);
+  do {
+    if (queued > 0 && queued + requests > limit) return false;
+  } while (!queued_.compare_exchange_weak(queued, queued + requests, std::memory_order_acq_rel));
+  return true;
+}
+
 void StepLoop::add(AddCommand command) {
   active_.fetch_add(1, std::memory_order_acq_rel);
-  queued_.fetch_add(1, std::memory_order_acq_rel);
   post(std::move(command));
 }
 void StepLoop::cancel(RequestId id) { post(CancelCommand{id}); }
@@ -39,7 +46,7 @@ void StepLoop::stop_choice(RequestId id, int choice, int64_t kept) {
   post(StopChoiceCommand{id, choice, kept});
 }
 void StepLoop::ended(RequestId id) { post(EndedCommand{id}); }
-void StepLoop::abort_all() { post(AbortAllCommand{}); }
+void StepLoop::close() { post(CloseCommand{}); }
 
 EngineStats StepLoop::stats() const {
   std::lock_guard lock(stats_mutex_);
@@ -102,11 +109,12 @@ void StepLoop::handle(AddCommand& command) {
     runner_->add_sequence(id, {&request, i, {request.prompt, end_ids_, command.bad_words, command.seed},
                                score && i == 0});
   }
-  const Status added = scheduler_->add(std::move(sequence));
+  const Status added = closed_ ? unavailable("the engine is shutting down") : scheduler_->add(std::move(sequence));
   Running& kept = requests_.emplace(stream.id(), std::move(running)).first->second;
   if (added.ok()) return;
   for (size_t i = 0; i < kept.choices.size(); ++i) {
-    end_choice(kept, static_cast<int>(i), FinishReason::kError, added.message());
+    end_choice(kept, static_cast<int>(i), closed_ ? FinishReason::kAbort : FinishReason::kError,
+               added.message());
   }
   kept.stream->publish();
 }
@@ -151,7 +159,8 @@ void StepLoop::handle(EndedCommand& command) {
   idle_.notify_all();
 }
 
-void StepLoop::handle(AbortAllCommand&) {
+void StepLoop::handle(CloseCommand&) {
+  closed_ = true;
   for (auto& [id, running] : requests_) abort(running);
 }
 
@@ -259,6 +268,7 @@ void StepLoop::publish_stats() {
   counts_.blocks_used = stats.blocks_in_use;
   counts_.blocks_cached = stats.blocks_cached;
   counts_.preempted = stats.preemptions;
+  counts_.preempted_in_prompt = stats.prefill_preemptions;
   {
     std::lock_guard lock(stats_mutex_);
     published_ = counts_;

@@ -42,15 +42,19 @@ class StepLoop {
   ~StepLoop();
 
   // Any thread.
+  // Takes places in the queue for a call of `requests`, all or none. An empty queue takes any call, so
+  // that none is refused for ever.
+  bool reserve(int64_t requests, int64_t limit);
+  // Once for each reserved place. After close() the request is aborted.
   void add(AddCommand command);
   void cancel(RequestId id);
   void stop_choice(RequestId id, int choice, int64_t kept_tokens);
   void ended(RequestId id);  // the text side is done with a request
-  void abort_all();
+  void close();              // aborts every request, those added from now on included
   EngineStats stats() const;
   // Requests added and not yet ended.
   int64_t active() const { return active_.load(std::memory_order_acquire); }
-  // Of those, the ones no step has begun.
+  // Places reserved by requests that no step has begun.
   int64_t queued() const { return queued_.load(std::memory_order_acquire); }
   // Waits until active() is 0, at most `limit`; false when it is not.
   bool wait_idle(std::chrono::milliseconds limit);
@@ -59,10 +63,10 @@ class StepLoop {
   struct CancelCommand { RequestId id; };
   struct StopChoiceCommand { RequestId id; int choice; int64_t kept_tokens; };
   struct EndedCommand { RequestId id; };
-  struct AbortAllCommand {};
+  struct CloseCommand {};
   struct QuitCommand {};
   using Command = std::variant<AddCommand, CancelCommand, StopChoiceCommand, EndedCommand,
-                               AbortAllCommand, QuitCommand>;
+                               CloseCommand, QuitCommand>;
 
   struct Choice {
     SequenceId sequence = 0;
@@ -89,7 +93,7 @@ class StepLoop {
   void handle(CancelCommand& command);
   void handle(StopChoiceCommand& command);
   void handle(EndedCommand& command);
-  void handle(AbortAllCommand& command);
+  void handle(CloseCommand& command);
   void step();
   void deliver(size_t row, const PlanRow& plan_row, const SampledToken& sampled);
   void deliver_prompt_end(Running& running, int choice, const PlanRow& plan_row);
@@ -112,6 +116,7 @@ class StepLoop {
   std::unordered_map<RequestId, Running> requests_;
   std::unordered_map<SequenceId, Owner> owners_;
   SequenceId next_sequence_ = 1;
+  bool closed_ = false;
   StepPlan plan_;
   std::vector<RowResult> results_;
   std::vector<int32_t> accepted_;     // one per row

@@ -33,11 +33,10 @@ struct Request {
   // Keeps the body counted in HttpLimits::total_body_bytes until the request is dropped.
   std::shared_ptr<void> body_lease;
 
-  std::string_view path() const;   // the target before '?'
-  std::string_view query() const;  // after '?', empty without
+  std::string_view path() const;  // the target before '?', not decoded
 };
 
-// Value of `key` in a query string ("a=1&b=x%20y"), percent-decoded; empty when absent.
-std::string query_value(std::string_view query, std::string_view key);
+// A piece of a path as it was meant: "a%2Fb" is "a/b".
+std::string percent_decoded(std::string_view text);
 
 }  // namespace lmdeploy

@@ -239,6 +239,5 @@ void ResponseWriter::on_close(std::function<void()> callback) const {
   state_->state->on_close(std::move(callback));
 }
 bool ResponseWriter::closed() const { return state_->state->closed(); }
-size_t ResponseWriter::pending_bytes() const { return state_->state->pending_bytes(); }
 
 }  // namespace lmdeploy

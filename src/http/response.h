@@ -45,9 +45,6 @@ class ResponseWriter {
   void on_close(std::function<void()> callback) const;
   bool closed() const;
 
-  // Bytes accepted and not yet taken by the socket.
-  size_t pending_bytes() const;
-
  private:
   struct Abandon;  // its destructor is the last copy's end
   std::shared_ptr<Abandon> state_;

@@ -39,7 +39,6 @@ class ResponseState {
   void abandon();
   void on_close(std::function<void()> callback);
   bool closed() const { return gone_.load(std::memory_order_acquire); }
-  size_t pending_bytes() const { return pending_bytes_.load(std::memory_order_relaxed); }
 
   // Connection side. What the socket writes next, framing included.
   struct Batch {
@@ -81,7 +80,7 @@ class ResponseState {
   std::string payload_;
   std::atomic<bool> gone_{false};
   std::atomic<bool> broken_{false};
-  std::atomic<size_t> pending_bytes_{0};
+  std::atomic<size_t> pending_bytes_{0};  // accepted, and not yet taken by the socket
   std::atomic<int> status_{0};
 };
 

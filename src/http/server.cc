@@ -1,14 +1,19 @@
 #include "http/server.h"
 
 #include <fmt/format.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <set>
 #include <thread>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -37,6 +42,19 @@ std::string shown(const tcp::endpoint& endpoint) {
                                     : fmt::format("{}:{}", address, endpoint.port());
 }
 
+// A peer that vanished without a word (power, network) shows by the acknowledgements it does not send:
+// of data, and of probes while an answer is still being made.
+void notice_vanished_peer(int descriptor, double write_seconds) {
+  const int on = 1, idle_seconds = 30, interval_seconds = 10, probes = 3;
+  const auto unacknowledged_ms = static_cast<unsigned>(write_seconds * 1000);
+  ::setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  ::setsockopt(descriptor, IPPROTO_TCP, TCP_KEEPIDLE, &idle_seconds, sizeof idle_seconds);
+  ::setsockopt(descriptor, IPPROTO_TCP, TCP_KEEPINTVL, &interval_seconds, sizeof interval_seconds);
+  ::setsockopt(descriptor, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+  ::setsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms,
+               sizeof unacknowledged_ms);
+}
+
 }  // namespace
 
 struct HttpServer::Impl {
@@ -45,8 +63,10 @@ struct HttpServer::Impl {
         handler(std::move(server_handler)),
         shared{options, handler} {}
 
+  Result<std::set<tcp::endpoint>> find_endpoints();
   Status listen();
-  asio::awaitable<void> accept_loop();
+  Status listen_on(const tcp::endpoint& endpoint, bool v6_only);
+  asio::awaitable<void> accept_loop(tcp::acceptor& acceptor);
   void adopt(tcp::socket socket, IoThread& thread);
   template <class F>
   void on_each_thread(F action);
@@ -57,12 +77,19 @@ struct HttpServer::Impl {
   ConnectionShared shared;
   std::unique_ptr<TlsContext> tls;
   std::vector<std::unique_ptr<IoThread>> threads;
-  std::unique_ptr<tcp::acceptor> acceptor;
+  std::vector<std::unique_ptr<tcp::acceptor>> acceptors;
   int port = 0;
+  bool draining = false;
   bool stopped = false;
 };
 
-Status HttpServer::Impl::listen() {
+// "localhost" is both loopback addresses (RFC 6761), whatever the hosts file says.
+Result<std::set<tcp::endpoint>> HttpServer::Impl::find_endpoints() {
+  const auto port_number = static_cast<unsigned short>(options.port);
+  if (equal_ignoring_case(options.host, "localhost")) {
+    return std::set<tcp::endpoint>{{asio::ip::address_v4::loopback(), port_number},
+                                   {asio::ip::address_v6::loopback(), port_number}};
+  }
   tcp::resolver resolver(threads[0]->context());
   boost::system::error_code error;
   const auto found =
@@ -71,26 +98,52 @@ Status HttpServer::Impl::listen() {
     return invalid_argument("'{}' is not an address of this machine: {}", options.host,
                             error.message());
   }
-  const tcp::endpoint endpoint = found.begin()->endpoint();
-  acceptor = std::make_unique<tcp::acceptor>(threads[0]->context());
+  std::set<tcp::endpoint> endpoints;
+  for (const auto& entry : found) endpoints.insert(entry.endpoint());
+  return endpoints;
+}
+
+// A port taken on one of a name's addresses is an error; an address that this machine does not have,
+// beside one that it has, is not.
+Status HttpServer::Impl::listen() {
+  ASSIGN_OR_RETURN(const std::set<tcp::endpoint> endpoints, find_endpoints());
+  Status failure;
+  port = options.port;
+  for (tcp::endpoint endpoint : endpoints) {
+    endpoint.port(static_cast<unsigned short>(port));  // the first one's, when any will do
+    Status status = listen_on(endpoint, endpoints.size() > 1);
+    if (status.code() == StatusCode::kUnavailable) return status;
+    if (!status.ok()) failure = std::move(status);
+  }
+  return acceptors.empty() ? failure : Status();
+}
+
+// `v6_only`: IPv4 clients come to an address of their own.
+Status HttpServer::Impl::listen_on(const tcp::endpoint& endpoint, bool v6_only) {
+  boost::system::error_code error;
+  auto acceptor = std::make_unique<tcp::acceptor>(threads[0]->context());
   acceptor->open(endpoint.protocol(), error);
   if (!error) acceptor->set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error && v6_only && endpoint.address().is_v6()) {
+    acceptor->set_option(asio::ip::v6_only(true), error);
+  }
   if (!error) acceptor->bind(endpoint, error);
   if (!error) acceptor->listen(tcp::acceptor::max_listen_connections, error);
   if (error == asio::error::address_in_use) {
-    return unavailable("port {} of {} is taken by another program; choose another port",
-                       options.port, options.host);
+    return unavailable("port {} of {} is taken by another program; choose another port", port,
+                       options.host);
   }
-  if (error) return unavailable("cannot listen on {}: {}", shown(endpoint), error.message());
+  if (error) return invalid_argument("cannot listen on {}: {}", shown(endpoint), error.message());
   port = acceptor->local_endpoint().port();
+  acceptors.push_back(std::move(acceptor));
   return {};
 }
 
-asio::awaitable<void> HttpServer::Impl::accept_loop() {
+asio::awaitable<void> HttpServer::Impl::accept_loop(tcp::acceptor& acceptor) {
   asio::steady_timer pause(threads[0]->context());
-  for (size_t next = 0; acceptor->is_open(); ++next) {
+  for (size_t next = 0; acceptor.is_open(); ++next) {
     IoThread& thread = *threads[next % threads.size()];
-    auto [error, socket] = co_await acceptor->async_accept(thread.context(), kAwait);
+    auto [error, socket] = co_await acceptor.async_accept(thread.context(), kAwait);
     if (!error) {
       adopt(std::move(socket), thread);
     } else if (error != asio::error::operation_aborted) {  // out of descriptors: let some close
@@ -103,6 +156,7 @@ asio::awaitable<void> HttpServer::Impl::accept_loop() {
 void HttpServer::Impl::adopt(tcp::socket socket, IoThread& thread) {
   boost::system::error_code error;
   socket.set_option(tcp::no_delay(true), error);
+  notice_vanished_peer(socket.native_handle(), options.limits.write_seconds);
   const tcp::endpoint peer = socket.remote_endpoint(error);
   if (error) return;  // gone already
   const int count = shared.connections.fetch_add(1) + 1;
@@ -147,7 +201,9 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(ServerOptions options, Han
   }
   for (int i = 0; i < kept.io_threads; ++i) impl->threads.push_back(std::make_unique<IoThread>());
   RETURN_IF_ERROR(impl->listen());
-  asio::co_spawn(impl->threads[0]->context(), impl->accept_loop(), asio::detached);
+  for (const auto& acceptor : impl->acceptors) {
+    asio::co_spawn(impl->threads[0]->context(), impl->accept_loop(*acceptor), asio::detached);
+  }
   for (const auto& thread : impl->threads) thread->start();
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
 }
@@ -160,16 +216,22 @@ int HttpServer::port() const { return impl_->port; }
 
 int HttpServer::connections() const { return impl_->shared.connections.load(); }
 
-bool HttpServer::stop(double drain_seconds) {
+bool HttpServer::drain(double seconds) {
   if (impl_->stopped) return true;
-  impl_->stopped = true;
-  asio::post(impl_->threads[0]->context(), [impl = impl_.get()] {
-    boost::system::error_code ignored;
-    impl->acceptor->close(ignored);
-    // Behind every connection that was accepted before.
-    impl->on_each_thread([](IoThread& thread) { thread.drain(); });
-  });
-  const bool drained = impl_->wait_until_empty(drain_seconds);
+  if (!std::exchange(impl_->draining, true)) {
+    asio::post(impl_->threads[0]->context(), [impl = impl_.get()] {
+      boost::system::error_code ignored;
+      for (const auto& acceptor : impl->acceptors) acceptor->close(ignored);
+      // Behind every connection that was accepted before.
+      impl->on_each_thread([](IoThread& thread) { thread.drain(); });
+    });
+  }
+  return impl_->wait_until_empty(seconds);
+}
+
+bool HttpServer::stop(double drain_seconds) {
+  const bool drained = drain(drain_seconds);
+  if (std::exchange(impl_->stopped, true)) return true;
   while (!impl_->wait_until_empty(0.1)) {
     impl_->on_each_thread([](IoThread& thread) { thread.abort(); });
   }

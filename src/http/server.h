@@ -48,7 +48,7 @@ struct Refusal {
 };
 
 struct ServerOptions {
-  std::string host = "0.0.0.0";  // an address or a name
+  std::string host = "0.0.0.0";  // an address, or a name: every address of it
   int port = 0;                  // 0: any free one
   int io_threads = 1;
   std::string tls_certificate_file;  // both empty: plain HTTP
@@ -76,9 +76,11 @@ class HttpServer {
   // Open connections.
   int connections() const;
 
-  // Stops accepting, closes idle connections, lets answers under way finish for `drain_seconds`,
-  // then closes what is left (firing on_close) and joins the io threads. Not from an io thread.
-  // True when everything finished in time. Further calls do nothing.
+  // Stops accepting, closes idle connections, and waits `seconds` for the answers under way. True
+  // when there is no connection left. May be called again, to wait longer.
+  bool drain(double seconds);
+  // drain(), then closes what is left (firing on_close) and joins the io threads. Further calls do
+  // nothing. Neither is for an io thread.
   bool stop(double drain_seconds);
 
  private:

@@ -1,7 +1,6 @@
-// Server-sent events: text/event-stream framing, both ways.
+// Server-sent events: text/event-stream framing.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,28 +12,5 @@ inline constexpr std::string_view kSseDone = "data: [DONE]\n\n";
 
 // Appends one event: "data: ...\n\n". A line break in `data` starts another data line.
 void append_sse_event(std::string& out, std::string_view data);
-
-// Splits a received stream into events. Not thread-safe.
-class SseParser {
- public:
-  explicit SseParser(size_t max_event_bytes = size_t{16} << 20)
-      : max_event_bytes_(max_event_bytes) {}
-
-  void push(std::string_view bytes) { buffer_.append(bytes); }
-  // Data of the next complete event (data lines joined with '\n'); comments, other fields and
-  // events without data are skipped.
-  std::optional<std::string> next();
-  // An event grew beyond the limit: give the stream up.
-  bool overflowed() const { return buffer_.size() - position_ + data_.size() > max_event_bytes_; }
-
- private:
-  std::optional<std::string_view> next_line();
-
-  size_t max_event_bytes_;
-  std::string buffer_;
-  size_t position_ = 0;
-  std::string data_;
-  bool has_data_ = false;
-};
 
 }  // namespace lmdeploy

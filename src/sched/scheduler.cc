@@ -195,6 +195,7 @@ void Scheduler::release_encoder_tokens(Sequence& sequence) {
 
 void Scheduler::preempt(Sequence& sequence) {
   publish(sequence, sequence.least_kv());
+  if (sequence.phase == Phase::kPrefill && sequence.generated() == 0) ++totals_.prefill_preemptions;
   stop_running(sequence);
   enqueue(sequence);
   ++totals_.preemptions;

@@ -61,6 +61,7 @@ struct SchedulerStats {
   int blocks_free = 0;
   int64_t steps = 0;
   int64_t preemptions = 0;
+  int64_t prefill_preemptions = 0;  // of those, of a sequence part of whose prompt was computed
   int64_t prefix_query_tokens = 0;  // prompt tokens of admitted sequences
   int64_t prefix_hit_tokens = 0;    // of those, found in the cache or shared between choices
 };

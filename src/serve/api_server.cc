@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <optional>
 
+#include "engine/model_text.h"
 #include "http/server.h"
 #include "serve/admin/admin_endpoints.h"
 #include "serve/admin/throughput_log.h"
@@ -37,6 +39,8 @@ struct ApiServer::Impl {
 };
 
 namespace {
+
+constexpr auto kLastWords = std::chrono::milliseconds(2000);
 
 // A preflight cannot carry a key, and tells nothing.
 bool without_key(const Request& request) {
@@ -115,6 +119,18 @@ Status check_settings(const ServerSettings& settings) {
   return {};
 }
 
+// Some templates know no system messages: better said now than at every request.
+Status check_meta_instruction(const ModelHost& host, const std::string& text) {
+  if (text.empty()) return {};
+  ChatInput input;
+  input.messages.push_back(json::object{{"role", "system"}, {"content", text}});
+  input.messages.push_back(json::object{{"role", "user"}, {"content", "hi"}});
+  const auto prompt = host.encode_chat(input);
+  if (prompt.ok()) return {};
+  return invalid_argument("--meta-instruction cannot be used with this model: {}",
+                          prompt.status().message());
+}
+
 bool is_loopback(const std::string& host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
 }
@@ -157,8 +173,10 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(const std::string& model,
   RETURN_IF_ERROR(check_settings(settings));
   const std::string name = settings.model_name.empty() ? model : settings.model_name;
   auto metrics = std::make_unique<ServerMetrics>(name);
-  ASSIGN_OR_RETURN(auto host,
-                   EngineHost::create(model, engine_options, chat_template, logger, *metrics));
+  ASSIGN_OR_RETURN(auto host, EngineHost::create(model, engine_options,
+                                                 template_with_capability(chat_template, settings.cap),
+                                                 logger, *metrics));
+  RETURN_IF_ERROR(check_meta_instruction(*host, settings.meta_instruction));
   return start(std::move(host), std::move(metrics), name, settings, std::move(logger));
 }
 
@@ -175,6 +193,14 @@ std::string ApiServer::url() const {
 
 const std::string& ApiServer::model_name() const { return impl_->context.model_name; }
 
-bool ApiServer::stop(double drain_seconds) { return impl_->http->stop(drain_seconds); }
+bool ApiServer::stop(double drain_seconds) {
+  const bool drained = impl_->http->drain(drain_seconds);
+  if (!drained) {
+    impl_->host->close(kLastWords);  // whoever waits still is told why
+    impl_->http->drain(std::chrono::duration<double>(kLastWords).count());
+  }
+  impl_->http->stop(0);
+  return drained;
+}
 
 }  // namespace lmdeploy

@@ -39,8 +39,9 @@ class ApiServer {
   std::string url() const;
   const std::string& model_name() const;
 
-  // Refuses new connections, lets answers under way finish for `drain_seconds`, then cuts them off.
-  // From any thread but the server's own. True when everything finished in time.
+  // Refuses new connections, lets answers under way finish for `drain_seconds`, then ends the rest
+  // with an error (a 503, or an event of the stream). From any thread but the server's own. True when
+  // everything finished in time.
   bool stop(double drain_seconds);
 
  private:

@@ -2,7 +2,6 @@
 
 #include <charconv>
 
-#include "engine/model_text.h"
 #include "serve/admin/server_metrics.h"
 #include "text/byte_level.h"
 
@@ -51,15 +50,17 @@ std::vector<int32_t> EngineHost::encode(std::string_view text, bool add_special_
   return engine_->tokenizer().encode(text, {.add_special_tokens = add_special_tokens});
 }
 
+Result<std::vector<int32_t>> EngineHost::encode_prompt(std::string_view text) const {
+  return engine_->encode_prompt(text, true);
+}
+
 Result<std::vector<int32_t>> EngineHost::encode_chat(const ChatInput& input) const {
   ChatRender render;
   render.messages = input.messages;
   render.continue_final_message = input.continue_last;
   render.parse_tool_arguments = true;
   render.variables = input.variables;
-  ASSIGN_OR_RETURN(ChatPrompt prompt,
-                   make_chat_prompt(engine_->tokenizer(), engine_->chat_template(), render));
-  return std::move(prompt.ids);
+  return engine_->encode_chat(render);
 }
 
 std::string EngineHost::token_text(int32_t id) const {
@@ -75,12 +76,14 @@ std::string EngineHost::decode(const std::vector<int32_t>& ids) const {
   return engine_->tokenizer().decode(ids, {.skip_special_tokens = false});
 }
 
-Result<RequestId> EngineHost::submit(GenerateRequest request, OutputSink sink) {
-  return engine_->submit(std::move(request), std::move(sink));
+Result<std::vector<RequestId>> EngineHost::submit(std::vector<Engine::Submission> call) {
+  return engine_->submit(std::move(call));
 }
 
 void EngineHost::cancel(RequestId id) { engine_->cancel(id); }
 
 EngineStats EngineHost::stats() const { return engine_->stats(); }
+
+void EngineHost::close(std::chrono::milliseconds limit) { engine_->close(limit); }
 
 }  // namespace lmdeploy

@@ -22,13 +22,15 @@ class EngineHost final : public ModelHost {
   const ModelFacts& facts() const override { return facts_; }
   void post_text_task(std::function<void()> task) override;
   std::vector<int32_t> encode(std::string_view text, bool add_special_tokens) const override;
+  Result<std::vector<int32_t>> encode_prompt(std::string_view text) const override;
   Result<std::vector<int32_t>> encode_chat(const ChatInput& input) const override;
   std::string token_text(int32_t id) const override;
   std::string token_bytes(int32_t id) const override;
   std::string decode(const std::vector<int32_t>& ids) const override;
-  Result<RequestId> submit(GenerateRequest request, OutputSink sink) override;
+  Result<std::vector<RequestId>> submit(std::vector<Engine::Submission> call) override;
   void cancel(RequestId id) override;
   EngineStats stats() const override;
+  void close(std::chrono::milliseconds limit) override;
 
  private:
   explicit EngineHost(std::unique_ptr<Engine> engine);

@@ -2,49 +2,58 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 namespace lmdeploy {
 
 Generation::Generation(ServeContext& context, const ResponseWriter& response,
                        std::unique_ptr<OutputHandler> handler)
-    : context_(context), response_(response), handler_(std::move(handler)) {
-  context_.generations.fetch_add(1);
-}
+    : context_(context), response_(response), handler_(std::move(handler)) {}
 
-Generation::~Generation() { context_.generations.fetch_sub(1); }
+Generation::~Generation() { give_slot_back(); }
 
 void Generation::run(ServeContext& context, std::vector<GenerateRequest> requests,
                      const ResponseWriter& response, std::unique_ptr<OutputHandler> handler) {
   const std::shared_ptr<Generation> self(new Generation(context, response, std::move(handler)));
-  const int most = context.settings.max_concurrent_requests;
-  if (most > 0 && context.generations.load() > most) {
-    return send_error(
-        response, {429, fmt::format("{} requests are under way already; try again later", most), "",
-                   "too_many_requests"});
+  if (!self->take_slot()) {
+    return send_error(response, {429,
+                                 fmt::format("{} requests are under way already; try again later",
+                                             context.settings.max_concurrent_requests),
+                                 "", "too_many_requests"});
   }
-  self->submit_all(std::move(requests));
+  if (!self->submit_all(std::move(requests))) return;
   response.on_close([weak = std::weak_ptr(self)] {
     if (const auto alive = weak.lock()) alive->cancel_all();
   });
 }
 
-void Generation::submit_all(std::vector<GenerateRequest> requests) {
-  std::lock_guard lock(mutex_);
-  for (const GenerateRequest& request : requests) {
-    unfinished_ += static_cast<size_t>(request.sampling.n);
-  }
+bool Generation::take_slot() {
+  has_slot_ = true;
+  const int most = context_.settings.max_concurrent_requests;
+  return context_.generations.fetch_add(1) < most || most == 0;
+}
+
+void Generation::give_slot_back() {
+  if (std::exchange(has_slot_, false)) context_.generations.fetch_sub(1);
+}
+
+bool Generation::submit_all(std::vector<GenerateRequest> requests) {
+  std::vector<Engine::Submission> call;
   for (size_t i = 0; i < requests.size(); ++i) {
-    auto id = context_.host.submit(std::move(requests[i]),
-                                   [self = shared_from_this(), i](GenerateOutput&& out) {
-                                     return self->output(i, std::move(out));
-                                   });
-    if (!id.ok()) {
-      cancelled_ = true;
-      for (const RequestId queued : ids_) context_.host.cancel(queued);
-      return send_error(response_, to_api_error(id.status()));
-    }
-    ids_.push_back(*id);
+    unfinished_ += static_cast<size_t>(requests[i].sampling.n);
+    call.push_back({std::move(requests[i]), [self = shared_from_this(), i](GenerateOutput&& out) {
+                      return self->output(i, std::move(out));
+                    }});
   }
+  std::lock_guard lock(mutex_);
+  auto ids = context_.host.submit(std::move(call));
+  if (!ids.ok()) {
+    send_error(response_, to_api_error(ids.status()));
+    return false;
+  }
+  ids_ = std::move(*ids);
   handler_->on_start();
+  return true;
 }
 
 bool Generation::output(size_t index, GenerateOutput&& output) {
@@ -52,7 +61,9 @@ bool Generation::output(size_t index, GenerateOutput&& output) {
   if (cancelled_ || response_.closed()) return false;
   const bool finished = output.finish.has_value();
   handler_->on_output(index, std::move(output));
-  if (finished && --unfinished_ == 0) handler_->on_end();
+  if (!finished || --unfinished_ > 0) return true;
+  give_slot_back();  // first: who reads the answer may ask again
+  handler_->on_end();
   return true;
 }
 
@@ -62,6 +73,7 @@ void Generation::cancel_all() {
     std::lock_guard lock(mutex_);
     cancelled_ = true;
     ids.swap(ids_);
+    give_slot_back();
   }
   for (const RequestId id : ids) context_.host.cancel(id);
 }

@@ -26,8 +26,8 @@ class OutputHandler {
 
 class Generation : public std::enable_shared_from_this<Generation> {
  public:
-  // Queues every request, tells `handler`, and lives until the last output. When one is refused the
-  // others are cancelled and the refusal is answered. `context` outlives the generation.
+  // Queues the requests, tells `handler`, and lives until the last output. When one is refused none is
+  // queued, and the refusal is answered. `context` outlives the generation.
   static void run(ServeContext& context, std::vector<GenerateRequest> requests,
                   const ResponseWriter& response, std::unique_ptr<OutputHandler> handler);
 
@@ -37,7 +37,9 @@ class Generation : public std::enable_shared_from_this<Generation> {
   Generation(ServeContext& context, const ResponseWriter& response,
              std::unique_ptr<OutputHandler> handler);
 
-  void submit_all(std::vector<GenerateRequest> requests);
+  bool take_slot();
+  void give_slot_back();
+  bool submit_all(std::vector<GenerateRequest> requests);
   bool output(size_t index, GenerateOutput&& output);
   void cancel_all();
 
@@ -48,6 +50,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   std::vector<RequestId> ids_;
   size_t unfinished_ = 0;  // choices
   bool cancelled_ = false;
+  bool has_slot_ = false;  // of --max-concurrent-requests
 };
 
 }  // namespace lmdeploy

@@ -37,6 +37,9 @@ class ModelHost {
   // Tokenizing and template rendering, on text threads alone.
   virtual void post_text_task(std::function<void()> task) = 0;
   virtual std::vector<int32_t> encode(std::string_view text, bool add_special_tokens) const = 0;
+  // The same for a prompt, special tokens added; kInvalidArgument for a text so long that it cannot
+  // fit the window, before any work on it.
+  virtual Result<std::vector<int32_t>> encode_prompt(std::string_view text) const = 0;
   // The prompt that the chat template makes of a conversation. kInvalidArgument: the template
   // refuses it.
   virtual Result<std::vector<int32_t>> encode_chat(const ChatInput& input) const = 0;
@@ -46,9 +49,11 @@ class ModelHost {
   virtual std::string token_bytes(int32_t id) const = 0;
   virtual std::string decode(const std::vector<int32_t>& ids) const = 0;
 
-  virtual Result<RequestId> submit(GenerateRequest request, OutputSink sink) = 0;
+  // See Engine.
+  virtual Result<std::vector<RequestId>> submit(std::vector<Engine::Submission> call) = 0;
   virtual void cancel(RequestId id) = 0;
   virtual EngineStats stats() const = 0;
+  virtual void close(std::chrono::milliseconds limit) = 0;
 };
 
 }  // namespace lmdeploy

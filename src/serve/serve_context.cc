@@ -23,6 +23,12 @@ Result<json::value> parse_body(const std::string& body) {
   return parse_json(body, "the request body", {.max_depth = kMostDepth, .max_bytes = body.size()});
 }
 
+bool brings_instructions(const json::array& messages) {
+  const json::object* first = messages.empty() ? nullptr : messages.front().if_object();
+  const json::value* role = first == nullptr ? nullptr : find(*first, "role");
+  return role != nullptr && (*role == json::value("system") || *role == json::value("developer"));
+}
+
 bool says_json(const Request& request) {
   const std::string* type = request.headers.find("Content-Type");
   return type != nullptr &&
@@ -38,6 +44,14 @@ void ServeContext::log_unknown_fields(const FieldReader& fields, std::string_vie
     if (reported_.size() >= kMostReportedFields || !reported_.insert(shown).second) continue;
     logger.warning("{} has an unknown field '{}', which is ignored (said once)", path, shown);
   }
+}
+
+Result<std::vector<int32_t>> ServeContext::encode_chat(ChatInput input) const {
+  if (!settings.meta_instruction.empty() && !brings_instructions(input.messages)) {
+    json::object system{{"role", "system"}, {"content", settings.meta_instruction}};
+    input.messages.insert(input.messages.begin(), json::value(std::move(system)));
+  }
+  return host.encode_chat(input);
 }
 
 namespace {

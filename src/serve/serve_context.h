@@ -32,6 +32,8 @@ struct ServeContext {
   const ApiKeys keys;
   std::atomic<int> generations{0};  // HTTP calls that generate, for --max-concurrent-requests
 
+  // The prompt of a conversation; one that brings no system message gets --meta-instruction.
+  Result<std::vector<int32_t>> encode_chat(ChatInput input) const;
   // Says once for each field name (of the first few hundred) that it is not known.
   void log_unknown_fields(const FieldReader& fields, std::string_view path);
 

@@ -12,6 +12,8 @@ struct ServerSettings {
   std::string server_name = "0.0.0.0";
   int server_port = 23333;
   std::string model_name;
+  std::string meta_instruction;
+  std::string cap = "chat";
   std::vector<std::string> api_keys;
   std::vector<std::string> allow_origins = {"*"};
   std::vector<std::string> allow_methods = {"*"};
@@ -41,6 +43,18 @@ struct ServerSettings {
            .value_name = "NAME",
            .group = "Server"},
           self.model_name);
+    visit({.name = "meta-instruction",
+           .help = "system prompt of conversations that bring none; empty takes the template's own",
+           .value_name = "TEXT",
+           .group = "Server"},
+          self.meta_instruction);
+    visit({.name = "cap",
+           .help = "what becomes of messages: chat applies the chat template; completion and python "
+                   "give the model their text as it is; infilling puts Code Llama's marks around "
+                   "the one <FILL> in it",
+           .choices = {"chat", "completion", "infilling", "python"},
+           .group = "Server"},
+          self.cap);
     visit({.name = "api-keys",
            .help = "bearer tokens that open every route but /health",
            .value_name = "KEY",

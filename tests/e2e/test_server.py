@@ -118,6 +118,19 @@ def ask(client, text="What is the capital of France?", **more):
                                           **{"temperature": 0, "max_tokens": 24, **more})
 
 
+@pytest.fixture(scope="module")
+def pieces():
+    """The bytes of every token id, read from the file by the gguf package."""
+    gguf = pytest.importorskip("gguf")
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    hidden = [byte for byte in range(256) if byte not in plain]
+    byte_of = {chr(byte): byte for byte in plain} | {chr(256 + i): byte for i, byte in enumerate(hidden)}
+    field = gguf.GGUFReader(model_path()).fields["tokenizer.ggml.tokens"]
+    texts = [bytes(field.parts[i]).decode() for i in field.data]
+    return [bytes(byte_of[c] for c in text) if all(c in byte_of for c in text) else text.encode()
+            for text in texts]
+
+
 def eventually(condition, seconds=10):
     deadline = time.time() + seconds
     while not condition():
@@ -131,6 +144,9 @@ def eventually(condition, seconds=10):
 def test_models(client):
     models = client.models.list().data
     assert [model.id for model in models] == [NAME]
+    assert client.models.retrieve(NAME).max_model_len == 2048
+    with pytest.raises(openai.NotFoundError, match="does not exist"):
+        client.models.retrieve("some/other")
     assert models[0].owned_by == "lmdeploy"
 
 
@@ -181,11 +197,16 @@ def test_stop_strings(client):
     assert answer.choices[0].finish_reason == "stop"
 
 
-def test_logprobs(client):
-    content = ask(client, logprobs=True, top_logprobs=3, max_tokens=5).choices[0].logprobs.content
-    assert len(content) == 5
+def test_logprobs(client, pieces):
+    choice = ask(client, "Say good morning in Chinese, with an emoji.", logprobs=True, top_logprobs=3,
+                 extra_body={"return_token_ids": True, "ignore_eos": True}).choices[0]
+    content = choice.logprobs.content
+    assert len(content) == 24
+    assert [bytes(token.bytes) for token in content] == [pieces[i] for i in choice.message.gen_tokens]
+    assert b"".join(bytes(token.bytes) for token in content).decode(errors="replace") == choice.message.content
     for token in content:
-        assert bytes(token.bytes).decode(errors="replace") == token.token
+        assert token.token == bytes(token.bytes).decode(errors="replace")
+        assert all(bytes(top.bytes) in pieces for top in token.top_logprobs)
         assert len(token.top_logprobs) == 3
         assert token.logprob == token.top_logprobs[0].logprob <= 0  # greedy
         assert token.top_logprobs[0].logprob >= token.top_logprobs[1].logprob
@@ -221,6 +242,48 @@ def test_token_prompts_echo_and_logprobs(client, server):
     mean = sum(choice.logprobs.token_logprobs[1:len(ids)]) / (len(ids) - 1)
     ppl = server.request("POST", "/get_ppl", {"input": text})[2]["ppl"]
     assert ppl == pytest.approx(math.exp(-mean), rel=1e-3)
+
+
+def spelled(piece):
+    try:
+        return piece.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in piece)
+
+
+def test_echoed_tokens_and_their_offsets(client, server, pieces):
+    text = "Grüße an 世界 und 🙂🙂 "
+    ids = server.request("POST", "/v1/encode", {"input": text})[2]["input_ids"]
+    assert b"".join(pieces[i] for i in ids).decode() == text
+    choice = client.completions.create(model=NAME, prompt=text, max_tokens=8, temperature=0, echo=True, logprobs=2,
+                                       extra_body={"return_token_ids": True}).choices[0]
+    ids += choice.gen_tokens
+    assert choice.logprobs.tokens == [spelled(pieces[i]) for i in ids]
+    assert any(token.startswith("bytes:") for token in choice.logprobs.tokens)
+    # A token begins at the first character that is not whole before it.
+    before = [b"".join(pieces[i] for i in ids[:k]) for k in range(len(ids))]
+    assert choice.logprobs.text_offset == [len(part.decode(errors="ignore")) for part in before]
+    for token, top in zip(choice.logprobs.tokens[1:], choice.logprobs.top_logprobs[1:]):
+        assert 1 <= len(top) <= 2 and set(top) <= {spelled(piece) for piece in pieces}
+
+
+def test_streamed_echo_of_several_choices(client):
+    options = dict(model=NAME, prompt=["One, two", "Eins, zwei"], max_tokens=6, n=2, seed=3, echo=True, logprobs=1)
+    whole = client.completions.create(**options).choices
+    streamed = [dict(text="", tokens=[], text_offset=[], token_logprobs=[]) for _ in whole]
+    for chunk in client.completions.create(**options, stream=True):
+        for choice in chunk.choices:
+            parts = streamed[choice.index]
+            if not parts["text"]:
+                assert choice.text == options["prompt"][choice.index // 2]  # the echo comes first, whole
+                assert choice.logprobs.token_logprobs[0] is None
+            parts["text"] += choice.text
+            for name in ("tokens", "text_offset", "token_logprobs"):
+                parts[name] += getattr(choice.logprobs, name)
+    for parts, choice in zip(streamed, whole):
+        assert parts == dict(text=choice.text, tokens=choice.logprobs.tokens,
+                             text_offset=choice.logprobs.text_offset,
+                             token_logprobs=choice.logprobs.token_logprobs)
 
 
 def test_streamed_completions(client):
@@ -272,6 +335,35 @@ def test_bad_bodies(server, body):
 def test_huge_body(server):
     status, _, answer = server.request("POST", "/v1/chat/completions", b"x" * (20 << 20))
     assert status == 413 and "error" in answer
+
+
+def test_impossible_prompts_are_refused_unread(server):
+    begin = time.time()
+    status, _, answer = server.request("POST", "/v1/completions", {"model": NAME, "prompt": "word " * (3 << 20)})
+    assert status == 400 and "2048" in answer["error"]["message"]
+    assert "bytes are at least" in answer["error"]["message"]
+    assert time.time() - begin < 5
+
+
+@pytest.mark.parametrize("fields", ['"max_tokens":1e400', '"seed":123456789012345678901234567890', '"temperature":-1e308',
+                                    '"n":9223372036854775808', '"logit_bias":{"1":"x"}', '"stop":["\\ud800"]',
+                                    '"messages":[{"role":"user","content":"\xff"}]'])
+def test_hostile_fields(server, fields):
+    body = ('{"model":"smol","messages":[{"role":"user","content":"hi"}],' + fields + "}").encode("latin-1")
+    status, _, answer = server.request("POST", "/v1/chat/completions", body)
+    assert status == 400 and answer["error"]["message"]
+
+
+def test_a_thousand_idle_connections(server):
+    idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(1000)]
+    for half_open in idle[:200]:
+        half_open.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nContent-")
+    begin = time.time()
+    status, _, answer = server.request("POST", "/v1/completions", {"model": NAME, "prompt": "a", "max_tokens": 2})
+    assert status == 200 and time.time() - begin < 5
+    for connection in idle:
+        connection.close()
+    assert server.request("GET", "/health")[0] == 200
 
 
 def test_keys(server):
@@ -332,6 +424,80 @@ def test_full_queue_answers_429(tmp_path):
         server.stop()
 
 
+def test_a_call_larger_than_the_queue_is_answered(tmp_path):
+    server = Server(tmp_path / "log", "--max-queued-requests", "2")
+    try:
+        status, _, answer = server.request("POST", "/v1/completions",
+                                           {"model": NAME, "prompt": ["a", "b", "c", "d"], "max_tokens": 2})
+        assert status == 200 and len(answer["choices"]) == 4
+    finally:
+        server.stop()
+
+
+def test_localhost_is_both_addresses(tmp_path):
+    server = Server(tmp_path / "log", address="localhost")
+    try:
+        families = [socket.AF_INET]
+        with socket.socket(socket.AF_INET6) as probe:
+            try:
+                probe.bind(("::1", 0))
+                families.append(socket.AF_INET6)
+            except OSError:
+                pass
+        for family in families:
+            with socket.socket(family) as connection:
+                connection.connect(("127.0.0.1" if family == socket.AF_INET else "::1", server.port))
+    finally:
+        server.stop()
+
+
+def test_meta_instruction_and_cap(tmp_path):
+    body = {"model": NAME, "messages": [{"role": "user", "content": "One, two, three,"}], "temperature": 0,
+            "max_tokens": 8}
+    server = Server(tmp_path / "log", "--meta-instruction", "You are a pirate.")
+    try:
+        told = server.request("POST", "/v1/chat/completions", body)[2]
+        said = [{"role": "system", "content": "You are a pirate."}] + body["messages"]
+        by_hand = server.request("POST", "/v1/chat/completions", {**body, "messages": said})[2]
+        other = [{"role": "system", "content": "You are a nurse of few words."}] + body["messages"]
+        own = server.request("POST", "/v1/chat/completions", {**body, "messages": other})[2]
+        assert told["choices"] == by_hand["choices"] and told["usage"]["prompt_tokens"] == by_hand["usage"]["prompt_tokens"]
+        assert own["usage"]["prompt_tokens"] != told["usage"]["prompt_tokens"]
+    finally:
+        server.stop()
+    server = Server(tmp_path / "log", "--cap", "completion")
+    try:
+        chat = server.request("POST", "/v1/chat/completions", body)[2]
+        plain = server.request("POST", "/v1/completions",
+                               {**body, "messages": None, "prompt": "One, two, three,"})[2]
+        assert chat["choices"][0]["message"]["content"] == plain["choices"][0]["text"]
+    finally:
+        server.stop()
+
+
+def test_a_template_that_refuses(tmp_path):
+    template = tmp_path / "t.jinja"
+    template.write_text("{% if messages[0].role == 'system' %}{{ raise_exception('no system messages') }}{% endif %}x")
+    server = Server(tmp_path / "log", "--chat-template", str(template))
+    try:
+        status, _, answer = server.request("POST", "/v1/chat/completions", {
+            "model": NAME, "messages": [{"role": "system", "content": "a"}]})
+        assert status == 400 and "no system messages" in answer["error"]["message"]
+    finally:
+        server.stop()
+    with pytest.raises(RuntimeError, match="--meta-instruction cannot be used with this model"):
+        Server(tmp_path / "log", "--chat-template", str(template), "--meta-instruction", "a")
+
+
+def test_a_truncated_model_is_refused(tmp_path):
+    cut = tmp_path / "cut.gguf"
+    with open(model_path(), "rb") as file:
+        cut.write_bytes(file.read(20 << 20))
+    result = subprocess.run([os.environ["LMDEPLOY_BIN"], "serve", "api_server", str(cut), "--server-port", "0"],
+                            capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1 and "cut.gguf" in result.stderr and "Traceback" not in result.stderr
+
+
 def test_idle_streams_are_small(tmp_path):
     server = Server(tmp_path / "log", "--max-batch-size", "1")
     try:
@@ -363,6 +529,38 @@ def test_sigterm_drains(tmp_path):
     assert server.process.wait(20) == 0
     with pytest.raises(OSError):
         server.request("GET", "/health")
+    server.stop()
+
+
+def test_what_drains_too_long_gets_an_error(tmp_path):
+    server = Server(tmp_path / "log", "--drain-seconds", "0.5")
+    connections = [long_request(server, stream) for stream in (True, False)]
+    eventually(lambda: server.metric("lmdeploy:num_requests_running") == 2)
+    server.process.send_signal(signal.SIGTERM)
+    texts = []
+    for connection in connections:
+        connection.settimeout(20)
+        text = b""
+        while piece := connection.recv(65536):
+            text += piece
+        texts.append(text.decode())
+    assert server.process.wait(20) == 1
+    assert texts[0].startswith("HTTP/1.1 200") and "data: [DONE]" in texts[0] and '"error":{"message":"the server' in texts[0]
+    assert texts[1].startswith("HTTP/1.1 503") and '"error":{"message":"the server' in texts[1]
+    server.stop()
+
+
+def test_second_sigterm_ends_at_once(tmp_path):
+    server = Server(tmp_path / "log")
+    connection = long_request(server)
+    eventually(lambda: server.metric("lmdeploy:num_requests_running") == 1)
+    server.process.send_signal(signal.SIGTERM)
+    eventually(lambda: "shutting down" in server.log_text())
+    assert server.process.poll() is None
+    begin = time.time()
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(5) == -signal.SIGTERM and time.time() - begin < 2
+    connection.close()
     server.stop()
 
 

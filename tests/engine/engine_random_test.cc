@@ -1,10 +1,12 @@
-// 2,000 random requests through an engine with 20 KV blocks: chunked prompts, prefix hits, preemption,
-// cancels, n > 1 and sessions. Every request's tokens must equal those it gives alone in an engine
-// with room, and every block must come back.
+// Thousands of random requests through an engine with 20 KV blocks: chunked prompts, prefix hits,
+// preemption (also of prompts half computed), cancels (also in a request's last step), n > 1, prompt
+// logprobs and sessions; full attention, a sliding window, rope by length. Every request's tokens must
+// equal those it gives alone in an engine with room, and every block must come back.
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <deque>
 #include <random>
@@ -22,9 +24,9 @@ using testing::Submitted;
 using testing::TinyModel;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int kRequests = 200;
+constexpr int kSlowness = 10;  // of a step, roughly
 #else
-constexpr int kRequests = 2000;
+constexpr int kSlowness = 1;
 #endif
 
 std::unique_ptr<Engine> make_engine(const TinyModel& model, const EngineOptions& options) {
@@ -87,6 +89,7 @@ class RandomRequests {
     if (below(8) == 0) sampling.ignore_eos = true;
     if (below(5) == 0) sampling.stop = {std::string(1, static_cast<char>('a' + below(26)))};
     if (below(8) == 0) sampling.logprobs = 3;
+    request.prompt_logprobs = below(6) == 0;
     return request;
   }
   size_t below(size_t n) { return static_cast<size_t>(random_() % n); }
@@ -122,6 +125,17 @@ void expect_prefix(const std::vector<Answer>& got, const std::vector<Answer>& al
   }
 }
 
+void expect_equal_scores(const std::vector<TokenOutput>& got, const std::vector<TokenOutput>& alone,
+                         size_t request) {
+  ASSERT_EQ(got.size(), alone.size()) << "request " << request;
+  for (size_t t = 1; t < got.size(); ++t) {
+    ASSERT_EQ(got[t].id, alone[t].id) << "request " << request << " token " << t;
+    ASSERT_EQ(got[t].logprob, alone[t].logprob) << "request " << request << " token " << t;
+    ASSERT_EQ(got[t].top.size(), alone[t].top.size()) << "request " << request << " token " << t;
+    for (size_t k = 0; k < got[t].top.size(); ++k) ASSERT_EQ(got[t].top[k].token, alone[t].top[k].token);
+  }
+}
+
 void expect_blocks_come_back(Engine& engine) {
   for (int i = 0; i < 500 && (engine.stats().blocks_used > 0 || engine.stats().running > 0); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
@@ -131,57 +145,115 @@ void expect_blocks_come_back(Engine& engine) {
   EXPECT_EQ(engine.stats().waiting, 0);
 }
 
-void run_trace(const TinyModel& model, uint64_t seed, bool expect_preemption) {
-  std::unique_ptr<Engine> alone = make_engine(model, roomy());
-  std::unique_ptr<Engine> busy = make_engine(model, cramped());
-  RandomRequests requests(seed);
+// One trace: an engine kept busy with up to 25 requests, and one that runs each of them alone.
+class Trace {
+ public:
+  Trace(const TinyModel& model, uint64_t seed)
+      : alone_(make_engine(model, roomy())), busy_(make_engine(model, cramped())), requests_(seed) {}
+
+  EngineStats run(int count) {
+    for (int i = 0; i < count && !::testing::Test::HasFatalFailure(); ++i) {
+      open_.push_back(begin(requests_.next()));
+      if (requests_.below(12) == 0) cancel(open_[requests_.below(open_.size())]);
+      while (open_.size() > 24 && !::testing::Test::HasFatalFailure()) settle();
+    }
+    while (!open_.empty() && !::testing::Test::HasFatalFailure()) settle();
+    expect_blocks_come_back(*busy_);
+    return busy_->stats();
+  }
+  // Requests that were cancelled with one token to go and ended by themselves all the same: the cancel
+  // met the step that finished them.
+  int cancels_in_last_step() const { return cancels_in_last_step_; }
+
+ private:
   struct Open {
     GenerateRequest request;
     Submitted submitted;
-    bool cancelled = false;
+    std::shared_ptr<std::atomic<bool>> cancelled;
+    bool in_last_step = false;
   };
-  std::deque<Open> open;
-  size_t finished = 0;
-  const auto settle = [&] {
-    const std::vector<Answer> got = open.front().submitted.collector->wait();
-    const std::vector<Answer> want = testing::generate(*alone, open.front().request);
-    if (open.front().cancelled) {
-      expect_prefix(got, want, finished);
-    } else {
-      expect_equal(got, want, finished);
-    }
-    open.pop_front();
-    ++finished;
-  };
-  for (int i = 0; i < kRequests && !::testing::Test::HasFatalFailure(); ++i) {
-    Open next{requests.next(), {}, false};
-    next.submitted = testing::submit(*busy, next.request);
-    open.push_back(std::move(next));
-    if (requests.below(12) == 0) {
-      Open& victim = open[requests.below(open.size())];
-      if (requests.below(2) == 0) victim.submitted.collector->wait_first_piece();
-      busy->cancel(victim.submitted.id);
-      victim.cancelled = true;
-    }
-    while (open.size() > 24 && !::testing::Test::HasFatalFailure()) settle();
+
+  Open begin(GenerateRequest request) {
+    Open open{request, {}, std::make_shared<std::atomic<bool>>(false)};
+    open.in_last_step = request.sampling.n == 1 && requests_.below(6) == 0;
+    auto collector = std::make_shared<testing::Collector>(request.sampling.n);
+    const int64_t before_last = open.in_last_step ? *request.sampling.max_new_tokens - 1 : -1;
+    const auto id = std::make_shared<std::atomic<RequestId>>(0);  // the sink may be called before submit() is back
+    Result<RequestId> submitted = busy_->submit(
+        std::move(request), [this, collector, before_last, id, cancelled = open.cancelled](GenerateOutput&& output) {
+          if (!output.finish && output.generated_tokens == before_last && *id != 0) {
+            *cancelled = true;
+            busy_->cancel(*id);
+          }
+          return collector->take(std::move(output));
+        });
+    CHECK(submitted.ok(), "{}", submitted.status().message());
+    *id = *submitted;
+    open.submitted = {std::move(collector), *submitted};
+    return open;
   }
-  while (!open.empty() && !::testing::Test::HasFatalFailure()) settle();
-  expect_blocks_come_back(*busy);
-  const EngineStats stats = busy->stats();
-  if (expect_preemption) EXPECT_GT(stats.preempted, 0);
-  EXPECT_GT(stats.cached_tokens, 0);
-  ::testing::Test::RecordProperty("preempted", static_cast<int>(stats.preempted));
-  ::testing::Test::RecordProperty("cached_tokens", static_cast<int>(stats.cached_tokens));
-}
+
+  void cancel(Open& victim) {
+    if (requests_.below(2) == 0) victim.submitted.collector->wait_first_piece();
+    *victim.cancelled = true;
+    victim.in_last_step = false;
+    busy_->cancel(victim.submitted.id);
+  }
+
+  void settle() {
+    const Open open = std::move(open_.front());
+    open_.pop_front();
+    const std::vector<Answer> got = open.submitted.collector->wait();
+    const Submitted lone = testing::submit(*alone_, open.request);
+    const std::vector<Answer> want = lone.collector->wait();
+    const bool aborted = std::any_of(got.begin(), got.end(),
+                                     [](const Answer& answer) { return answer.finish == FinishReason::kAbort; });
+    if (aborted) {
+      ASSERT_TRUE(*open.cancelled) << "request " << settled_;
+      expect_prefix(got, want, settled_);
+    } else {
+      expect_equal(got, want, settled_);
+      expect_equal_scores(open.submitted.collector->prompt_logprobs, lone.collector->prompt_logprobs, settled_);
+      if (open.in_last_step && *open.cancelled) ++cancels_in_last_step_;
+    }
+    ++settled_;
+  }
+
+  std::unique_ptr<Engine> alone_;
+  std::deque<Open> open_;
+  std::unique_ptr<Engine> busy_;  // its sinks use the members above
+  RandomRequests requests_;
+  size_t settled_ = 0;
+  int cancels_in_last_step_ = 0;
+};
 
 TEST(EngineRandom, EveryRequestGivesWhatItGivesAlone) {
   const TinyModel model;
-  run_trace(model, 1, true);
+  Trace trace(model, 1);
+  const EngineStats stats = trace.run(2000 / kSlowness);
+  EXPECT_GT(stats.preempted, stats.preempted_in_prompt);
+  EXPECT_GT(stats.preempted_in_prompt, 0);
+  EXPECT_GT(stats.cached_tokens, 0);
+  EXPECT_GT(trace.cancels_in_last_step(), 0);
+  RecordProperty("preempted", static_cast<int>(stats.preempted));
+  RecordProperty("preempted_in_prompt", static_cast<int>(stats.preempted_in_prompt));
+  RecordProperty("cancels_in_last_step", trace.cancels_in_last_step());
+  RecordProperty("cached_tokens", static_cast<int>(stats.cached_tokens));
 }
 
 TEST(EngineRandom, WithASlidingWindow) {
   const TinyModel model({.sliding_window = 40});
-  run_trace(model, 2, false);
+  const EngineStats stats = Trace(model, 2).run(2000 / kSlowness);
+  EXPECT_GT(stats.cached_tokens, 0);
+}
+
+// The keys of a prompt are rotated by its length: a sequence that starts again must rotate by the
+// length it began with, and blocks of one prompt fit no other.
+TEST(EngineRandom, WithRopeByLength) {
+  const TinyModel model({.max_position = 64, .dynamic_ntk = 4});
+  const EngineStats stats = Trace(model, 4).run(1000 / kSlowness);
+  EXPECT_GT(stats.preempted, 0);
+  EXPECT_GT(stats.preempted_in_prompt, 0);
 }
 
 TEST(EngineRandom, SessionsContinueAsOneConversation) {

@@ -248,12 +248,62 @@ TEST_F(EngineTest, PrefixCacheServesASecondRequest) {
   EXPECT_EQ(other.collector->cached_tokens, 0);
 }
 
-TEST_F(EngineTest, DrainRefusesNewRequestsAndLetsRunningOnesEnd) {
+TEST_F(EngineTest, CloseRefusesNewRequestsAndEndsTheOthers) {
   auto engine = this->engine();
-  testing::Submitted s = testing::submit(*engine, request(10, 100));
-  engine->drain(std::chrono::seconds(60));
-  EXPECT_EQ(s.collector->wait()[0].finish, FinishReason::kLength);
-  EXPECT_EQ(rejected(*engine, request(10, 1)).code(), StatusCode::kUnavailable);
+  const testing::Submitted running = testing::submit(*engine, request(10, 600));
+  running.collector->wait_first_piece();
+  engine->close(std::chrono::seconds(60));
+  EXPECT_EQ(running.collector->wait()[0].finish, FinishReason::kAbort);
+  EXPECT_EQ(rejected(*engine, request(4, 4)).code(), StatusCode::kUnavailable);
+  engine->close(std::chrono::seconds(60));
+  EXPECT_EQ(engine->stats().blocks_used, 0);
+}
+
+TEST_F(EngineTest, ACallOfSeveralRequestsIsTakenWholeOrNotAtAll) {
+  EngineOptions options = EngineTest::options();
+  options.max_queued_requests = 2;
+  options.max_batch_size = 1;
+  auto engine = this->engine(options);
+  std::vector<std::shared_ptr<testing::Collector>> collectors;
+  const auto call = [&](int count, bool last_is_bad) {
+    std::vector<Engine::Submission> out;
+    for (int i = 0; i < count; ++i) {
+      auto collector = std::make_shared<testing::Collector>(1);
+      collectors.push_back(collector);
+      out.push_back({request(5, 300), [collector](GenerateOutput&& output) {
+                       return collector->take(std::move(output));
+                     }});
+    }
+    if (last_is_bad) out.back().request.sampling.top_p = 0;
+    out[0].request.session = SessionRef{7, false};
+    return out;
+  };
+  EXPECT_EQ(engine->submit(call(3, true)).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_FALSE(engine->session_tokens(7).has_value());
+  collectors.clear();
+  // Four are more than the queue has places, and it is empty.
+  const auto taken = engine->submit(call(4, false));
+  ASSERT_TRUE(taken.ok()) << taken.status().message();
+  EXPECT_EQ(taken->size(), 4u);
+  const Status full = rejected(*engine, request(5, 5));
+  EXPECT_EQ(full.code(), StatusCode::kResourceExhausted);
+  EXPECT_NE(full.message().find("--max-queued-requests 2"), std::string::npos) << full.message();
+  for (const auto& collector : collectors) EXPECT_EQ(collector->wait()[0].finish, FinishReason::kLength);
+  EXPECT_TRUE(engine->submit(call(1, false)).ok());
+}
+
+TEST_F(EngineTest, TextsThatCannotFitAreNotRead) {
+  auto engine = this->engine();
+  // The longest piece has 7 bytes, and normalizers may shorten text to a quarter.
+  const std::string most(size_t{641} * 28 - 1, 'a');
+  EXPECT_EQ(engine->encode_prompt(most, true)->size(), most.size());
+  const Status refused = engine->encode_prompt(most + "a", true).status();
+  EXPECT_EQ(refused.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(refused.message().find("at least 641 tokens"), std::string::npos) << refused.message();
+  EXPECT_NE(refused.message().find("holds 640"), std::string::npos);
+  ChatRender chat;
+  chat.messages.push_back(json::object{{"role", "user"}, {"content", most}});
+  EXPECT_EQ(engine->encode_chat(chat).status().code(), StatusCode::kInvalidArgument);
 }
 
 TEST_F(EngineTest, DestructionEndsWhatRuns) {

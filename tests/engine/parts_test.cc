@@ -3,11 +3,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <future>
 
 #include "engine/batch_builder.h"
 #include "engine/choice_text.h"
+#include "engine/model_text.h"
 #include "engine/sampling_state.h"
 #include "engine/session_table.h"
+#include "engine/text_pool.h"
 #include "tests/engine/tiny_model.h"
 
 namespace lmdeploy {
@@ -151,6 +156,66 @@ TEST(SessionTable, OneRequestAtATimeAndEndWhileBusy) {
   EXPECT_TRUE(table.begin(2)->empty());
   table.abandon(2);
   EXPECT_FALSE(table.tokens(2).has_value());
+}
+
+TEST(SessionTable, TheOneIdleLongestIsForgotten) {
+  SessionTable table({.sessions = 3, .tokens = 10});
+  const std::vector<int32_t> four(4, 7);
+  const auto turn = [&](int64_t session) {
+    ASSERT_TRUE(table.begin(session).ok());
+    table.finish(session, four, false);
+  };
+  turn(1);
+  turn(2);
+  turn(1);
+  turn(3);  // 12 tokens: 2 goes
+  EXPECT_FALSE(table.tokens(2).has_value());
+  EXPECT_EQ(table.tokens(1), 4);
+  EXPECT_TRUE(table.begin(1).ok());  // never forgotten while it answers
+  EXPECT_TRUE(table.begin(4)->empty());
+  EXPECT_TRUE(table.begin(5)->empty());  // the fourth session: 3 goes
+  EXPECT_FALSE(table.tokens(3).has_value());
+  EXPECT_EQ(table.begin(6).status().code(), StatusCode::kResourceExhausted);
+  table.abandon(5);
+  EXPECT_TRUE(table.begin(6).ok());
+  table.finish(6, std::vector<int32_t>(11, 7), false);  // too long by itself
+  EXPECT_FALSE(table.tokens(6).has_value());
+  table.finish(1, four, true);
+  table.finish(4, four, false);
+  EXPECT_EQ(table.tokens(4), 4);
+}
+
+TEST(TextPool, LongPromptsHoldUpNeitherAnswersNorTheNextPrompt) {
+  TextPool pool(TextPool::kLeastThreads);
+  std::promise<void> release;
+  const std::shared_future<void> released = release.get_future().share();
+  std::promise<void> second_prompt, piece;
+  std::atomic<int> prompts{0};
+  pool.post_prompt([&] { released.wait(); });
+  pool.post_prompt([&] {
+    second_prompt.set_value();
+    released.wait();
+  });
+  EXPECT_EQ(second_prompt.get_future().wait_for(std::chrono::seconds(20)), std::future_status::ready);
+  for (int i = 0; i < 10; ++i) pool.post_prompt([&] { ++prompts; });
+  pool.post_piece([&] { piece.set_value(); });
+  EXPECT_EQ(piece.get_future().wait_for(std::chrono::seconds(20)), std::future_status::ready);
+  EXPECT_EQ(prompts, 0);
+  release.set_value();
+  pool.finish();
+  EXPECT_EQ(prompts, 10);
+}
+
+TEST(ModelText, CapabilitiesBecomeTemplates) {
+  EXPECT_EQ(template_with_capability("x.jinja", "chat"), "x.jinja");
+  const auto prompt = [](const std::string& spec) {
+    ChatRender chat;
+    chat.messages.push_back(json::object{{"role", "user"}, {"content", "a<FILL>b"}});
+    return *ChatTemplate::load(spec, {})->render(chat);
+  };
+  EXPECT_EQ(prompt(template_with_capability("", "completion")), "a<FILL>b");
+  EXPECT_EQ(prompt(template_with_capability("llama2", "python")), "a<FILL>b");
+  EXPECT_EQ(prompt(template_with_capability("x.jinja", "infilling")), "<PRE> a <SUF>b <MID>");
 }
 
 TEST(BatchBuilder, LaysOutRowsTablesAndLogitRows) {

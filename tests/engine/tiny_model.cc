@@ -76,6 +76,7 @@ void write_config(const TinyModelOptions& options, const std::string& path) {
       {"rms_norm_eps", 1e-5}, {"rope_theta", 10000.0}, {"hidden_act", "silu"},
       {"tie_word_embeddings", false}, {"torch_dtype", "float32"}};
   if (options.sliding_window > 0) config["sliding_window"] = options.sliding_window;
+  if (options.dynamic_ntk > 0) config["rope_scaling"] = {{"type", "dynamic"}, {"factor", options.dynamic_ntk}};
   std::ofstream(path) << to_json_text(config);
 }
 

@@ -129,26 +129,24 @@ TEST_F(ServerTest, RoutesThatDoNotExist) {
   EXPECT_EQ(*asked->headers.find("Allow"), "OPTIONS, GET, HEAD");
 }
 
-TEST_F(ServerTest, MiddlewareRunsInOrderAndMayAnswer) {
-  router_.use([](const Request&, const ResponseWriter& response) {
-    response.add_header("X-First", "1\r\nX-Forged: 1");
-    return true;
+TEST_F(ServerTest, PathsBelowASlashGoToItsRoute) {
+  router_.add("GET", "/things/", [](Request request, ResponseWriter response) {
+    response.add_header("X-Given", "1\r\nX-Forged: 1");
+    response.send(200, "text/plain", percent_decoded(request.path().substr(8)));
   });
-  router_.use([](const Request& request, const ResponseWriter& response) {
-    if (request.headers.find("X-Stop") == nullptr) return true;
-    response.send_error(401, "stopped");
-    return false;
+  router_.add("GET", "/things/own", [](Request, ResponseWriter response) {
+    response.send(200, "text/plain", "its own");
   });
   start();
   HttpClient client = this->client();
-  auto passed = client.get("/hello");
-  ASSERT_TRUE(passed.ok());
-  EXPECT_EQ(passed->status, 200);
-  EXPECT_EQ(passed->headers.find("X-Forged"), nullptr);
-  auto stopped = client.get("/hello", {{"X-Stop", "1"}});
-  ASSERT_TRUE(stopped.ok());
-  EXPECT_EQ(stopped->status, 401);
-  EXPECT_NE(stopped->headers.find("X-First"), nullptr);
+  EXPECT_EQ(client.get("/things/a/b%2Fc?x=/things/own")->body, "a/b/c");
+  EXPECT_EQ(client.get("/things/own")->body, "its own");
+  EXPECT_EQ(client.get("/things/own/more")->body, "own/more");
+  EXPECT_EQ(client.get("/things")->status, 404);
+  EXPECT_EQ(client.post("/things/a", "")->status, 405);
+  auto given = client.get("/things/");
+  EXPECT_NE(given->headers.find("X-Given"), nullptr);
+  EXPECT_EQ(given->headers.find("X-Forged"), nullptr);
 }
 
 TEST_F(ServerTest, CorsPreflightAndAnswers) {
@@ -259,6 +257,35 @@ TEST(HttpServer, SaysWhyItCannotListen) {
   EXPECT_NE(second.status().message().find("is taken by another program"), std::string::npos);
   EXPECT_FALSE(
       HttpServer::start({.host = "no.such.host.invalid"}, [](Request, ResponseWriter) {}).ok());
+}
+
+// Whether this machine has ::1 at all.
+bool has_ipv6_loopback() {
+  const int descriptor = ::socket(AF_INET6, SOCK_STREAM, 0);
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_addr = in6addr_loopback;
+  const bool bound = ::bind(descriptor, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  ::close(descriptor);
+  return bound;
+}
+
+TEST(HttpServer, ListensOnEveryAddressOfAName) {
+  auto server = HttpServer::start({.host = "localhost"}, [](Request, ResponseWriter response) {
+    response.send(200, "text/plain", "here");
+  });
+  ASSERT_TRUE(server.ok()) << server.status().message();
+  std::vector<std::string> addresses = {"127.0.0.1", "localhost"};
+  if (has_ipv6_loopback()) addresses.push_back("::1");
+  for (const std::string& address : addresses) {
+    auto reply = HttpClient({.host = address, .port = (*server)->port()}).get("/");
+    ASSERT_TRUE(reply.ok()) << reply.status().message();
+    EXPECT_EQ(reply->body, "here");
+  }
+  // A second one is told, although one address may be free.
+  EXPECT_FALSE(HttpServer::start({.host = "localhost", .port = (*server)->port()},
+                                 [](Request, ResponseWriter) {})
+                   .ok());
 }
 
 TEST(HttpClient, FailuresAreStatuses) {

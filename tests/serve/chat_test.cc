@@ -155,6 +155,18 @@ TEST_F(ApiServerTest, MessagesInTheirForms) {
       {"role":"tool","content":"1"}]})");
 }
 
+TEST_F(ApiServerTest, MetaInstructionIsTheSystemPromptOfThoseWithout) {
+  ServerSettings settings;
+  settings.meta_instruction = "Be brief.";
+  start(std::make_unique<FakeHost>(), settings);
+  ask(kChat, chat_body());
+  EXPECT_EQ(host_->last_request().prompt, host_->encode("<system>Be brief.<user>hi<assistant>", true));
+  ask(kChat, R"({"model":"m","messages":[{"role":"system","content":"S"},{"role":"user","content":"a"}]})");
+  EXPECT_EQ(host_->last_request().prompt, host_->encode("<system>S<user>a<assistant>", true));
+  EXPECT_EQ(ask("/v1/encode", R"({"input":"h","do_preprocess":true})").at("length"),
+            1 + 8 + 9 + 6 + 1 + 11);
+}
+
 TEST_F(ApiServerTest, ChatRejections) {
   start();
   const struct {

@@ -1,4 +1,5 @@
 // POST /v1/completions, /v1/encode and /get_ppl over a scripted model.
+#include "serve/openai/reply_parts.h"
 #include "tests/serve/server_fixture.h"
 
 namespace lmdeploy {
@@ -59,7 +60,52 @@ TEST_F(ApiServerTest, EchoAndLogprobs) {
     }
   }
   EXPECT_EQ(text, "hixyz");
-  EXPECT_EQ(offsets, (std::vector<int64_t>{0, 5, 6, 7, 8, 9}));  // "<bos>" is five characters
+  EXPECT_EQ(offsets, (std::vector<int64_t>{0, 0, 1, 2, 3, 4}));  // "<bos>" is not in the text
+}
+
+// The echo comes in front of each choice, whichever is first to have text.
+TEST_F(ApiServerTest, StreamedEchoOfSeveralChoices) {
+  for (const bool last_first : {false, true}) {
+    auto host = std::make_unique<FakeHost>();
+    host->script = "x\xC3\xB6z";
+    host->last_choice_first = last_first;
+    start(std::move(host));
+    std::map<int64_t, std::string> texts;
+    std::map<int64_t, json::array> tokens, offsets;
+    for (const json::value& event :
+         stream(kCompletions,
+                R"({"model":"m","prompt":"hi","echo":true,"logprobs":2,"n":3,"stream":true,
+                    "return_token_ids":true})")) {
+      const json::value& choice = event.at("choices").at(0);
+      const int64_t index = choice.at("index").as_int64();
+      texts[index] += std::string(choice.at("text").as_string());
+      const json::value& logprobs = choice.at("logprobs");
+      for (const json::value& token : logprobs.at("tokens").as_array()) tokens[index].push_back(token);
+      for (const json::value& at : logprobs.at("text_offset").as_array()) offsets[index].push_back(at);
+      if (choice.at("text") == "hi") EXPECT_TRUE(choice.at("gen_tokens").as_array().empty());
+    }
+    for (int64_t index = 0; index < 3; ++index) {
+      EXPECT_EQ(texts[index], "hix\xC3\xB6z");
+      EXPECT_EQ(tokens[index],
+                (json::array{"<bos>", "h", "i", "x", "bytes:\\xc3", "bytes:\\xb6", "z"}));
+      EXPECT_EQ(offsets[index], (json::array{0, 0, 1, 2, 3, 3, 4}));
+    }
+    server_.reset();
+  }
+}
+
+TEST(TextOffset, BytesBecomeCharacters) {
+  TextOffset echoed("The \xF0\x9F\x98\x80!");
+  EXPECT_EQ(echoed.advance("<s>"), 0);
+  EXPECT_EQ(echoed.advance(" The"), 0);
+  EXPECT_EQ(echoed.advance(" \xF0\x9F"), 3);
+  EXPECT_EQ(echoed.advance("\x98"), 4);
+  EXPECT_EQ(echoed.advance("\x80!"), 4);
+  EXPECT_EQ(echoed.advance(" and"), 6);
+  TextOffset damaged("");
+  EXPECT_EQ(damaged.advance(" a\xFF"), 0);
+  EXPECT_EQ(damaged.advance("\xE2\x82"), 3);
+  EXPECT_EQ(damaged.advance("x"), 3);
 }
 
 TEST_F(ApiServerTest, StreamedCompletions) {
@@ -106,6 +152,12 @@ TEST_F(ApiServerTest, PromptTooLongNamesBothNumbers) {
   EXPECT_EQ(reply.status, 400);
   EXPECT_NE(reply.body.find("5001"), std::string::npos);
   EXPECT_NE(reply.body.find("1000"), std::string::npos);
+  for (const auto& [path, name] : {std::pair{kCompletions, "prompt"}, {"/get_ppl", "input"}}) {
+    const HttpReply unread =
+        post(path, R"({"model":"m",")" + std::string(name) + R"(":")" + std::string(20000, 'a') + "\"}");
+    EXPECT_EQ(unread.status, 400);
+    EXPECT_NE(unread.body.find("the prompt's 20000 bytes"), std::string::npos) << unread.body;
+  }
 }
 
 TEST_F(ApiServerTest, OneRefusedPromptRefusesTheCall) {
@@ -118,7 +170,8 @@ TEST_F(ApiServerTest, OneRefusedPromptRefusesTheCall) {
   EXPECT_EQ(reply.status, 429);
   EXPECT_NE(reply.headers.find("Retry-After"), nullptr);
   EXPECT_EQ(parsed(reply.body).at("error").at("code"), "queue_full");
-  EXPECT_EQ(host_->cancels, 2);
+  EXPECT_EQ(host_->running, 0);
+  EXPECT_EQ(host_->last_request().prompt.size(), 0);
 }
 
 TEST_F(ApiServerTest, Encode) {

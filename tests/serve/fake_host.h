@@ -35,6 +35,7 @@ class FakeHost : public ModelHost {
   std::chrono::milliseconds token_delay{0};
   int capacity = 1000;  // requests at once before kResourceExhausted
   bool fail = false;    // every request ends with kError
+  bool last_choice_first = false;
   ModelFacts facts_;
 
   std::atomic<int> running{0};
@@ -45,13 +46,19 @@ class FakeHost : public ModelHost {
   }
 
   const ModelFacts& facts() const override { return facts_; }
-  void post_text_task(std::function<void()> task) override { pool_.post(std::move(task)); }
+  void post_text_task(std::function<void()> task) override { pool_.post_prompt(std::move(task)); }
 
   std::vector<int32_t> encode(std::string_view text, bool add_special_tokens) const override {
     std::vector<int32_t> ids;
     if (add_special_tokens) ids.push_back(kBos);
     for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
     return ids;
+  }
+  Result<std::vector<int32_t>> encode_prompt(std::string_view text) const override {
+    if (text.size() > size_t{10} * static_cast<size_t>(facts_.session_len)) {
+      return invalid_argument("the prompt's {} bytes are too many", text.size());
+    }
+    return encode(text, true);
   }
   Result<std::vector<int32_t>> encode_chat(const ChatInput& input) const override {
     std::string prompt;
@@ -80,24 +87,19 @@ class FakeHost : public ModelHost {
     return text;
   }
 
-  Result<RequestId> submit(GenerateRequest request, OutputSink sink) override {
-    if (running >= capacity) return resource_exhausted("{} requests are waiting already", capacity);
-    if (static_cast<int64_t>(request.prompt.size()) >= facts_.session_len) {
-      return invalid_argument("the prompt has {} tokens; the window holds {}",
-                              request.prompt.size(), facts_.session_len);
+  Result<std::vector<RequestId>> submit(std::vector<Engine::Submission> call) override {
+    if (running + static_cast<int>(call.size()) > capacity) {
+      return resource_exhausted("{} requests are waiting already", running.load());
     }
-    std::lock_guard lock(mutex_);
-    last_ = request;
-    const RequestId id = next_id_++;
-    auto flag = std::make_shared<std::atomic<bool>>(false);
-    flags_[id] = flag;
-    running += 1;
-    threads_.emplace_back([this, request = std::move(request), sink = std::move(sink), flag] {
-      for (int choice = 0; choice < request.sampling.n; ++choice)
-        generate(request, sink, *flag, choice);
-      running -= 1;
-    });
-    return id;
+    for (const Engine::Submission& submission : call) {
+      const size_t length = submission.request.prompt.size();
+      if (static_cast<int64_t>(length) < facts_.session_len) continue;
+      return invalid_argument("the prompt has {} tokens; the window holds {}", length,
+                              facts_.session_len);
+    }
+    std::vector<RequestId> ids;
+    for (Engine::Submission& submission : call) ids.push_back(begin(std::move(submission)));
+    return ids;
   }
   void cancel(RequestId id) override {
     std::lock_guard lock(mutex_);
@@ -109,10 +111,32 @@ class FakeHost : public ModelHost {
   EngineStats stats() const override {
     return {.running = running.load(), .blocks_total = 10, .blocks_used = 5};
   }
+  void close(std::chrono::milliseconds) override {
+    std::lock_guard lock(mutex_);
+    for (auto& [id, flag] : flags_) *flag = true;
+  }
 
  private:
+  RequestId begin(Engine::Submission submission) {
+    std::lock_guard lock(mutex_);
+    last_ = submission.request;
+    const RequestId id = next_id_++;
+    auto flag = std::make_shared<std::atomic<bool>>(false);
+    flags_[id] = flag;
+    running += 1;
+    threads_.emplace_back([this, submission = std::move(submission), flag] {
+      const int n = submission.request.sampling.n;
+      for (int i = 0; i < n; ++i) {
+        generate(submission.request, submission.sink, *flag, last_choice_first ? n - 1 - i : i,
+                 i == 0);
+      }
+      running -= 1;
+    });
+    return id;
+  }
+
   void generate(const GenerateRequest& request, const OutputSink& sink,
-                const std::atomic<bool>& cancelled, int choice) {
+                const std::atomic<bool>& cancelled, int choice, bool first) {
     std::string held;
     GenerateOutput out;
     int64_t generated = 0;
@@ -127,7 +151,7 @@ class FakeHost : public ModelHost {
       out = {};
       return more;
     };
-    if (choice == 0 && request.prompt_logprobs) {
+    if (first && request.prompt_logprobs) {
       for (const int32_t id : request.prompt) out.prompt_logprobs.push_back(token(id, 1));
       out.prompt_logprobs[0].logprob = std::numeric_limits<float>::quiet_NaN();
     }
@@ -166,7 +190,7 @@ class FakeHost : public ModelHost {
   RequestId next_id_ = 1;
   std::map<RequestId, std::shared_ptr<std::atomic<bool>>> flags_;
   std::list<std::thread> threads_;
-  TextPool pool_{2};
+  TextPool pool_{TextPool::kLeastThreads};
 };
 
 }  // namespace lmdeploy

@@ -32,12 +32,12 @@ EncodeRequest read_encode_request(FieldReader& fields) {
   return out;
 }
 
-Result<std::vector<int32_t>> encode_one(const ModelHost& host, const EncodeRequest& request,
+Result<std::vector<int32_t>> encode_one(const ServeContext& context, const EncodeRequest& request,
                                         const std::string& text) {
-  if (!request.do_preprocess) return host.encode(text, request.add_bos);
+  if (!request.do_preprocess) return context.host.encode(text, request.add_bos);
   ChatInput input;
   input.messages.push_back(json::object{{"role", "user"}, {"content", text}});
-  return host.encode_chat(input);
+  return context.encode_chat(std::move(input));
 }
 
 void answer_encode(ServeContext& context, const json::object& body,
@@ -49,7 +49,7 @@ void answer_encode(ServeContext& context, const json::object& body,
   std::string ids_text, lengths_text;
   JsonWriter ids(ids_text), lengths(lengths_text);
   for (const std::string& text : request.inputs) {
-    const auto encoded = encode_one(context.host, request, text);
+    const auto encoded = encode_one(context, request, text);
     if (!encoded.ok()) return send_error(response, to_api_error(encoded.status()));
     ids.open('[');
     for (const int32_t id : *encoded) ids.integer(id);
@@ -105,7 +105,12 @@ std::vector<int32_t> read_scored_prompt(FieldReader& fields, const ModelHost& ho
     return {};
   }
   fields.ignore("model");
-  if (input->is_string()) return host.encode(*fields.string("input"), true);
+  if (input->is_string()) {
+    Result<std::vector<int32_t>> ids = host.encode_prompt(*fields.string("input"));
+    if (ids.ok()) return std::move(*ids);
+    fields.fail("input", ids.status().message());
+    return {};
+  }
   return fields.token_ids("input", std::numeric_limits<size_t>::max(), host.facts().vocab_size);
 }
 

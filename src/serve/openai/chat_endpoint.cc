@@ -19,8 +19,8 @@ void answer_chat(ServeContext& context, const Request& request, const json::obje
   if (!check_model(context, chat.reply.model, response)) return;
 
   Result<std::vector<int32_t>> prompt = chat.raw_prompt
-                                            ? context.host.encode(*chat.raw_prompt, true)
-                                            : context.host.encode_chat(chat.input);
+                                            ? context.host.encode_prompt(*chat.raw_prompt)
+                                            : context.encode_chat(std::move(chat.input));
   if (!prompt.ok()) return send_error(response, to_api_error(prompt.status()));
   const std::string id = "chatcmpl-" + random_token(24);
   GenerateRequest generate;

@@ -31,7 +31,9 @@ void answer_completion(ServeContext& context, const Request& request, const json
   for (auto& prompt : completion.prompts) {
     requests.push_back(generate);
     if (auto* text = std::get_if<std::string>(&prompt)) {
-      requests.back().prompt = context.host.encode(*text, true);
+      Result<std::vector<int32_t>> ids = context.host.encode_prompt(*text);
+      if (!ids.ok()) return send_error(response, to_api_error(ids.status()));
+      requests.back().prompt = std::move(*ids);
       if (completion.echo) reply.echo.push_back(std::move(*text));
     } else {
       requests.back().prompt = std::move(std::get<std::vector<int32_t>>(prompt));

@@ -1,51 +1,52 @@
 #include "serve/openai/completion_reply.h"
 
-#include "base/clock.h"
-#include "http/sse.h"
-#include "serve/openai/reply_parts.h"
+#include "serve/openai/reply_writer.h"
 
 namespace lmdeploy {
 
 namespace {
 
-// Logprobs and echoed text of a prompt come with the first output of its choice 0, and belong in
-// front of every choice.
+// Logprobs and echoed text of a prompt come with the first output of its choices, and belong in
+// front of each of them.
 class CompletionReply : public OutputHandler {
  public:
-  CompletionReply(const ModelHost& host, ResponseWriter response, size_t prompts,
-                  CompletionReplyOptions options)
+  CompletionReply(const ModelHost& host, ReplyWriter writer, size_t prompts, int n, bool logprobs,
+                  std::vector<std::string> echo)
       : host_(host),
-        response_(std::move(response)),
-        options_(std::move(options)),
-        created_(unix_seconds()),
-        state_(prompts, options_.n),
-        prompt_tokens_(prompts),
-        offsets_(state_.choices().size(), 0) {}
+        writer_(std::move(writer)),
+        n_(static_cast<size_t>(n)),
+        logprobs_(logprobs),
+        echo_(std::move(echo)),
+        state_(prompts, n),
+        prompt_tokens_(prompts) {
+    for (size_t i = 0; i < state_.choices().size(); ++i) {
+      offsets_.emplace_back(echo_.empty() ? std::string_view() : echo_[i / n_]);
+    }
+  }
 
  protected:
-  size_t prompt_of(size_t choice) const { return choice / static_cast<size_t>(options_.n); }
-  bool echo() const { return !options_.echo.empty(); }
-
-  void write_head(JsonWriter& json) const {
-    json.open('{').field("id", options_.id).field("object", "text_completion");
-    json.field("created", created_).field("model", options_.reply.model);
-  }
   void write_logprobs(JsonWriter& json, size_t choice, const std::vector<TokenOutput>& tokens) {
     json.key("logprobs");
-    if (options_.logprobs) {
+    if (logprobs_) {
       write_completion_logprobs(json, host_, tokens, offsets_[choice]);
     } else {
       json.null();
     }
   }
+  void write_token_ids_if_wanted(JsonWriter& json, const std::vector<TokenOutput>& tokens) const {
+    if (!writer_.options().return_token_ids) return;
+    json.key("gen_tokens");
+    write_token_ids(json, tokens);
+  }
 
   const ModelHost& host_;
-  const ResponseWriter response_;
-  const CompletionReplyOptions options_;
-  const int64_t created_;
+  const ReplyWriter writer_;
+  const size_t n_;  // choices of each prompt
+  const bool logprobs_;
+  const std::vector<std::string> echo_;  // of each prompt; or empty
   ReplyState state_;
   std::vector<std::vector<TokenOutput>> prompt_tokens_;
-  std::vector<int64_t> offsets_;  // characters of each choice that have logprobs already
+  std::vector<TextOffset> offsets_;  // of each choice
 };
 
 class WholeCompletionReply final : public CompletionReply {
@@ -59,31 +60,21 @@ class WholeCompletionReply final : public CompletionReply {
   }
 
   void on_end() override {
-    if (const auto error = failure_of(state_.choices())) return send_error(response_, *error);
-    std::string body;
-    JsonWriter json(body);
-    write_head(json);
-    json.key("choices").open('[');
-    for (size_t i = 0; i < state_.choices().size(); ++i) write_choice(json, i, state_.choices()[i]);
-    json.close(']').key("usage");
-    write_usage(json, state_.usage());
-    json.close('}');
-    response_.send_json(200, std::move(body));
+    writer_.send_whole(state_, [&](JsonWriter& json, size_t index, const ChoiceReply& choice) {
+      write_choice(json, index, choice);
+    });
   }
 
  private:
   void write_choice(JsonWriter& json, size_t index, const ChoiceReply& choice) {
-    const size_t prompt = prompt_of(index);
+    const size_t prompt = index / n_;
     json.open('{').field("index", static_cast<int64_t>(index));
-    json.field("text", (echo() ? options_.echo[prompt] : std::string()) + choice.text);
+    json.field("text", (echo_.empty() ? std::string() : echo_[prompt]) + choice.text);
     std::vector<TokenOutput> tokens = prompt_tokens_[prompt];
     tokens.insert(tokens.end(), choice.tokens.begin(), choice.tokens.end());
     write_logprobs(json, index, tokens);
     json.field("finish_reason", finish_reason_name(*choice.finish));
-    if (options_.reply.return_token_ids) {
-      json.key("gen_tokens");
-      write_token_ids(json, choice.tokens);
-    }
+    write_token_ids_if_wanted(json, choice.tokens);
     json.close('}');
   }
 };
@@ -93,64 +84,34 @@ class StreamedCompletionReply final : public CompletionReply {
   using CompletionReply::CompletionReply;
 
   void on_start() override {
-    response_.add_header("Cache-Control", "no-cache");
-    response_.start_stream(200, kSseContentType);
-    if (!echo() || options_.logprobs) return;
-    for (size_t i = 0; i < state_.choices().size(); ++i) {
-      write_chunk(i, options_.echo[prompt_of(i)], {}, {});
-    }
+    writer_.start_stream();
+    if (echo_.empty() || logprobs_) return;
+    for (size_t i = 0; i < state_.choices().size(); ++i) write_chunk(i, echo_[i / n_], {}, {}, {});
   }
 
   void on_output(size_t index, GenerateOutput&& output) override {
     const size_t choice = state_.add(index, output, false);
-    if (echo() && options_.logprobs && !output.prompt_logprobs.empty()) {
-      for (size_t i = index * static_cast<size_t>(options_.n);
-           i < (index + 1) * static_cast<size_t>(options_.n); ++i) {
-        write_chunk(i, options_.echo[index], output.prompt_logprobs, {});
+    if (!echo_.empty() && !output.prompt_logprobs.empty()) {
+      for (size_t i = index * n_; i < (index + 1) * n_; ++i) {
+        write_chunk(i, echo_[index], output.prompt_logprobs, {}, {});
       }
     }
-    if (output.text.empty() && !output.finish && !options_.logprobs) return;
-    write_chunk(choice, output.text, output.tokens, output.finish);
+    if (output.text.empty() && !output.finish && !logprobs_) return;
+    write_chunk(choice, output.text, output.tokens, output.tokens, output.finish);
   }
 
-  void on_end() override {
-    std::string out;
-    if (const auto error = failure_of(state_.choices())) {
-      append_sse_event(out, error_json(*error));
-    } else if (options_.reply.include_usage) {
-      std::string body;
-      JsonWriter json(body);
-      write_head(json);
-      json.key("choices").open('[').close(']').key("usage");
-      write_usage(json, state_.usage());
-      json.close('}');
-      append_sse_event(out, body);
-    }
-    out += kSseDone;
-    response_.write(out);
-    response_.finish();
-  }
+  void on_end() override { writer_.end_stream(state_); }
 
  private:
-  void write_chunk(size_t choice, std::string_view text, const std::vector<TokenOutput>& tokens,
-                   std::optional<FinishReason> finish) {
-    std::string event = "data: ";
-    JsonWriter json(event);
-    write_head(json);
-    json.key("choices").open('[').open('{').field("index", static_cast<int64_t>(choice));
-    json.field("text", text);
-    write_logprobs(json, choice, tokens);
-    json.key("finish_reason");
-    finish ? json.string(finish_reason_name(*finish)) : json.null();
-    if (options_.reply.return_token_ids) {
-      json.key("gen_tokens");
-      write_token_ids(json, tokens);
-    }
-    json.close('}').close(']');
-    if (options_.reply.include_usage) json.key("usage").null();
-    json.close('}');
-    event += "\n\n";
-    response_.write(event);
+  void write_chunk(size_t choice, std::string_view text, const std::vector<TokenOutput>& scored,
+                   const std::vector<TokenOutput>& generated, std::optional<FinishReason> finish) {
+    writer_.write_chunk([&](JsonWriter& json) {
+      json.open('{').field("index", static_cast<int64_t>(choice)).field("text", text);
+      write_logprobs(json, choice, scored);
+      write_finish(json, finish);
+      write_token_ids_if_wanted(json, generated);
+      json.close('}');
+    });
   }
 };
 
@@ -159,12 +120,15 @@ class StreamedCompletionReply final : public CompletionReply {
 std::unique_ptr<OutputHandler> make_completion_reply(const ModelHost& host, ResponseWriter response,
                                                      size_t prompts,
                                                      CompletionReplyOptions options) {
-  if (options.reply.stream) {
-    return std::make_unique<StreamedCompletionReply>(host, std::move(response), prompts,
-                                                     std::move(options));
+  const bool stream = options.reply.stream;
+  ReplyWriter writer(std::move(response), std::move(options.reply), std::move(options.id),
+                     "text_completion");
+  if (stream) {
+    return std::make_unique<StreamedCompletionReply>(host, std::move(writer), prompts, options.n,
+                                                     options.logprobs, std::move(options.echo));
   }
-  return std::make_unique<WholeCompletionReply>(host, std::move(response), prompts,
-                                                std::move(options));
+  return std::make_unique<WholeCompletionReply>(host, std::move(writer), prompts, options.n,
+                                                options.logprobs, std::move(options.echo));
 }
 
 }  // namespace lmdeploy

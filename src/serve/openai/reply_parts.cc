@@ -1,6 +1,9 @@
 #include "serve/openai/reply_parts.h"
 
+#include <algorithm>
 #include <cmath>
+#include <set>
+#include <utility>
 
 #include "base/utf8.h"
 
@@ -59,10 +62,23 @@ void write_chat_token(JsonWriter& json, const ModelHost& host, int32_t id, float
   json.close(']');
 }
 
-int64_t count_characters(std::string_view text) {
-  int64_t count = 0;
-  for (size_t at = 0; at < text.size(); ++count) utf8_next(text, at);
-  return count;
+std::string completion_token(const ModelHost& host, int32_t id) {
+  const std::string bytes = host.token_bytes(id);
+  if (utf8_valid(bytes)) return host.token_text(id);
+  std::string out = "bytes:";
+  for (const char c : bytes) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+  return out;
+}
+
+// Names are those of the first, since an object has each name once.
+void write_top(JsonWriter& json, const ModelHost& host, const std::vector<TokenLogprob>& tops) {
+  std::set<std::string> written;
+  json.open('{');
+  for (const TokenLogprob& top : tops) {
+    const std::string token = completion_token(host, top.token);
+    if (written.insert(token).second) json.key(token).number(top.logprob);
+  }
+  json.close('}');
 }
 
 }  // namespace
@@ -84,29 +100,45 @@ void write_chat_logprobs(JsonWriter& json, const ModelHost& host,
   json.close(']').close('}');
 }
 
+int64_t TextOffset::advance(std::string_view bytes) {
+  const auto spelled = [&](std::string_view text) { return echo_.starts_with(text); };
+  if (characters_ == 0 && partial_.empty() && !echo_.empty() && !spelled(bytes)) {
+    if (bytes.starts_with(' ') && spelled(bytes.substr(1))) {
+      bytes.remove_prefix(1);
+    } else if (std::exchange(first_, false)) {
+      return 0;
+    }
+  }
+  first_ = false;
+  const int64_t begin = characters_;
+  partial_ += bytes;
+  std::string_view rest = partial_;
+  while (!rest.empty() && !utf8_incomplete(rest)) {
+    rest.remove_prefix(std::max<size_t>(1, utf8_sequence_length(rest)));
+    ++characters_;
+  }
+  partial_.erase(0, partial_.size() - rest.size());
+  return begin;
+}
+
 void write_completion_logprobs(JsonWriter& json, const ModelHost& host,
-                               const std::vector<TokenOutput>& tokens, int64_t& offset) {
+                               const std::vector<TokenOutput>& tokens, TextOffset& offset) {
   json.open('{').key("tokens").open('[');
-  for (const TokenOutput& token : tokens) json.string(host.token_text(token.id));
+  for (const TokenOutput& token : tokens) json.string(completion_token(host, token.id));
   json.close(']').key("token_logprobs").open('[');
   for (const TokenOutput& token : tokens) json.number(token.logprob);
   json.close(']').key("top_logprobs").open('[');
   for (const TokenOutput& token : tokens) {
-    if (std::isnan(token.logprob)) {
-      json.null();
-      continue;
-    }
-    json.open('{');
-    for (const TokenLogprob& top : token.top)
-      json.key(host.token_text(top.token)).number(top.logprob);
-    json.close('}');
+    std::isnan(token.logprob) ? void(json.null()) : write_top(json, host, token.top);
   }
   json.close(']').key("text_offset").open('[');
-  for (const TokenOutput& token : tokens) {
-    json.integer(offset);
-    offset += count_characters(host.token_text(token.id));
-  }
+  for (const TokenOutput& token : tokens) json.integer(offset.advance(host.token_bytes(token.id)));
   json.close(']').close('}');
+}
+
+void write_finish(JsonWriter& json, std::optional<FinishReason> finish) {
+  json.key("finish_reason");
+  finish ? json.string(finish_reason_name(*finish)) : json.null();
 }
 
 void write_token_ids(JsonWriter& json, const std::vector<TokenOutput>& tokens) {

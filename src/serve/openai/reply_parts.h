@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/request.h"
@@ -38,7 +39,7 @@ class ReplyState {
   // (they are needed once more, at the end).
   size_t add(size_t request, GenerateOutput& output, bool keep);
 
-  std::vector<ChoiceReply>& choices() { return choices_; }
+  const std::vector<ChoiceReply>& choices() const { return choices_; }
   Usage usage() const;
 
  private:
@@ -58,10 +59,31 @@ std::optional<ApiError> failure_of(const std::vector<ChoiceReply>& choices);
 void write_chat_logprobs(JsonWriter& json, const ModelHost& host,
                          const std::vector<TokenOutput>& tokens);
 
-// {"tokens", "token_logprobs", "top_logprobs", "text_offset"}. `offset`: characters (code points)
-// before the first token; moved on. A logprob of NaN (the prompt's first token) is null.
+// Where a choice's tokens begin in its text, in code points.
+class TextOffset {
+ public:
+  // `echo`: what the first tokens spell, where that is known. It lacks the BOS that the tokenizer
+  // added, and the blank that it puts in front of a text. Borrowed.
+  explicit TextOffset(std::string_view echo) : echo_(echo) {}
+  // Of the next token, which stands for `bytes`. A token that begins inside a character has the
+  // offset of that character.
+  int64_t advance(std::string_view bytes);
+
+ private:
+  std::string_view echo_;
+  bool first_ = true;
+  int64_t characters_ = 0;
+  std::string partial_;  // bytes of a character that is not complete
+};
+
+// {"tokens", "token_logprobs", "top_logprobs", "text_offset"}. A token of bytes that are no text by
+// themselves is spelled as OpenAI does: "bytes:\xe2\x82". A logprob of NaN (the prompt's first token)
+// is null.
 void write_completion_logprobs(JsonWriter& json, const ModelHost& host,
-                               const std::vector<TokenOutput>& tokens, int64_t& offset);
+                               const std::vector<TokenOutput>& tokens, TextOffset& offset);
+
+// "finish_reason"; null while there is none.
+void write_finish(JsonWriter& json, std::optional<FinishReason> finish);
 
 // [1, 2, 3]
 void write_token_ids(JsonWriter& json, const std::vector<TokenOutput>& tokens);
