@@ -8,9 +8,9 @@
 #include <optional>
 #include <vector>
 
+#include "http/client.h"
 #include "http/server.h"
 #include "tests/http/raw_socket.h"
-#include "tests/support/http_client.h"
 
 namespace lmdeploy {
 

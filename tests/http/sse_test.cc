@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/random.h"
-#include "tests/support/sse_parser.h"
+#include "http/sse_parser.h"
 
 namespace lmdeploy {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "http/sse.h"
 #include "tests/http/server_fixture.h"
-#include "tests/support/sse_parser.h"
+#include "http/sse_parser.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define LMDEPLOY_UNDER_SANITIZER 1

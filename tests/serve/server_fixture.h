@@ -6,12 +6,12 @@
 #include <fstream>
 #include <sstream>
 
+#include "http/client.h"
 #include "http/sse.h"
+#include "http/sse_parser.h"
 #include "serve/admin/server_metrics.h"
 #include "serve/api_server.h"
 #include "tests/serve/fake_host.h"
-#include "tests/support/http_client.h"
-#include "tests/support/sse_parser.h"
 
 namespace lmdeploy {
 

@@ -1,4 +1,4 @@
-#include "tests/support/sse_parser.h"
+#include "http/sse_parser.h"
 
 namespace lmdeploy {
 

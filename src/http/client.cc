@@ -1,4 +1,4 @@
-#include "tests/support/http_client.h"
+#include "http/client.h"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
