@@ -5,8 +5,8 @@
 #include <thread>
 
 #include "http/sse.h"
-#include "tests/http/server_fixture.h"
 #include "http/sse_parser.h"
+#include "tests/http/server_fixture.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define LMDEPLOY_UNDER_SANITIZER 1
