@@ -227,10 +227,17 @@ class Trace {
   int cancels_in_last_step_ = 0;
 };
 
+// The few requests of a slow build may not meet what the test is for: more of them, then.
+EngineStats run_until_prompt_preempted(Trace& trace, int count) {
+  EngineStats stats = trace.run(count);
+  for (int i = 0; i < 20 && stats.preempted_in_prompt == 0; ++i) stats = trace.run(count);
+  return stats;
+}
+
 TEST(EngineRandom, EveryRequestGivesWhatItGivesAlone) {
   const TinyModel model;
   Trace trace(model, 1);
-  const EngineStats stats = trace.run(2000 / kSlowness);
+  const EngineStats stats = run_until_prompt_preempted(trace, 2000 / kSlowness);
   EXPECT_GT(stats.preempted, stats.preempted_in_prompt);
   EXPECT_GT(stats.preempted_in_prompt, 0);
   EXPECT_GT(stats.cached_tokens, 0);
@@ -251,7 +258,8 @@ TEST(EngineRandom, WithASlidingWindow) {
 // length it began with, and blocks of one prompt fit no other.
 TEST(EngineRandom, WithRopeByLength) {
   const TinyModel model({.max_position = 64, .dynamic_ntk = 4});
-  const EngineStats stats = Trace(model, 4).run(1000 / kSlowness);
+  Trace trace(model, 4);
+  const EngineStats stats = run_until_prompt_preempted(trace, 1000 / kSlowness);
   EXPECT_GT(stats.preempted, 0);
   EXPECT_GT(stats.preempted_in_prompt, 0);
 }

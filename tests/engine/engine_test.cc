@@ -181,7 +181,8 @@ TEST_F(EngineTest, BadWordsAndMinimumLengthBanTokens) {
   const Answer free = testing::generate(*engine, request(20, 40))[0];
   GenerateRequest r = request(20, 40);
   r.sampling.bad_token_ids = {free.ids[0], free.ids[5]};
-  for (int32_t id : testing::generate(*engine, r)[0].ids) {
+  const Answer banned = testing::generate(*engine, r)[0];
+  for (int32_t id : banned.ids) {
     EXPECT_NE(id, free.ids[0]);
     EXPECT_NE(id, free.ids[5]);
   }
