@@ -169,8 +169,8 @@ void attention_fast(CpuStream& stream, Arena& arena, AttentionArgs args,
 }  // namespace
 
 void attention(CpuStream& stream, Arena& scratch, const AttentionArgs& args) {
-  if (stream.isa().amx && args.type != KvType::kF32) {
-    attention_fast(stream, scratch, args, attention_kernels_amx(args.type));
+  if (stream.isa().amx && args.type == KvType::kBF16) {
+    attention_fast(stream, scratch, args, attention_kernels_amx());
   } else if (stream.isa().avx512) {
     attention_fast(stream, scratch, args, attention_kernels_avx512());
   } else if (stream.isa().avx2) {

@@ -108,6 +108,6 @@ struct AttentionKernels {
 };
 AttentionKernels attention_kernels_avx2();
 AttentionKernels attention_kernels_avx512();
-AttentionKernels attention_kernels_amx(KvType type);  // kF16 or kBF16
+AttentionKernels attention_kernels_amx();  // of bf16 caches
 
 }  // namespace lmdeploy::cpu

@@ -1,10 +1,9 @@
-// Attention on AMX bf16 tiles, for 16-bit caches. A block takes a whole split (kSplitTokens tokens) at
+// Attention on AMX bf16 tiles, for bf16 caches. A block takes a whole split (kSplitTokens tokens) at
 // once, 32 query rows at a time:
 //   scores [token][row] = K q    K as left tiles in the order of its memory
 //   softmax                      16 rows a vector, so no sums across lanes; one maximum a split
 //   values [row][dim] = p V      accumulated in the tile registers over the split
-// f16 numbers are sums of two bf16 and p and q get 16 bits too (attention_amx_tiles.h): high * high +
-// high * low + low * high. A bf16 cache has one product, of p and q rounded to bf16.
+// q * scale and p are rounded to bf16; sums, softmax and values are fp32.
 #include <cstddef>
 #include <cstdint>
 
@@ -25,72 +24,61 @@ constexpr int kTokenSteps = kSplitTokens / kTileSteps;
 
 int tiles_of(int count, int size) { return (count + size - 1) / size; }
 
-// The parts of AttentionWorkspace::kernel; [Parts] first in each.
+// The parts of AttentionWorkspace::kernel.
 struct TileScratch {
   Bf16Tile* q;    // right: [row tiles][dim steps]
   Bf16Tile* k;    // left: [kTokenTiles][dim steps]
   Bf16Tile* v;    // right: [dim tiles][kTokenSteps]
   Bf16Tile* p;    // left: [2][kTokenSteps]
   float* scores;  // [kSplitTokens][kPairRows]
-  int64_t q_part, k_part, v_part, p_part;  // tiles of one part
 
-  TileScratch(const AttentionArgs& args, int rows, std::byte* memory) {
-    const int64_t dim_steps = tiles_of(args.head_dim, kTileSteps);
-    q_part = tiles_of(rows, kTileRows) * dim_steps;
-    k_part = kTokenTiles * dim_steps;
-    v_part = tiles_of(args.head_dim, kTileRows) * kTokenSteps;
-    p_part = 2 * kTokenSteps;
-    q = reinterpret_cast<Bf16Tile*>(memory);
-    k = q + 2 * q_part;
-    v = k + 2 * k_part;
-    p = v + 2 * v_part;
-    scores = reinterpret_cast<float*>(p + 2 * p_part);
+  static int64_t q_tiles(const AttentionArgs& args, int rows) {
+    return int64_t{tiles_of(rows, kTileRows)} * tiles_of(args.head_dim, kTileSteps);
+  }
+  static int64_t k_tiles(const AttentionArgs& args) {
+    return int64_t{kTokenTiles} * tiles_of(args.head_dim, kTileSteps);
+  }
+  static int64_t v_tiles(const AttentionArgs& args) {
+    return int64_t{kTokenSteps} * tiles_of(args.head_dim, kTileRows);
+  }
+  static constexpr int kPTiles = 2 * kTokenSteps;
+
+  TileScratch(const AttentionArgs& args, int rows, std::byte* memory)
+      : q(reinterpret_cast<Bf16Tile*>(memory)) {
+    k = q + q_tiles(args, rows);
+    v = k + k_tiles(args);
+    p = v + v_tiles(args);
+    scores = reinterpret_cast<float*>(p + kPTiles);
   }
   static size_t bytes(const AttentionArgs& args, int rows) {
-    const TileScratch all(args, rows, nullptr);
-    return 2 * static_cast<size_t>(all.q_part + all.k_part + all.v_part + all.p_part) *
-               sizeof(Bf16Tile) +
-           sizeof(float) * kSplitTokens * kPairRows;
+    const int64_t tiles = q_tiles(args, rows) + k_tiles(args) + v_tiles(args) + kPTiles;
+    return static_cast<size_t>(tiles) * sizeof(Bf16Tile) + sizeof(float) * kSplitTokens * kPairRows;
   }
 };
 
-// Elements [i, i + 16) of a head, 0 from `size` on.
-template <KvType kType>
-__m512 load_elements(const AttentionArgs& args, const std::byte* head, int i) {
-  return load_kv<F32Vec, kType>(args, head, i).v;
+// 32 elements of row `row` of the block, times scale, as bf16; an absent row is 0.
+__m512i load_query(const AttentionArgs& args, const AttentionBlock& block, int row, int i) {
+  const int group = args.heads / args.kv_heads;
+  if (row >= block.tokens * group) return _mm512_setzero_si512();
+  const float* q = args.q + (block.first_token + row / group) * args.q_stride +
+                   (block.kv_head * group + row % group) * args.head_dim + i;
+  const int count = args.head_dim - i;
+  const F32Vec scale = F32Vec::all(args.scale);
+  const F32Vec high = count > 16 ? F32Vec::load(q + 16, count - 16) : F32Vec::zero();
+  return round_pair((F32Vec::load(q, count) * scale).v, (high * scale).v);
 }
 
-// The block's q times scale as right tiles: columns are rows of the block, absent ones 0.
-template <int Parts>
-void load_query_tiles(const AttentionArgs& args, const AttentionBlock& block, TileScratch& work) {
-  const int group = args.heads / args.kv_heads, rows = block.tokens * group;
-  const int dim_steps = tiles_of(args.head_dim, kTileSteps);
-  const __m512 scale = _mm512_set1_ps(args.scale);
-  const auto load = [&](const float* q, int i) {
-    return i < args.head_dim ? _mm512_mul_ps(F32Vec::load(q + i, args.head_dim - i).v, scale)
-                             : _mm512_setzero_ps();
-  };
-  for (int step = 0; step < dim_steps; ++step) {
-    for (int first = 0; first < rows; first += kTileRows) {
-      __m512i words[Parts][16];
-      for (int r = 0; r < kTileRows; ++r) {
-        __m512 low = _mm512_setzero_ps(), high = low;
-        if (first + r < rows) {
-          const int row = first + r;
-          const float* q = args.q + (block.first_token + row / group) * args.q_stride +
-                           (block.kv_head * group + row % group) * args.head_dim;
-          low = load(q, step * kTileSteps);
-          high = load(q, step * kTileSteps + 16);
-        }
-        __m512i part[Parts];
-        split_row<Parts>(low, high, part);
-        for (int i = 0; i < Parts; ++i) words[i][r] = part[i];
-      }
-      for (int i = 0; i < Parts; ++i) {
-        transpose_words(words[i]);
-        Bf16Tile& tile = work.q[i * work.q_part + first / kTileRows * dim_steps + step];
-        for (int r = 0; r < kTileRows; ++r) _mm512_store_si512(tile.value[r], words[i][r]);
-      }
+// The block's q times scale as right tiles, whose columns are its rows.
+void load_query_tiles(const AttentionArgs& args, const AttentionBlock& block,
+                      const TileScratch& work) {
+  const int rows = block.tokens * (args.heads / args.kv_heads);
+  Bf16Tile* tile = work.q;
+  for (int first = 0; first < rows; first += kTileRows) {
+    for (int i = 0; i < args.head_dim; i += kTileSteps, ++tile) {
+      __m512i words[16];
+      for (int r = 0; r < kTileRows; ++r) words[r] = load_query(args, block, first + r, i);
+      transpose_words(words);
+      for (int r = 0; r < kTileRows; ++r) _mm512_store_si512(tile->value[r], words[r]);
     }
   }
 }
@@ -102,75 +90,66 @@ struct SplitTokens {
   int last_step() const { return (end - 1) / kTileSteps; }
 };
 
+const uint16_t* bf16_row(const AttentionArgs& args, const AttentionBlock& block, int head,
+                         int token) {
+  return reinterpret_cast<const uint16_t*>(
+      token_row<KvType::kBF16>(args, block.sequence, head, token));
+}
+
 // K as left tiles. Steps never cross a page; what lies outside the range is masked later.
-template <KvType kType>
 void load_key_tiles(const AttentionArgs& args, const AttentionBlock& block, SplitTokens tokens,
-                    TileScratch& work) {
+                    const TileScratch& work) {
   const int dim_steps = tiles_of(args.head_dim, kTileSteps);
-  for (int t = tokens.first_step() * kTileSteps; t < (tokens.last_step() + 1) * kTileSteps; ++t) {
-    const std::byte* head =
-        token_row<kType>(args, block.sequence, block.kv_head, tokens.start + t);
-    for (int step = 0; step < dim_steps; ++step) {
-      const int i = step * kTileSteps;
-      const __m512 low = load_elements<kType>(args, head, i);
-      const __m512 high = i + 16 < args.head_dim ? load_elements<kType>(args, head, i + 16)
-                                                 : _mm512_setzero_ps();
-      __m512i part[kParts<kType>];
-      split_row<kParts<kType>>(low, high, part);
-      Bf16Tile* tile = work.k + t / kTileRows * dim_steps + step;
-      for (int p = 0; p < kParts<kType>; ++p) {
-        _mm512_store_si512(tile[p * work.k_part].value[t % kTileRows], part[p]);
+  for (int step = tokens.first_step(); step <= tokens.last_step(); ++step) {
+    const int t = step * kTileSteps;
+    const uint16_t* head = bf16_row(args, block, block.kv_head, tokens.start + t);
+    for (int r = 0; r < kTileSteps; ++r, head += args.head_dim) {
+      Bf16Tile* tile = work.k + (t + r) / kTileRows * dim_steps;
+      for (int i = 0; i < args.head_dim; i += kTileSteps, ++tile) {
+        _mm512_store_si512(tile->value[r % kTileRows], load_bf16(head + i, args.head_dim - i));
       }
     }
+  }
+}
+
+// Two tokens' V as row `pair` of the right tiles; a token that is nullptr has 0.
+void load_value_pair(const AttentionArgs& args, const uint16_t* even, const uint16_t* odd, int pair,
+                     Bf16Tile* tile) {
+  const auto words = [&](const uint16_t* row, int i) {
+    if (row == nullptr) return _mm512_setzero_si512();
+    const int count = args.head_dim - i < 16 ? args.head_dim - i : 16;
+    return _mm512_cvtepu16_epi32(_mm512_castsi512_si256(load_bf16(row + i, count)));
+  };
+  for (int i = 0; i < args.head_dim; i += kTileRows, tile += kTokenSteps) {
+    _mm512_store_si512(tile->value[pair], pair_columns(words(even, i), words(odd, i)));
   }
 }
 
 // V as right tiles, 0 outside the range (p is 0 there, but memory may hold NaN).
-template <KvType kType>
 void load_value_tiles(const AttentionArgs& args, const AttentionBlock& block, SplitTokens tokens,
-                      TileScratch& work) {
-  const auto row_of = [&](int t) -> const std::byte* {
-    if (t < tokens.begin || t >= tokens.end) return nullptr;
-    return token_row<kType>(args, block.sequence, args.kv_heads + block.kv_head, tokens.start + t);
-  };
-  for (int t = tokens.first_step() * kTileSteps; t < (tokens.last_step() + 1) * kTileSteps; t += 2) {
-    const std::byte* even_row = row_of(t);
-    const std::byte* odd_row = row_of(t + 1);
-    for (int i = 0; i < args.head_dim; i += kTileRows) {
-      const __m512 zero = _mm512_setzero_ps();
-      const __m512 even = even_row ? load_elements<kType>(args, even_row, i) : zero;
-      const __m512 odd = odd_row ? load_elements<kType>(args, odd_row, i) : zero;
-      Bf16Tile* tile = work.v + i / kTileRows * kTokenSteps + t / kTileSteps;
-      const int pair = t % kTileSteps / 2;
-      _mm512_store_si512(tile->value[pair], pair_columns(even, odd));
-      if constexpr (kParts<kType> == 2) {
-        _mm512_store_si512(tile[work.v_part].value[pair],
-                           pair_columns(_mm512_sub_ps(even, upper_half(even)),
-                                        _mm512_sub_ps(odd, upper_half(odd))));
-      }
+                      const TileScratch& work) {
+  for (int step = tokens.first_step(); step <= tokens.last_step(); ++step) {
+    const int t = step * kTileSteps;
+    const uint16_t* head =
+        bf16_row(args, block, args.kv_heads + block.kv_head, tokens.start + t);
+    const auto row_of = [&](int r) {
+      const bool seen = t + r >= tokens.begin && t + r < tokens.end;
+      return seen ? head + int64_t{r} * args.head_dim : nullptr;
+    };
+    for (int r = 0; r < kTileSteps; r += 2) {
+      load_value_pair(args, row_of(r), row_of(r + 1), r / 2, work.v + step);
     }
   }
 }
 
-// Operand of a product: up to two tiles a step, `other` tiles apart; parts `part` tiles apart.
+// Operand of a product: one or two tiles a step, `other` tiles apart.
 struct TileRun {
   const Bf16Tile* first;
-  int64_t other, part;
+  int64_t other;
 };
 
-template <int Count>
-[[gnu::always_inline]] inline void load_left(const TileRun& run, const Bf16Tile* at) {
-  tile_load<4>(at, 64);
-  if constexpr (Count == 2) tile_load<5>(at + run.other, 64);
-}
-template <int Count>
-[[gnu::always_inline]] inline void load_right(const TileRun& run, const Bf16Tile* at) {
-  tile_load<6>(at, 64);
-  if constexpr (Count == 2) tile_load<7>(at + run.other, 64);
-}
-
 // out [16 Lefts][16 Rights] = sum of left * right over steps [begin, end).
-template <int Parts, int Lefts, int Rights>
+template <int Lefts, int Rights>
 void multiply_tiles(const TileRun& left, const TileRun& right, int begin, int end, float* out,
                     int64_t stride) {
   tile_zero<0>();
@@ -178,16 +157,11 @@ void multiply_tiles(const TileRun& left, const TileRun& right, int begin, int en
   tile_zero<2>();
   tile_zero<3>();
   for (int step = begin; step < end; ++step) {
-    load_left<Lefts>(left, left.first + step);
-    load_right<Rights>(right, right.first + step);
+    tile_load<4>(left.first + step, 64);
+    if constexpr (Lefts == 2) tile_load<5>(left.first + left.other + step, 64);
+    tile_load<6>(right.first + step, 64);
+    if constexpr (Rights == 2) tile_load<7>(right.first + right.other + step, 64);
     tile_products_bf16<Lefts, Rights>();
-    if constexpr (Parts == 2) {
-      load_right<Rights>(right, right.first + right.part + step);
-      tile_products_bf16<Lefts, Rights>();
-      load_left<Lefts>(left, left.first + left.part + step);
-      load_right<Rights>(right, right.first + step);
-      tile_products_bf16<Lefts, Rights>();
-    }
   }
   const int64_t bytes = stride * static_cast<int64_t>(sizeof(float));
   tile_store<0>(out, bytes);
@@ -254,14 +228,12 @@ __m512 shape_scores(const AttentionArgs& args, const RowLanes& lanes, SplitToken
 }
 
 // Turns 16 rows' scores into exponentials, as left tiles p [steps]; returns their sums.
-template <int Parts>
-__m512 exponentials(const float* scores, __m512 top, SplitTokens tokens, Bf16Tile* p,
-                    int64_t p_part) {
+__m512 exponentials(const float* scores, __m512 top, SplitTokens tokens, Bf16Tile* p) {
   const __mmask16 any = _mm512_cmp_ps_mask(top, _mm512_set1_ps(-__builtin_inff()), _CMP_NEQ_UQ);
   const __m512 reference = _mm512_maskz_mov_ps(any, top);
   __m512 sum = _mm512_setzero_ps();
   for (int step = tokens.first_step(); step <= tokens.last_step(); ++step) {
-    __m512i words[Parts][16];
+    __m512i words[16];
     for (int pair = 0; pair < 16; ++pair) {
       __m512 e[2];
       for (int i = 0; i < 2; ++i) {
@@ -269,56 +241,42 @@ __m512 exponentials(const float* scores, __m512 top, SplitTokens tokens, Bf16Til
         e[i] = exp(F32Vec{_mm512_sub_ps(_mm512_load_ps(at), reference)}).v;
         sum = _mm512_add_ps(sum, e[i]);
       }
-      if constexpr (Parts == 1) {
-        words[0][pair] = pair_columns(round_up_half(e[0]), round_up_half(e[1]));
-      } else {
-        words[0][pair] = pair_columns(e[0], e[1]);
-        words[1][pair] = pair_columns(round_up_half(_mm512_sub_ps(e[0], upper_half(e[0]))),
-                                      round_up_half(_mm512_sub_ps(e[1], upper_half(e[1]))));
-      }
+      words[pair] = pair_columns(round_words(e[0]), round_words(e[1]));
     }
-    for (int i = 0; i < Parts; ++i) {
-      transpose_words(words[i]);
-      for (int r = 0; r < kTileRows; ++r) {
-        _mm512_store_si512(p[i * p_part + step].value[r], words[i][r]);
-      }
-    }
+    transpose_words(words);
+    for (int r = 0; r < kTileRows; ++r) _mm512_store_si512(p[step].value[r], words[r]);
   }
   return sum;
 }
 
 // Rows [row, row + 16 Tiles) of the block.
-template <int Parts, int Tiles>
+template <int Tiles>
 void attend_rows(const AttentionArgs& args, const AttentionBlock& block, SplitTokens tokens, int row,
                  const TileScratch& work, const SoftmaxState& state) {
   const int dim_steps = tiles_of(args.head_dim, kTileSteps);
   const int dim_tiles = tiles_of(args.head_dim, kTileRows);
-  const TileRun q{work.q + row / kTileRows * dim_steps, dim_steps, work.q_part};
+  const TileRun q{work.q + row / kTileRows * dim_steps, dim_steps};
   for (int step = tokens.first_step(); step <= tokens.last_step(); ++step) {
-    const TileRun k{work.k + 2 * step * dim_steps, dim_steps, work.k_part};
-    multiply_tiles<Parts, 2, Tiles>(k, q, 0, dim_steps,
-                                    work.scores + step * kTileSteps * kPairRows, kPairRows);
+    multiply_tiles<2, Tiles>({work.k + 2 * step * dim_steps, dim_steps}, q, 0, dim_steps,
+                             work.scores + step * kTileSteps * kPairRows, kPairRows);
   }
   for (int i = 0; i < Tiles; ++i) {
-    const RowLanes lanes = row_lanes(args, block, row + i * kTileRows);
+    const int first = row + i * kTileRows;
     float* scores = work.scores + i * kTileRows;
-    const __m512 top = shape_scores(args, lanes, tokens, scores);
-    const __m512 sum =
-        exponentials<Parts>(scores, top, tokens, work.p + i * kTokenSteps, work.p_part);
-    _mm512_storeu_ps(state.max + row + i * kTileRows, top);
-    _mm512_storeu_ps(state.sum + row + i * kTileRows, sum);
+    const __m512 top = shape_scores(args, row_lanes(args, block, first), tokens, scores);
+    const __m512 sum = exponentials(scores, top, tokens, work.p + i * kTokenSteps);
+    _mm512_storeu_ps(state.max + first, top);
+    _mm512_storeu_ps(state.sum + first, sum);
   }
-  const TileRun p{work.p, kTokenSteps, work.p_part};
   float* values = state.values + int64_t{row} * args.width;
   for (int tile = 0; tile < dim_tiles; tile += 2) {
-    const TileRun v{work.v + tile * kTokenSteps, kTokenSteps, work.v_part};
-    const auto multiply = tile + 1 < dim_tiles ? multiply_tiles<Parts, Tiles, 2>
-                                               : multiply_tiles<Parts, Tiles, 1>;
-    multiply(p, v, tokens.first_step(), tokens.last_step() + 1, values + tile * kTileRows, args.width);
+    const auto multiply =
+        tile + 1 < dim_tiles ? multiply_tiles<Tiles, 2> : multiply_tiles<Tiles, 1>;
+    multiply({work.p, kTokenSteps}, {work.v + tile * kTokenSteps, kTokenSteps}, tokens.first_step(),
+             tokens.last_step() + 1, values + tile * kTileRows, args.width);
   }
 }
 
-template <KvType kType>
 void attend_split_amx(const AttentionArgs& args, const AttentionBlock& block, int split,
                       std::byte* scratch, const SoftmaxState& state) {
   const int rows = block.tokens * (args.heads / args.kv_heads);
@@ -327,28 +285,27 @@ void attend_split_amx(const AttentionArgs& args, const AttentionBlock& block, in
   const int context = last_position(args, block) + 1 - start;
   const SplitTokens tokens{start, visible > 0 ? visible : 0,
                            context < kSplitTokens ? context : kSplitTokens};
-  TileScratch work(args, rows, scratch);
-  load_query_tiles<kParts<kType>>(args, block, work);
-  load_key_tiles<kType>(args, block, tokens, work);
-  load_value_tiles<kType>(args, block, tokens, work);
+  const TileScratch work(args, rows, scratch);
+  load_query_tiles(args, block, work);
+  load_key_tiles(args, block, tokens, work);
+  load_value_tiles(args, block, tokens, work);
   const TileScope tiles({kTileRows, 64}, {kTileRows, 64});
   for (int row = 0; row < rows; row += kPairRows) {
     if (row + kTileRows < rows) {
-      attend_rows<kParts<kType>, 2>(args, block, tokens, row, work, state);
+      attend_rows<2>(args, block, tokens, row, work, state);
     } else {
-      attend_rows<kParts<kType>, 1>(args, block, tokens, row, work, state);
+      attend_rows<1>(args, block, tokens, row, work, state);
     }
   }
 }
 
 }  // namespace
 
-AttentionKernels attention_kernels_amx(KvType type) {
+AttentionKernels attention_kernels_amx() {
   AttentionKernels kernels = attention_kernels_avx512();  // whose states are laid out the same
   kernels.rows_per_block = kRowsPerBlock;
   kernels.scratch_bytes = TileScratch::bytes;
-  kernels.attend_split =
-      type == KvType::kF16 ? attend_split_amx<KvType::kF16> : attend_split_amx<KvType::kBF16>;
+  kernels.attend_split = attend_split_amx;
   return kernels;
 }
 

@@ -56,7 +56,7 @@ struct BlockPart {
 
 constexpr int kBatch = 2;  // units multiplied together
 
-// int32 results of a batch: [unit][row of x][weight row]. Two of them in turn fill 4 KiB: with more,
+// kDotBias + the int32 results of a batch: [unit][row of x][weight row]. Two of them in turn fill 4 KiB: with more,
 // loads of one would wait for stores to the other whose addresses have the same low 12 bits.
 struct alignas(64) Dots {
   int32_t value[kBatch][kRowBlock][kPanelRows];
@@ -65,8 +65,11 @@ struct alignas(64) Dots {
 template <DType D, int Result, int X, int Weight>
 void multiply_unit(const Slab& slab, const BlockPart& x, int64_t unit) {
   constexpr int kUnits = kUnitsPerGroup<D>;
+  alignas(64) static constexpr int32_t kBias[kPanelRows] = {
+      kDotBias, kDotBias, kDotBias, kDotBias, kDotBias, kDotBias, kDotBias, kDotBias,
+      kDotBias, kDotBias, kDotBias, kDotBias, kDotBias, kDotBias, kDotBias, kDotBias};
   const int8_t* rows = x.codes + unit / kUnits * x.rows * 32 + unit % kUnits * 16;
-  tile_zero<Result>();
+  tile_load<Result>(kBias, 0);  // the same for all rows
   tile_load<X>(rows, 32);
   tile_load<Weight>(slab.codes[unit * (8 / kUnits)], 64);
   tile_dot_int8<Result, X, Weight>();
@@ -86,9 +89,11 @@ void scale_unit(const Slab& slab, const BlockPart& x, int64_t unit, const int32_
                 __m512 (&acc)[Rows]) {
   const int64_t g = unit / kUnitsPerGroup<D>;
   const __m512 scale = _mm512_load_ps(slab.scale[unit]);
+  const __m512 unbias = _mm512_mul_ps(scale, _mm512_set1_ps(-kDotBiasFloat));
 #pragma GCC unroll 16
   for (int m = 0; m < Rows; ++m) {
-    const __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(dots[m])), scale);
+    const __m512 biased = _mm512_castsi512_ps(_mm512_load_si512(dots[m]));
+    const __m512 scaled = _mm512_fmadd_ps(biased, scale, unbias);
     acc[m] = _mm512_fmadd_ps(scaled, _mm512_set1_ps(x.scale[g * x.rows + m]), acc[m]);
   }
   if constexpr (format_has_min(D)) {

@@ -5,6 +5,9 @@
 
 namespace lmdeploy::cpu {
 
+// Below, e^x is 0 here: subnormal numbers cost hundreds of cycles each.
+constexpr float kLeastExponent = -87.0f;
+
 // e^x split as 2^n (1 + p): x = n ln 2 + r, p = e^r - 1 for |r| <= ln(2) / 2.
 template <class V>
 struct ExpParts {
@@ -13,7 +16,7 @@ struct ExpParts {
 
 template <class V>
 inline ExpParts<V> exp_parts(V x) {
-  x = V::max(V::all(-104.0f), V::min(V::all(89.0f), x));  // beyond: 0 and inf; NaN stays
+  x = V::max(V::all(kLeastExponent), V::min(V::all(89.0f), x));  // beyond: inf; NaN stays
   const V n = (x * V::all(1.44269504f)).round();
   V r = fnma(n, V::all(0.693359375f), x);  // n times 9 bits of ln 2: exact
   r = fnma(n, V::all(-2.12194440e-4f), r);
@@ -28,7 +31,8 @@ inline ExpParts<V> exp_parts(V x) {
 template <class V>
 inline V exp(V x) {
   const ExpParts<V> e = exp_parts(x);
-  return (V::all(1.0f) + e.p).scale_by_power(e.n);
+  const V power = (V::all(1.0f) + e.p).scale_by_power(e.n);
+  return V::select_less(x, V::all(kLeastExponent), V::zero(), power);
 }
 
 template <class V>
