@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <condition_variable>
 #include <cstdio>
 #include <cstring>
@@ -141,22 +142,48 @@ int run(const std::string& model, int threads, bool json) {
 }  // namespace
 }  // namespace lmdeploy
 
+namespace {
+
+constexpr const char* kUsage =
+    "usage: engine_bench MODEL [--threads N] [--json]\n"
+    "  MODEL        a directory or a .gguf file\n"
+    "  --threads N  1 or more (default: the cores this process may use)\n"
+    "  --json       one line of JSON instead of the table\n";
+
+int fail(const std::string& message) {
+  std::fprintf(stderr, "engine_bench: %s\n%s", message.c_str(), kUsage);
+  return 2;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   std::string model;
   int threads = 0;
   bool json = false;
   for (int i = 1; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--threads") == 0 && i + 1 < argc) {
-      threads = std::atoi(argv[++i]);
-    } else if (std::strcmp(argv[i], "--json") == 0) {
+    const std::string argument = argv[i];
+    if (argument == "--help") {
+      std::fputs(kUsage, stdout);
+      return 0;
+    }
+    if (argument == "--threads") {
+      if (++i == argc) return fail("--threads needs a value");
+      const std::string value = argv[i];
+      const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), threads);
+      if (error != std::errc() || *end != '\0' || threads < 1) {
+        return fail("--threads is '" + value + "'; expected 1 or more");
+      }
+    } else if (argument == "--json") {
       json = true;
+    } else if (argument.starts_with("-")) {
+      return fail("unknown option '" + argument + "'");
+    } else if (!model.empty()) {
+      return fail("two models: '" + model + "' and '" + argument + "'");
     } else {
-      model = argv[i];
+      model = argument;
     }
   }
-  if (model.empty()) {
-    std::fprintf(stderr, "usage: engine_bench MODEL [--threads N] [--json]\n");
-    return 2;
-  }
+  if (model.empty()) return fail("no MODEL");
   return lmdeploy::run(model, threads, json);
 }

@@ -1,5 +1,5 @@
 // paged_attention of one layer with SmolLM2's heads (9 over 3, head_dim 64) and Llama 3 8B's (32
-// over 8, head_dim 128), f16 pages. Decode prints GB/s of K and V read, prefill GFLOP/s (causal
+// over 8, head_dim 128), f16 and bf16 pages. Decode prints GB/s of K and V read, prefill GFLOP/s (causal
 // half).
 #include "kernels/attention.h"
 
@@ -15,7 +15,7 @@ struct Heads {
 };
 
 // B sequences of `context` tokens, the last `queries` of which are computed.
-void run(benchmark::State& state, Heads heads) {
+void run(benchmark::State& state, Heads heads, DType type) {
   const int64_t batch = state.range(0), queries = state.range(1), context = state.range(2);
   constexpr int kBlock = 64;
   const int64_t blocks = (context + kBlock - 1) / kBlock;
@@ -26,11 +26,12 @@ void run(benchmark::State& state, Heads heads) {
              .block_tokens = kBlock,
              .kv_heads = heads.kv,
              .head_dim = heads.dim,
-             .dtype = DType::kF16};
-  Tensor pages(Shape{batch * blocks * static_cast<int64_t>(kv.page_bytes) / 2}, DType::kF16);
+             .dtype = type};
+  Tensor pages(Shape{batch * blocks * static_cast<int64_t>(kv.page_bytes) / 2}, type);
   for (int64_t i = 0; i < pages.shape().numel(); ++i) {
-    pages.data<f16>()[i] =
-        to_f16(static_cast<float>(hash_random(1, static_cast<uint64_t>(i)) % 2048) / 1024 - 1);
+    const float value =
+        static_cast<float>(hash_random(1, static_cast<uint64_t>(i)) % 2048) / 1024 - 1;
+    reinterpret_cast<uint16_t*>(pages.data<std::byte>())[i] = type == DType::kF16 ? to_f16(value).bits : to_bf16(value).bits;
   }
   kv.pages = pages.data<std::byte>();
   Tensor table(Shape{batch, blocks}, DType::kI32), start(Shape{batch + 1}, DType::kI32),
@@ -69,8 +70,10 @@ void shapes(benchmark::internal::Benchmark* bench) {
   bench->Args({16, 1, 256})->Args({1, 512, 512})->Args({1, 512, 4096});
 }
 
-BENCHMARK_CAPTURE(run, smollm2, Heads{9, 3, 64})->Apply(shapes);
-BENCHMARK_CAPTURE(run, llama3_8b, Heads{32, 8, 128})->Apply(shapes);
+BENCHMARK_CAPTURE(run, smollm2_f16, Heads{9, 3, 64}, DType::kF16)->Apply(shapes);
+BENCHMARK_CAPTURE(run, smollm2_bf16, Heads{9, 3, 64}, DType::kBF16)->Apply(shapes);
+BENCHMARK_CAPTURE(run, llama3_8b_f16, Heads{32, 8, 128}, DType::kF16)->Apply(shapes);
+BENCHMARK_CAPTURE(run, llama3_8b_bf16, Heads{32, 8, 128}, DType::kBF16)->Apply(shapes);
 
 }  // namespace
 }  // namespace lmdeploy

@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
@@ -149,8 +150,9 @@ void run_case(const Case& c, CpuStream& stream, const Machine& machine) {
   // Copies that exceed the caches, as the layers of a model do.
   constexpr size_t kResident = size_t{160} << 20;
   std::vector<PackedMatrix> copies;
+  WeightArena memory;
   do {
-    copies.push_back(pack_matrix({&source, 1}, c.format, stream.isa()));
+    copies.push_back(pack_matrix({&source, 1}, c.format, stream.isa(), &memory));
   } while (copies.size() * copies[0].storage.bytes() < kResident);
   Arena scratch{Device{}};
   Ctx ctx{stream, scratch};
@@ -206,15 +208,54 @@ int run(const std::vector<std::string>& isas, int threads, const std::string& on
 }  // namespace
 }  // namespace lmdeploy
 
-int main(int argc, char** argv) {
+namespace {
+
+constexpr const char* kUsage =
+    "usage: matmul_bench [--isa NAME]... [--threads N] [--only SUBSTRING]\n"
+    "  --isa NAME        an instruction set, as LMDEPLOY_CPU_ISA names it; more than one may be given\n"
+    "                    (default: the best of this machine)\n"
+    "  --threads N       1 or more (default: the cores this process may use)\n"
+    "  --only SUBSTRING  layers whose name contains it\n";
+
+struct Flags {
   std::vector<std::string> isas;
   int threads = 0;
   std::string only;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (std::strcmp(argv[i], "--isa") == 0) isas.push_back(argv[i + 1]);
-    if (std::strcmp(argv[i], "--threads") == 0) threads = std::atoi(argv[i + 1]);
-    if (std::strcmp(argv[i], "--only") == 0) only = argv[i + 1];
+};
+
+int fail(const std::string& message) {
+  std::fprintf(stderr, "matmul_bench: %s\n%s", message.c_str(), kUsage);
+  return 2;
+}
+
+// 0, or the exit code after having said why.
+int parse(int argc, char** argv, Flags& flags) {
+  for (int i = 1; i < argc; i += 2) {
+    const std::string name = argv[i];
+    if (name != "--isa" && name != "--threads" && name != "--only") return fail("unknown argument '" + name + "'");
+    if (i + 1 == argc) return fail(name + " needs a value");
+    const std::string value = argv[i + 1];
+    if (name == "--isa") {
+      flags.isas.push_back(value);
+    } else if (name == "--only") {
+      flags.only = value;
+    } else {
+      const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), flags.threads);
+      if (error != std::errc() || *end != '\0' || flags.threads < 1) return fail("--threads is '" + value + "'; expected 1 or more");
+    }
   }
-  if (isas.empty()) isas.push_back(lmdeploy::CpuIsa::detect().name());
-  return lmdeploy::run(isas, threads, only);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc == 2 && std::strcmp(argv[1], "--help") == 0) {
+    std::fputs(kUsage, stdout);
+    return 0;
+  }
+  Flags flags;
+  if (const int code = parse(argc, argv, flags); code != 0) return code;
+  if (flags.isas.empty()) flags.isas.push_back(lmdeploy::CpuIsa::detect().name());
+  return lmdeploy::run(flags.isas, flags.threads, flags.only);
 }
