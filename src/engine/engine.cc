@@ -5,12 +5,13 @@
 #include <cstdlib>
 #include <random>
 #include <sstream>
+#include <thread>
 
 #include "base/clock.h"
 #include "base/random.h"
 #include "checkpoint/model_path.h"
 #include "engine/device_choice.h"
-#include "engine/memory_plan.h"
+#include "engine/model_startup.h"
 #include "engine/model_text.h"
 #include "engine/request_check.h"
 #include "engine/session_table.h"
@@ -22,8 +23,6 @@ namespace lmdeploy {
 
 namespace {
 
-constexpr int kCpuBatchSize = 64, kCudaBatchSize = 256;
-constexpr int kCpuPrefillTokens = 512, kCudaPrefillTokens = 8192;
 // The prefix cache's salt of a tenant, a session, a lone request: never equal to each other.
 enum class SaltKind : uint64_t { kTenant = 1, kSession = 2, kRequest = 3 };
 
@@ -39,14 +38,6 @@ size_t longest_piece(const Tokenizer& tokenizer) {
   size_t longest = 1;
   for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) longest = std::max(longest, tokenizer.piece(id).size());
   return longest;
-}
-
-// Bytes of the activations of a step of `tokens` tokens and the logits of `batch` rows: an upper
-// estimate that holds for the usual ratios of hidden to intermediate size.
-size_t workspace_estimate(const ModelInfo& info, int tokens, int batch) {
-  const size_t per_token = static_cast<size_t>(info.hidden_size) * 24 * sizeof(float);
-  return per_token * static_cast<size_t>(tokens) +
-         static_cast<size_t>(info.vocab_size) * static_cast<size_t>(batch) * sizeof(float);
 }
 
 KvLayout kv_layout(const std::vector<KvGroup>& groups, int block_tokens) {
@@ -235,33 +226,22 @@ void Engine::close(std::chrono::milliseconds limit) {
 
 namespace {
 
-// What Engine::create makes on the way, one function a phase.
-struct Startup {
-  const EngineOptions& options;
-  Logger& logger;
-  std::string phases = "";
-  double last = monotonic_seconds();
+// Time for the last answers to leave the process.
+constexpr auto kAnswersLeave = std::chrono::seconds(1);
+constexpr int kExitDeviceFailure = 70;
 
-  void phase_done(const char* name) {
-    const double now = monotonic_seconds();
-    phases += fmt::format("  {:<12} {:>9.3f} s\n", name, now - last);
-    last = now;
-  }
-};
-
-DType kv_dtype(const EngineOptions& options, const Checkpoint& checkpoint) {
-  if (options.dtype == "float32") return DType::kF32;
-  if (options.dtype == "bfloat16") return DType::kBF16;
-  if (options.dtype == "float16") return DType::kF16;
-  const TensorRecord* embedding = checkpoint.find("model.embed_tokens.weight");
-  return embedding != nullptr && embedding->dtype == DType::kBF16 ? DType::kBF16 : DType::kF16;
+void exit_later() {
+  std::thread([] {
+    std::this_thread::sleep_for(kAnswersLeave);
+    std::_Exit(kExitDeviceFailure);
+  }).detach();
 }
 
 }  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::create(const std::string& model, const EngineOptions& options,
                                                const std::string& chat_template, Logger logger, Hooks hooks) {
-  Startup startup{options, logger};
+  StartupClock startup;
   RETURN_IF_ERROR(check_options(options));
   ASSIGN_OR_RETURN(const std::string path, resolve_model_path(model));
   ASSIGN_OR_RETURN(const Device device, choose_device(options.device));
@@ -278,53 +258,25 @@ Result<std::unique_ptr<Engine>> Engine::create(const std::string& model, const E
   logger.info("chat template: {}", impl->text.chat_template_reason);
   startup.phase_done("text");
 
-  ASSIGN_OR_RETURN(const CpuIsa isa, CpuIsa::from_environment());
-  ASSIGN_OR_RETURN(const int threads, cpu_thread_count(options.cpu_threads));
-  ASSIGN_OR_RETURN(std::unique_ptr<Stream> stream, make_stream(device, threads, isa));
-  ModelOptions model_options;
-  model_options.dtype = options.dtype;
-  model_options.rope_scaling_factor = options.rope_scaling_factor;
-  model_options.dummy_weights = dummy;
   LoadProgress progress;
   if (impl->hooks.on_load_progress) {
     progress = [&](size_t done, size_t total) {
       impl->hooks.on_load_progress(static_cast<double>(done) / static_cast<double>(std::max<size_t>(total, 1)));
     };
   }
-  const DType kv_type = kv_dtype(options, *checkpoint);
-  const int batch = options.max_batch_size > 0 ? options.max_batch_size : device.is_cpu() ? kCpuBatchSize : kCudaBatchSize;
-  const int prefill = options.max_prefill_token_num > 0 ? options.max_prefill_token_num
-                      : device.is_cpu()                 ? kCpuPrefillTokens
-                                                        : kCudaPrefillTokens;
-  const int step_tokens = std::max(prefill, batch);
-  MemoryPlan memory;
-  const LoadConsent plan_before_loading = [&](const ModelInfo& needs) -> Status {
-    ASSIGN_OR_RETURN(
-        memory,
-        plan_memory({needs.kv_groups, kv_type, options.cache_block_seq_len, host_memory(), needs.weight_bytes,
-                     workspace_estimate(needs, step_tokens, batch), batch,
-                     options.session_len > 0 ? options.session_len : needs.max_position, step_tokens,
-                     options.cache_max_entry_count, device.is_cpu()}));
-    return {};
-  };
-  ASSIGN_OR_RETURN(std::unique_ptr<CausalLm> lm,
-                   load_model(*checkpoint, model_options, *stream, progress, plan_before_loading));
-  startup.phase_done("weights");
-
-  const ModelInfo& model_info = lm->info();
-  if (options.session_len > memory.session_len) {
-    logger.warning("--session-len {} does not fit the KV cache; it is {} now", options.session_len, memory.session_len);
-  }
-  auto kv = std::make_unique<KvCache>(model_info.kv_groups, options.cache_block_seq_len, memory.num_blocks, kv_type, device);
-  startup.phase_done("KV cache");
+  ASSIGN_OR_RETURN(StartedModel model_runner,
+                   start_model(*checkpoint, options, device, progress, logger, startup));
+  const ModelInfo& model_info = model_runner.runner->model_info();
+  const MemoryPlan& memory = model_runner.memory;
+  const int batch = model_runner.options.max_batch_size;
 
   SchedulerOptions scheduler_options;
   scheduler_options.layout = kv_layout(model_info.kv_groups, options.cache_block_seq_len);
   RETURN_IF_ERROR(validate(scheduler_options.layout));
   scheduler_options.num_blocks = memory.num_blocks;
   scheduler_options.max_batch_size = batch;
-  scheduler_options.budget = {step_tokens, options.num_tokens_per_iter, options.max_prefill_iters};
-  scheduler_options.kv_format = static_cast<uint64_t>(kv_type);
+  scheduler_options.budget = {model_runner.options.step_tokens, options.num_tokens_per_iter, options.max_prefill_iters};
+  scheduler_options.kv_format = static_cast<uint64_t>(model_runner.options.kv_dtype);
 
   impl->rope_by_length = model_info.rope_by_length;
   impl->most_bytes_per_token = kShorteningByNormalizer * longest_piece(*impl->text.tokenizer);
@@ -332,7 +284,7 @@ Result<std::unique_ptr<Engine>> Engine::create(const std::string& model, const E
   info.model_path = path;
   info.model_name = checkpoint->model_name();
   info.architecture = model_info.architecture;
-  info.device = fmt::format("cpu ({}, {} threads)", isa.name(), threads);
+  info.device = model_runner.device;
   info.session_len = memory.session_len;
   info.vocab_size = model_info.vocab_size;
   info.block_tokens = options.cache_block_seq_len;
@@ -340,19 +292,15 @@ Result<std::unique_ptr<Engine>> Engine::create(const std::string& model, const E
   info.max_batch_size = batch;
   info.end_ids = impl->text.end_ids;
   info.sampling_defaults = impl->text.sampling_defaults;
-  info.startup_table = fmt::format("{} on {}\n{}{}", info.model_name, info.device, memory.table, startup.phases);
+  info.startup_table = fmt::format("{} on {}\n{}{}", info.model_name, info.device, memory.table, startup.table());
 
   std::istringstream lines(info.startup_table);
   for (std::string line; std::getline(lines, line);) logger.info("{}", line);
 
-  ASSIGN_OR_RETURN(
-      std::unique_ptr<ModelRunner> runner,
-      make_model_runner(std::move(lm), std::move(stream),
-                        {batch, step_tokens, memory.session_len, options.cache_block_seq_len, kv_type}));
-  runner->use_cache(std::move(kv));
   impl->text_pool = std::make_unique<TextPool>(std::clamp(usable_cores() / 4, TextPool::kLeastThreads, 8));
-  impl->loop = std::make_unique<StepLoop>(std::make_unique<Scheduler>(scheduler_options), std::move(runner),
-                                          impl->text.end_ids, logger);
+  impl->loop = std::make_unique<StepLoop>(std::make_unique<Scheduler>(scheduler_options),
+                                          std::move(model_runner.runner), impl->text.end_ids, logger,
+                                          impl->hooks.on_device_failure ? impl->hooks.on_device_failure : exit_later);
   return std::unique_ptr<Engine>(new Engine(std::move(impl)));
 }
 

@@ -47,6 +47,9 @@ class Engine {
   struct Hooks {
     // Called on a text thread when a request has ended.
     std::function<void(const RequestTiming&)> on_finished;
+    // The device has failed for good; every running request has ended with kError. Without it the
+    // process exits with code 70 a second later, when the answers have gone out.
+    std::function<void()> on_device_failure;
     // Loading progress in [0, 1], from worker threads.
     std::function<void(double)> on_load_progress;
   };

@@ -29,6 +29,7 @@ struct EngineOptions {
   int max_prefill_token_num = 0;
   int cpu_threads = 0;
   int max_queued_requests = 1024;
+  bool batch_invariant = false;
 
   template <class Visitor, class Self>
   static void describe(Visitor& visit, Self& self) {
@@ -68,6 +69,9 @@ struct EngineOptions {
            .value_name = "N", .group = "Engine"}, self.cpu_threads);
     visit({.name = "max-queued-requests", .help = "requests that may wait before new ones get 429", .value_name = "N",
            .group = "Engine"}, self.max_queued_requests);
+    visit({.name = "batch-invariant", .help = "CUDA: the same text for a request whatever runs beside it, at some cost "
+                                              "in speed; on the CPU it is always so",
+           .group = "Engine"}, self.batch_invariant);
   }
 };
 

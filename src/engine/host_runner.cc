@@ -15,16 +15,6 @@ HostRunner::HostRunner(std::unique_ptr<CausalLm> model, std::unique_ptr<Stream> 
       arena_(stream_->device()),
       last_token_(static_cast<size_t>(options.max_batch_size), 0) {}
 
-// Activations of the largest step and logits of the largest batch: an upper estimate that holds for
-// the usual ratios of hidden to intermediate size.
-size_t HostRunner::workspace_bytes() const {
-  const ModelInfo& info = model_->info();
-  const size_t per_token = static_cast<size_t>(info.hidden_size) * 24 * sizeof(float);
-  return per_token * static_cast<size_t>(options_.step_tokens) +
-         static_cast<size_t>(info.vocab_size) * static_cast<size_t>(options_.max_batch_size) *
-             sizeof(float);
-}
-
 void HostRunner::add_sequence(SequenceId id, const Sequence& sequence) {
   states_.emplace(id, SequenceState(sequence));
 }

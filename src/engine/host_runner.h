@@ -16,7 +16,7 @@ class HostRunner final : public ModelRunner {
              const RunnerOptions& options);
 
   const ModelInfo& model_info() const override { return model_->info(); }
-  size_t workspace_bytes() const override;
+  size_t workspace_bytes() const override { return estimated_workspace(model_->info(), options_); }
   void use_cache(std::unique_ptr<KvCache> kv) override { kv_ = std::move(kv); }
   void add_sequence(SequenceId id, const Sequence& sequence) override;
   void remove_sequence(SequenceId id) override;

@@ -79,12 +79,13 @@ std::string format_table(const MemoryPlanInput& input, const MemoryPlan& plan) {
   const auto line = [&](const char* what, double bytes, const std::string& note) {
     out += fmt::format("  {:<12} {:>9.3f} GiB  {}\n", what, gib(bytes), note);
   };
-  line("weights", weights, "packed, in memory");
-  line("workspace", workspace, fmt::format("a step of {} tokens, touched as needed", input.max_step_tokens));
+  const char* const touched = input.on_cpu ? ", touched as needed" : "";
+  line("weights", weights, input.on_cpu ? "packed, in memory" : "");
+  line("workspace", workspace, fmt::format("a step of {} tokens{}", input.max_step_tokens, touched));
   line("KV cache", kv,
-       fmt::format("{} blocks of {} tokens ({}), {} tokens in all, {:.1f} sequences of {}, touched as needed",
+       fmt::format("{} blocks of {} tokens ({}), {} tokens in all, {:.1f} sequences of {}{}",
                    plan.num_blocks, input.block_tokens, dtype_name(input.kv_dtype), plan.kv_tokens,
-                   plan.full_sequences, plan.session_len));
+                   plan.full_sequences, plan.session_len, touched));
   line("left", static_cast<double>(input.memory.available) - weights - workspace - kv,
        fmt::format("of {}", input.memory.limit));
   return out;

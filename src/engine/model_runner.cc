@@ -5,6 +5,14 @@
 
 namespace lmdeploy {
 
+size_t estimated_workspace(const ModelInfo& info, const RunnerOptions& options) {
+  const auto element = static_cast<size_t>(dtype_bytes(info.activations, 1));
+  const size_t per_token = static_cast<size_t>(info.hidden_size) * 24 * element;
+  return per_token * static_cast<size_t>(options.step_tokens) +
+         static_cast<size_t>(info.vocab_size) * static_cast<size_t>(options.max_batch_size) *
+             sizeof(float);
+}
+
 Result<std::unique_ptr<ModelRunner>> make_model_runner(std::unique_ptr<CausalLm> model,
                                                        std::unique_ptr<Stream> stream,
                                                        const RunnerOptions& options) {

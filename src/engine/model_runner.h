@@ -40,6 +40,10 @@ struct RunnerOptions {
   bool batch_invariant = false;  // CUDA: a row's result does not depend on its company
 };
 
+// Upper estimate of the activations of the largest step and the logits of the largest batch, for the
+// usual ratios of hidden to intermediate size.
+size_t estimated_workspace(const ModelInfo& info, const RunnerOptions& options);
+
 // Engine thread only.
 class ModelRunner {
  public:

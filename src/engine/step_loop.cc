@@ -8,11 +8,14 @@
 namespace lmdeploy {
 
 StepLoop::StepLoop(std::unique_ptr<Scheduler> scheduler, std::unique_ptr<ModelRunner> runner,
-                   std::vector<int32_t> end_ids, Logger logger)
+                   std::vector<int32_t> end_ids, Logger logger,
+                   std::function<void()> on_device_failure)
     : scheduler_(std::move(scheduler)),
       runner_(std::move(runner)),
       end_ids_(std::move(end_ids)),
       logger_(std::move(logger)),
+      plans_(static_cast<size_t>(runner_->depth())),
+      on_device_failure_(std::move(on_device_failure)),
       thread_([this] { run(); }) {}
 
 StepLoop::~StepLoop() {
@@ -61,8 +64,8 @@ bool StepLoop::wait_idle(std::chrono::milliseconds limit) {
 void StepLoop::run() {
   publish_stats();
   while (take_commands()) {
-    scheduler_->plan(plan_);
-    if (!plan_.empty()) step();
+    const bool launched = failure_.ok() && launch();
+    if (on_their_way() == plans_.size() || (!launched && on_their_way() > 0)) collect();
     publish_stats();
   }
 }
@@ -70,7 +73,7 @@ void StepLoop::run() {
 bool StepLoop::take_commands() {
   {
     std::unique_lock lock(inbox_mutex_);
-    if (scheduler_->idle()) inbox_ready_.wait(lock, [&] { return !inbox_.empty(); });
+    if (scheduler_->idle() && on_their_way() == 0) inbox_ready_.wait(lock, [&] { return !inbox_.empty(); });
     taken_.swap(inbox_);
   }
   bool quit = false;
@@ -109,7 +112,9 @@ void StepLoop::handle(AddCommand& command) {
     runner_->add_sequence(id, {&request, i, {request.prompt, end_ids_, command.bad_words, command.seed},
                                score && i == 0});
   }
-  const Status added = closed_ ? unavailable("the engine is shutting down") : scheduler_->add(std::move(sequence));
+  const Status added = closed_           ? unavailable("the engine is shutting down")
+                       : !failure_.ok() ? failure_
+                                        : scheduler_->add(std::move(sequence));
   Running& kept = requests_.emplace(stream.id(), std::move(running)).first->second;
   if (added.ok()) return;
   for (size_t i = 0; i < kept.choices.size(); ++i) {
@@ -174,21 +179,49 @@ void StepLoop::abort(Running& running) {
   running.stream->publish();
 }
 
-void StepLoop::step() {
-  runner_->launch(plan_);
-  const StepOutput& output = **runner_->collect();
+bool StepLoop::launch() {
+  StepPlan& plan = plans_[launched_ % plans_.size()];
+  scheduler_->plan(plan);
+  if (plan.empty()) return false;
+  runner_->launch(plan);
+  ++launched_;
+  return true;
+}
+
+void StepLoop::collect() {
+  const StepPlan& plan = plans_[collected_++ % plans_.size()];
+  const Result<const StepOutput*> output = runner_->collect();
+  if (!output.ok()) return fail(output.status());
   ++counts_.steps;
-  results_.assign(plan_.rows.size(), RowResult{});
-  accepted_.assign(plan_.rows.size(), 0);
+  results_.assign(plan.rows.size(), RowResult{});
+  accepted_.assign(plan.rows.size(), 0);
   touched_.clear();
-  for (size_t r = 0; r < plan_.rows.size(); ++r) deliver(r, plan_.rows[r], output.sampled[r]);
-  scheduler_->complete(plan_.step, results_);
-  scheduler_->retire(plan_.step);
+  for (size_t r = 0; r < plan.rows.size(); ++r) deliver(r, plan.rows[r], (*output)->sampled[r]);
+  scheduler_->complete(plan.step, results_);
+  scheduler_->retire(plan.step);
   for (RequestStream* stream : touched_) stream->publish();
 }
 
+void StepLoop::fail(const Status& status) {
+  logger_.error("the device has failed, and every running request with it: {}", status.message());
+  failure_ = status;
+  collected_ = launched_;
+  for (auto& [id, running] : requests_) {
+    for (size_t i = 0; i < running.choices.size(); ++i) {
+      Choice& choice = running.choices[i];
+      if (!choice.running) continue;
+      scheduler_->cancel(choice.sequence, static_cast<int>(choice.generated.size()));
+      end_choice(running, static_cast<int>(i), FinishReason::kError, status.message());
+    }
+    running.stream->publish();
+  }
+  on_device_failure_();
+}
+
 void StepLoop::deliver(size_t r, const PlanRow& row, const SampledToken& sampled) {
-  const Owner owner = owners_.at(row.sequence);
+  const auto found = owners_.find(row.sequence);
+  if (found == owners_.end()) return;  // it ended while the step was on its way
+  const Owner owner = found->second;
   Running& running = requests_.at(owner.request);
   Choice& choice = running.choices[static_cast<size_t>(owner.choice)];
   RequestStream& stream = *running.stream;
@@ -209,7 +242,7 @@ void StepLoop::deliver(size_t r, const PlanRow& row, const SampledToken& sampled
   result.kept_tokens = static_cast<int>(choice.generated.size());
   if (sampled.token < 0) {
     result.finished = true;
-    logger_.error("{}: no finite logit at position {} (step {})", request.id, row.kv_length, plan_.step);
+    logger_.error("{}: no finite logit at position {}", request.id, row.kv_length);
     end_choice(running, owner.choice, FinishReason::kError, "the model's output has no finite logit");
     return;
   }

@@ -1,11 +1,14 @@
 // StepLoop: the engine thread. It alone owns the scheduler, the runner and the list of running
 // requests; everybody else leaves commands in its inbox.
 //
-// One turn: take commands, plan, run, hand tokens to the streams, complete and retire the step.
+// One turn: take commands, plan and launch the next step, collect the oldest one on its way: hand its
+// tokens to the streams, complete and retire it. The CPU's step is over when it is launched; a GPU
+// runs one step while the host plans the next.
 #pragma once
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -36,8 +39,10 @@ struct AddCommand {
 class StepLoop {
  public:
   // `end_ids`: the model's own end-of-turn ids.
+  // `on_device_failure` is called on the engine thread when the device has failed, after every
+  // running request got its last output (kError); requests that come later fail at once.
   StepLoop(std::unique_ptr<Scheduler> scheduler, std::unique_ptr<ModelRunner> runner,
-           std::vector<int32_t> end_ids, Logger logger);
+           std::vector<int32_t> end_ids, Logger logger, std::function<void()> on_device_failure);
   // Aborts what runs and joins.
   ~StepLoop();
 
@@ -94,7 +99,10 @@ class StepLoop {
   void handle(StopChoiceCommand& command);
   void handle(EndedCommand& command);
   void handle(CloseCommand& command);
-  void step();
+  bool launch();    // false: there is nothing to launch
+  void collect();
+  size_t on_their_way() const { return launched_ - collected_; }
+  void fail(const Status& status);
   void deliver(size_t row, const PlanRow& plan_row, const SampledToken& sampled);
   void deliver_prompt_end(Running& running, int choice, const PlanRow& plan_row);
   void end_choice(Running& running, int choice, FinishReason reason, std::string error = {});
@@ -117,7 +125,10 @@ class StepLoop {
   std::unordered_map<SequenceId, Owner> owners_;
   SequenceId next_sequence_ = 1;
   bool closed_ = false;
-  StepPlan plan_;
+  std::vector<StepPlan> plans_;       // a ring of the runner's depth
+  size_t launched_ = 0, collected_ = 0;
+  std::function<void()> on_device_failure_;
+  Status failure_;                    // of the device
   std::vector<RowResult> results_;
   std::vector<int32_t> accepted_;     // one per row
   std::vector<RequestStream*> touched_;

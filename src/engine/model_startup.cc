@@ -1,0 +1,149 @@
+#include "engine/model_startup.h"
+
+#include <algorithm>
+
+#include "base/clock.h"
+#include "engine/device_choice.h"
+
+namespace lmdeploy {
+
+namespace {
+
+constexpr int kCpuBatchSize = 64, kCudaBatchSize = 256;
+constexpr int kCpuPrefillTokens = 512, kCudaPrefillTokens = 8192;
+// Of a GPU's memory: what captured graphs and lazily loaded kernels take once requests come.
+constexpr size_t kGraphBytes = size_t{256} << 20;
+constexpr double kGiB = 1 << 30;
+
+// On CUDA the cache has the type of the activations.
+DType kv_dtype(const EngineOptions& options, const Checkpoint& checkpoint, Device device,
+               const ModelInfo& info) {
+  if (!device.is_cpu()) return info.activations;
+  if (options.dtype == "float32") return DType::kF32;
+  if (options.dtype == "bfloat16") return DType::kBF16;
+  if (options.dtype == "float16") return DType::kF16;
+  const TensorRecord* embedding = checkpoint.find("model.embed_tokens.weight");
+  return embedding != nullptr && embedding->dtype == DType::kBF16 ? DType::kBF16 : DType::kF16;
+}
+
+RunnerOptions runner_options(const EngineOptions& options, Device device) {
+  const bool cpu = device.is_cpu();
+  const int batch = options.max_batch_size > 0 ? options.max_batch_size
+                    : cpu                      ? kCpuBatchSize
+                                               : kCudaBatchSize;
+  const int prefill = options.max_prefill_token_num > 0 ? options.max_prefill_token_num
+                      : cpu                             ? kCpuPrefillTokens
+                                                        : kCudaPrefillTokens;
+  return {.max_batch_size = batch,
+          .step_tokens = std::max(prefill, batch),
+          .session_len = options.session_len,
+          .block_tokens = options.cache_block_seq_len,
+          .batch_invariant = options.batch_invariant};
+}
+
+Result<HostMemory> available_memory(Device device) {
+  if (device.is_cpu()) return host_memory();
+  ASSIGN_OR_RETURN(const DeviceMemory memory, device_memory(device));
+  return HostMemory{memory.free, fmt::format("the free memory of GPU {}", device.index)};
+}
+
+MemoryPlanInput plan_input(const ModelInfo& info, const EngineOptions& options,
+                           const RunnerOptions& runner, Device device, HostMemory available,
+                           size_t workspace) {
+  return {.groups = info.kv_groups,
+          .kv_dtype = runner.kv_dtype,
+          .block_tokens = runner.block_tokens,
+          .memory = std::move(available),
+          .weight_bytes = info.weight_bytes,
+          .workspace_bytes = workspace,
+          .max_batch_size = runner.max_batch_size,
+          .session_len = runner.session_len,
+          .max_step_tokens = runner.step_tokens,
+          .cache_max_entry_count = options.cache_max_entry_count,
+          .on_cpu = device.is_cpu()};
+}
+
+std::string describe(const Stream& stream, const CpuIsa& isa, int threads) {
+  if (stream.device().is_cpu()) return fmt::format("cpu ({}, {} threads)", isa.name(), threads);
+  return fmt::format("cuda:{} ({})", stream.device().index, probe_cuda().detail);
+}
+
+void report_dequantization(const Checkpoint& checkpoint, const ModelInfo& info, Logger& logger) {
+  size_t bytes = 0;
+  for (const auto& [name, record] : checkpoint.tensors()) {
+    if (is_block_quantized(record.dtype)) bytes += record.bytes;
+  }
+  if (bytes == 0) return;
+  logger.info("block-quantized weights ({:.2f} GiB in the file) become {} on the GPU: all weights take {:.2f} GiB there",
+              static_cast<double>(bytes) / kGiB, dtype_name(info.activations),
+              static_cast<double>(info.weight_bytes) / kGiB);
+}
+
+// With what the warm-up has really taken, which counts as available here: the plan takes it off.
+Result<MemoryPlan> plan_device_memory(const ModelInfo& info, const EngineOptions& options,
+                                      const RunnerOptions& runner, Device device, size_t workspace) {
+  ASSIGN_OR_RETURN(HostMemory memory, available_memory(device));
+  memory.available -= std::min(memory.available, kGraphBytes);
+  memory.available += info.weight_bytes + workspace;
+  return plan_memory(plan_input(info, options, runner, device, std::move(memory), workspace));
+}
+
+}  // namespace
+
+StartupClock::StartupClock() : last_(monotonic_seconds()) {}
+
+void StartupClock::phase_done(const char* name) {
+  const double now = monotonic_seconds();
+  table_ += fmt::format("  {:<12} {:>9.3f} s\n", name, now - last_);
+  last_ = now;
+}
+
+Result<StartedModel> start_model(const Checkpoint& checkpoint, const EngineOptions& options,
+                                 Device device, const LoadProgress& progress, Logger& logger,
+                                 StartupClock& clock) {
+  ASSIGN_OR_RETURN(const CpuIsa isa, CpuIsa::from_environment());
+  ASSIGN_OR_RETURN(const int threads, cpu_thread_count(options.cpu_threads));
+  ASSIGN_OR_RETURN(std::unique_ptr<Stream> stream, make_stream(device, threads, isa));
+  clock.phase_done("device");
+  StartedModel started;
+  started.options = runner_options(options, device);
+  started.device = describe(*stream, isa, threads);
+
+  const LoadConsent plan_before_loading = [&](const ModelInfo& needs) -> Status {
+    RunnerOptions& runner = started.options;
+    runner.kv_dtype = kv_dtype(options, checkpoint, device, needs);
+    if (runner.session_len == 0) runner.session_len = needs.max_position;
+    ASSIGN_OR_RETURN(HostMemory available, available_memory(device));
+    const size_t workspace = estimated_workspace(needs, runner);
+    ASSIGN_OR_RETURN(started.memory, plan_memory(plan_input(needs, options, runner, device,
+                                                            std::move(available), workspace)));
+    return {};
+  };
+  const ModelOptions model_options{.dtype = options.dtype,
+                                   .rope_scaling_factor = options.rope_scaling_factor,
+                                   .dummy_weights = options.load_format == "dummy"};
+  ASSIGN_OR_RETURN(std::unique_ptr<CausalLm> model,
+                   load_model(checkpoint, model_options, *stream, progress, plan_before_loading));
+  clock.phase_done("weights");
+  if (!device.is_cpu()) report_dequantization(checkpoint, model->info(), logger);
+
+  ASSIGN_OR_RETURN(started.runner,
+                   make_model_runner(std::move(model), std::move(stream), started.options));
+  const ModelInfo& info = started.runner->model_info();
+  if (!device.is_cpu()) {
+    ASSIGN_OR_RETURN(started.memory, plan_device_memory(info, options, started.options, device,
+                                                        started.runner->workspace_bytes()));
+    clock.phase_done("warm-up");
+  }
+  if (options.session_len > started.memory.session_len) {
+    logger.warning("--session-len {} does not fit the KV cache; it is {} now", options.session_len,
+                   started.memory.session_len);
+  }
+  started.runner->use_cache(std::make_unique<KvCache>(info.kv_groups, started.options.block_tokens,
+                                                      started.memory.num_blocks,
+                                                      started.options.kv_dtype, device));
+  clock.phase_done("KV cache");
+  return started;
+}
+
+}  // namespace lmdeploy
