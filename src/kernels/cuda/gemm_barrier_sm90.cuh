@@ -110,12 +110,6 @@ __device__ __forceinline__ void copy_box(uint32_t to, const CUtensorMap* map, in
       "l"(map), "r"(column), "r"(row), "r"(barrier), "l"(policy)
       : "memory");
 }
-// Asks for the box in L2.
-__device__ __forceinline__ void prefetch_box(const CUtensorMap* map, int column, int row) {
-  asm volatile("cp.async.bulk.prefetch.tensor.2d.L2.global.tile [%0, {%1, %2}];" ::"l"(map),
-               "r"(column), "r"(row)
-               : "memory");
-}
 // The same to that place of each block in `mask`, counted on each one's own barrier.
 __device__ __forceinline__ void copy_box_to_cluster(uint32_t to, const CUtensorMap* map, int column,
                                                     int row, uint32_t barrier, uint16_t mask,

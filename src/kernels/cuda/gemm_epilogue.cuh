@@ -1,4 +1,5 @@
-// The end of every 16-bit product: bias and residual are added in fp32, then one rounding.
+// The end of every 16-bit product: bias and residual are added in fp32, then one rounding. Loops stay
+// loops where that keeps the code small: a product of microseconds waits for its instructions too.
 #pragma once
 
 #include "kernels/cuda/matmul_launch.h"
@@ -14,46 +15,68 @@ __device__ __forceinline__ void store_sum(const GemmOutput& to, int64_t t, int n
   *out = from_float<Out>(sum);
 }
 
-// kCount = 16 bytes of Out.
+// kSize = 16 bytes of Out.
 template <class Out>
 __device__ __forceinline__ void store_pack_of_sums(const GemmOutput& to, int64_t t, int n,
                                                    const float* sums) {
-  constexpr int kCount = Pack<Out>::kSize;
   Out* out = static_cast<Out*>(to.out) + t * to.stride + n;
-  Pack<Out> before, pack;
-  if (to.add) before = load_pack(out);
+  Pack<Out> pack;
+  if (to.add) {
+    const Pack<Out> before = load_pack(out);
 #pragma unroll
-  for (int i = 0; i < kCount; ++i) {
-    float sum = sums[i];
-    if (to.bias != nullptr) sum += to.bias[n + i];
-    if (to.add) sum += to_float(before.elements[i]);
-    pack.elements[i] = from_float<Out>(sum);
+    for (int i = 0; i < Pack<Out>::kSize; ++i) {
+      pack.elements[i] = from_float<Out>(sums[i] + to_float(before.elements[i]));
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < Pack<Out>::kSize; ++i) pack.elements[i] = from_float<Out>(sums[i]);
   }
   store_pack(out, pack);
 }
 
-// Eight neighbouring sums of row t, from column n on (a multiple of 8). Rows and columns behind the
-// end are left out.
+// Eight neighbouring sums of row t, from column n on (a multiple of 8); `sums` is 16-byte aligned
+// shared memory. Rows and columns behind the end are left out.
 template <class T>
 __device__ __forceinline__ void store_eight_sums(const GemmOutput& to, int64_t t, int n,
-                                                 const float (&sums)[8]) {
+                                                 const float* sums) {
   if (t >= to.rows) return;
-  if (to.vectors && n + 8 <= to.n) {
-    if (to.f32) {
-      store_pack_of_sums<float>(to, t, n, sums);
-      store_pack_of_sums<float>(to, t, n + 4, sums + 4);
-    } else {
-      store_pack_of_sums<T>(to, t, n, sums);
+  if (!to.vectors || n + 8 > to.n) {
+#pragma unroll 1
+    for (int i = 0; i < 8 && n + i < to.n; ++i) {
+      if (to.f32) {
+        store_sum<float>(to, t, n + i, sums[i]);
+      } else {
+        store_sum<T>(to, t, n + i, sums[i]);
+      }
     }
     return;
   }
+  const float4 low = *reinterpret_cast<const float4*>(sums),
+               high = *reinterpret_cast<const float4*>(sums + 4);
+  float eight[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+  if (to.bias != nullptr) {
 #pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    if (n + i >= to.n) break;
+    for (int i = 0; i < 8; ++i) eight[i] += to.bias[n + i];
+  }
+  if (to.f32) {
+    store_pack_of_sums<float>(to, t, n, eight);
+    store_pack_of_sums<float>(to, t, n + 4, eight + 4);
+  } else {
+    store_pack_of_sums<T>(to, t, n, eight);
+  }
+}
+
+// A fragment of 8 rows of x and 16 columns: sums[2 h + c] is row t + c, column n + 8 h.
+template <class T>
+__device__ __forceinline__ void store_fragment(const GemmOutput& to, int64_t t, int n,
+                                               const float (&sums)[4]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    if (t + i % 2 >= to.rows || n + i / 2 * 8 >= to.n) continue;
     if (to.f32) {
-      store_sum<float>(to, t, n + i, sums[i]);
+      store_sum<float>(to, t + i % 2, n + i / 2 * 8, sums[i]);
     } else {
-      store_sum<T>(to, t, n + i, sums[i]);
+      store_sum<T>(to, t + i % 2, n + i / 2 * 8, sums[i]);
     }
   }
 }

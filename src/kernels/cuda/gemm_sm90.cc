@@ -1,6 +1,7 @@
 #include "kernels/cuda/gemm_sm90.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace lmdeploy::cuda {
 
@@ -42,18 +43,21 @@ cudaError_t launch_matmul_sm90(const GemmLaunch& gemm, DType dtype, const GemmPl
   const auto count = [](int64_t size, int64_t tile) { return static_cast<int>((size + tile - 1) / tile); };
   GemmSm90Launch launch{.output = gemm.output,
                         .k_blocks = count(gemm.k, kGemmSm90BlockK),
-                        .n_tiles = count(gemm.output.n, plan.tile_n),
                         .t_tiles = count(gemm.output.rows, plan.tile_t),
                         .t_group = 8,
-                        .split = plan.split,
-                        .multicast = plan.multicast};
+                        .columns = count(gemm.output.n, plan.tile_n * plan.multicast),
+                        .split_shift = std::countr_zero(static_cast<unsigned>(plan.split)),
+                        .multicast_shift = std::countr_zero(static_cast<unsigned>(plan.multicast)),
+                        .next_at = 0};
+  launch.clusters = std::min(launch.columns * launch.t_tiles,
+                             std::max(1, multiprocessors / (plan.split * plan.multicast)));
   const bool mapped =
       make_map(encode, gemm.weights, dtype, gemm.output.n, gemm.k, gemm.k, plan.tile_n, &launch.weights) &&
       make_map(encode, gemm.x, dtype, gemm.output.rows, gemm.k, gemm.x_stride,
                plan.tile_t / plan.multicast, &launch.x);
   if (!mapped) return cudaErrorInvalidValue;
-  return dtype == DType::kF16 ? launch_matmul_f16_sm90(launch, plan, multiprocessors, stream)
-                              : launch_matmul_bf16_sm90(launch, plan, multiprocessors, stream);
+  return dtype == DType::kF16 ? launch_matmul_f16_sm90(launch, plan, stream)
+                              : launch_matmul_bf16_sm90(launch, plan, stream);
 }
 
 }  // namespace lmdeploy::cuda

@@ -19,27 +19,33 @@
 namespace lmdeploy::cuda {
 
 inline constexpr int kGroupThreads = 128;  // of a warpgroup
-inline constexpr int kMultiplyGroups = 2;
-inline constexpr int kMultiplyWarps = kMultiplyGroups * 4;
 
 // Shared memory of a block. Stages: weights [kTileN, 64], x [kTileT, 64].
 template <int kTileN, int kTileT, int kStageCount>
 struct GemmLayout {
   static constexpr int kStages = kStageCount;
+  static constexpr int kGroups = kTileN == 64 ? 1 : 2;  // warpgroups that multiply
+  static constexpr int kWarps = kGroups * 4;
+  static constexpr bool kSplits = kTileN == kWarps * 16;
   static constexpr int kRowBytes = kGemmSm90BlockK * 2;
   static constexpr int kWeightBytes = kTileN * kRowBytes;
   static constexpr int kStageBytes = kWeightBytes + kTileT * kRowBytes;
-  // Sums go out through shared memory, kChunk rows of x and 64 weight rows of a warpgroup at a time.
+  // Whole sums go out through shared memory, kChunk rows of x and 64 weight rows of a warpgroup at a
+  // time.
   static constexpr int kChunk = kTileT < 16 ? kTileT : kTileT <= 64 ? 16 : 32;
   static constexpr int kChunkStride = 68;  // floats: accesses of a warp meet every bank once
   static constexpr int kChunkBytes = kChunk * kChunkStride * 4;
-  static constexpr int kChunksAt = kStages * kStageBytes;
-  static constexpr int kBarriersAt = kChunksAt + kMultiplyGroups * kChunkBytes;
-  static constexpr int kBytes = kBarriersAt + (2 * kStages + 2 * kMultiplyGroups) * 8;
+  // Parts of sums are exchanged kRound rows of x at a time.
+  static constexpr int kRound = kTileT < 32 ? kTileT : 32;
+  static constexpr int kRoundBytes = kRound * kTileN * 4;
+  static constexpr int kSumsAt = kStages * kStageBytes;
+  static constexpr int kSumBytes = std::max(kGroups * kChunkBytes, kSplits ? kRoundBytes : 0);
+  static constexpr int kBarriersAt = kSumsAt + kSumBytes;
+  static constexpr int kBytes = kBarriersAt + (2 * kStages + 2) * 8;
   // Large tiles take the registers of a whole loading warpgroup.
   static constexpr bool kMovesRegisters = kTileN * kTileT > 128 * 128;
   static constexpr int kThreads =
-      kMultiplyGroups * kGroupThreads + (kMovesRegisters ? kGroupThreads : 32);
+      kGroups * kGroupThreads + (kMovesRegisters ? kGroupThreads : 32);
 
   // A stage's operands have arrived.
   static __device__ uint32_t full(uint32_t base, int stage) { return base + kBarriersAt + stage * 8; }
@@ -47,13 +53,10 @@ struct GemmLayout {
   static __device__ uint32_t empty(uint32_t base, int stage) {
     return full(base, kStages + stage);
   }
-  // All parts of a warpgroup's chunk are written, or have been read, in the cluster.
-  static __device__ uint32_t written(uint32_t base, int group) {
-    return full(base, 2 * kStages + group);
-  }
-  static __device__ uint32_t read(uint32_t base, int group) {
-    return full(base, 2 * kStages + kMultiplyGroups + group);
-  }
+  // The round's parts from all blocks of the cluster have arrived here.
+  static __device__ uint32_t arrived(uint32_t base) { return full(base, 2 * kStages); }
+  // All blocks have added the parts up that this one sent.
+  static __device__ uint32_t added(uint32_t base) { return full(base, 2 * kStages + 1); }
 };
 
 // The tiles of a block, one after the other.
@@ -64,14 +67,14 @@ struct GemmWork {
   int k_begin, k_end;
 
   __device__ explicit GemmWork(const GemmSm90Launch& gemm) {
-    const int blocks = gemm.split * gemm.multicast;
-    rank = blocks > 1 ? cluster_rank() : 0;
-    first = static_cast<int>(blockIdx.x) / blocks;
-    step = static_cast<int>(gridDim.x) / blocks;
-    count = (gemm.n_tiles + gemm.multicast - 1) / gemm.multicast * gemm.t_tiles;
-    const int part = gemm.split > 1 ? rank : 0;
-    k_begin = part * gemm.k_blocks / gemm.split;
-    k_end = (part + 1) * gemm.k_blocks / gemm.split;
+    const int cluster_shift = gemm.split_shift + gemm.multicast_shift;
+    rank = cluster_shift > 0 ? cluster_rank() : 0;
+    first = static_cast<int>(blockIdx.x) >> cluster_shift;
+    step = gemm.clusters;
+    count = gemm.columns * gemm.t_tiles;
+    const int part = gemm.split_shift > 0 ? rank : 0;
+    k_begin = (part * gemm.k_blocks) >> gemm.split_shift;
+    k_end = ((part + 1) * gemm.k_blocks) >> gemm.split_shift;
   }
 };
 
@@ -83,12 +86,16 @@ struct GemmCorner {
 // one time shares both operands in L2.
 template <int kTileN, int kTileT>
 __device__ __forceinline__ GemmCorner corner_of(const GemmSm90Launch& gemm, int unit, int rank) {
-  const int columns = (gemm.n_tiles + gemm.multicast - 1) / gemm.multicast;
-  const int group = unit / (gemm.t_group * columns);
-  const int width = min(gemm.t_group, gemm.t_tiles - group * gemm.t_group);
-  const int within = unit - group * gemm.t_group * columns;
-  const int n_tile = within / width * gemm.multicast + (gemm.multicast > 1 ? rank : 0);
-  return {n_tile * kTileN, (group * gemm.t_group + within % width) * kTileT};
+  int column = unit, t_tile = 0;
+  if (gemm.t_tiles > 1) {
+    const int group = unit / (gemm.t_group * gemm.columns), first = group * gemm.t_group;
+    const int width = min(gemm.t_group, gemm.t_tiles - first);
+    const int within = unit - first * gemm.columns;
+    column = within / width;
+    t_tile = first + within - column * width;
+  }
+  const int n_tile = (column << gemm.multicast_shift) + (gemm.multicast_shift > 0 ? rank : 0);
+  return {n_tile * kTileN, t_tile * kTileT};
 }
 
 // Issues the copies: stage after stage, tile after tile.
@@ -103,54 +110,64 @@ class GemmLoader {
 
   // The weights of the first stages; they depend on no earlier kernel.
   __device__ void begin() {
-    Cursor at(work_);
-    for (; ahead_ < Layout::kStages && at.unit < work_.count; ++ahead_, at.next(work_)) {
+    Cursor at(gemm_, work_);
+    for (; ahead_ < Layout::kStages && at.unit < work_.count; ++ahead_, at.next(gemm_, work_)) {
       barrier_expect(Layout::full(base_, ahead_), Layout::kStageBytes);
       load_weights(ahead_, at);
     }
+    prefetch_map(&gemm_.x);
   }
 
-  // Everything else.
+  // Everything else. The next kernel's copies should come right behind the last ones of this.
   __device__ void run() {
-    Cursor at(work_);
-    for (int stage = 0; stage < ahead_; ++stage, at.next(work_)) load_x(stage, at);
+    const int units = (work_.count - work_.first + work_.step - 1) / work_.step;
+    int left = units * (work_.k_end - work_.k_begin) - ahead_;
+    if (left <= gemm_.next_at) allow_next();
+    Cursor at(gemm_, work_);
+    for (int stage = 0; stage < ahead_; ++stage, at.next(gemm_, work_)) load_x(stage, at);
     int stage = 0;
     uint32_t parity = 0;
-    for (; at.unit < work_.count; at.next(work_)) {
+    for (; left > 0; at.next(gemm_, work_)) {
       barrier_wait(Layout::empty(base_, stage), parity);
       barrier_expect(Layout::full(base_, stage), Layout::kStageBytes);
       load_weights(stage, at);
       load_x(stage, at);
       if (++stage == Layout::kStages) stage = 0, parity ^= 1;
+      if (--left == gemm_.next_at) allow_next();
     }
   }
 
  private:
+  // One thread issues all copies: there is time for few instructions a stage.
   struct Cursor {
     int unit, k_block;
-    __device__ explicit Cursor(const GemmWork& work) : unit(work.first), k_block(work.k_begin) {}
-    __device__ void next(const GemmWork& work) {
-      if (++k_block == work.k_end) k_block = work.k_begin, unit += work.step;
+    GemmCorner corner;
+    __device__ Cursor(const GemmSm90Launch& gemm, const GemmWork& work)
+        : unit(work.first), k_block(work.k_begin),
+          corner(corner_of<kTileN, kTileT>(gemm, unit, work.rank)) {}
+    __device__ void next(const GemmSm90Launch& gemm, const GemmWork& work) {
+      if (++k_block < work.k_end) return;
+      k_block = work.k_begin;
+      unit += work.step;
+      corner = corner_of<kTileN, kTileT>(gemm, unit, work.rank);
     }
   };
 
   __device__ void load_weights(int stage, const Cursor& at) {
-    const GemmCorner corner = corner_of<kTileN, kTileT>(gemm_, at.unit, work_.rank);
     copy_box(base_ + stage * Layout::kStageBytes, &gemm_.weights, at.k_block * kGemmSm90BlockK,
-             corner.n, Layout::full(base_, stage), weight_policy_);
+             at.corner.n, Layout::full(base_, stage), weight_policy_);
   }
   __device__ void load_x(int stage, const Cursor& at) {
-    const GemmCorner corner = corner_of<kTileN, kTileT>(gemm_, at.unit, work_.rank);
     const uint32_t to = base_ + stage * Layout::kStageBytes + Layout::kWeightBytes;
     const uint32_t full = Layout::full(base_, stage);
     const int column = at.k_block * kGemmSm90BlockK;
-    if (gemm_.multicast == 1) {
-      copy_box(to, &gemm_.x, column, corner.t, full, x_policy_);
+    if (gemm_.multicast_shift == 0) {
+      copy_box(to, &gemm_.x, column, at.corner.t, full, x_policy_);
     } else {
-      const int rows = kTileT / gemm_.multicast;  // this block's share
+      const int blocks = 1 << gemm_.multicast_shift, rows = kTileT >> gemm_.multicast_shift;
       copy_box_to_cluster(to + work_.rank * rows * Layout::kRowBytes, &gemm_.x, column,
-                          corner.t + work_.rank * rows, full,
-                          static_cast<uint16_t>((1 << gemm_.multicast) - 1), x_policy_);
+                          at.corner.t + work_.rank * rows, full,
+                          static_cast<uint16_t>((1 << blocks) - 1), x_policy_);
     }
   }
 
@@ -161,34 +178,29 @@ class GemmLoader {
   int ahead_ = 0;  // stages that begin() filled
 };
 
-// One of the two warpgroups that multiply: weight rows [group * kTileN / 2, + kTileN / 2) of a tile.
+// A warpgroup that multiplies: weight rows [group * kRows, + kRows) of a tile.
 template <class T, class Layout, int kTileN, int kTileT>
 class GemmMultiplier {
  public:
   __device__ GemmMultiplier(const GemmSm90Launch& gemm, const GemmWork& work, uint32_t base, char* shared)
       : gemm_(gemm), work_(work), base_(base), group_(threadIdx.x / kGroupThreads),
-        thread_(threadIdx.x % kGroupThreads),
-        chunk_(reinterpret_cast<float*>(shared + Layout::kChunksAt + group_ * Layout::kChunkBytes)) {}
+        thread_(threadIdx.x % kGroupThreads), shared_sums_(shared + Layout::kSumsAt) {}
 
   __device__ void run() {
     for (int unit = work_.first; unit < work_.count; unit += work_.step) {
       multiply();
       const GemmCorner corner = corner_of<kTileN, kTileT>(gemm_, unit, work_.rank);
-#pragma unroll
-      for (int m = 0; m < kMmas; ++m) {
-#pragma unroll
-        for (int c = 0; c < kTileT / Layout::kChunk; ++c) {
-          const int t = corner.t + c * Layout::kChunk;
-          if (t < gemm_.output.rows) {
-            store_chunk(&sums_[m][c * Layout::kChunk / 2], corner.n + group_ * kRows + m * 64, t);
-          }
-        }
+      if (Layout::kSplits && gemm_.split_shift > 0) {
+        const bool last = unit + work_.step >= work_.count;
+        add_parts(corner, last);
+      } else {
+        store_whole(corner);
       }
     }
   }
 
  private:
-  static constexpr int kRows = kTileN / kMultiplyGroups;
+  static constexpr int kRows = kTileN / Layout::kGroups;
   static constexpr int kMmas = kRows / 64;
 
   __device__ void multiply() {
@@ -225,83 +237,111 @@ class GemmMultiplier {
   // Every block that copies into this stage may do so again.
   __device__ void release(int stage) {
     const int lane = threadIdx.x % 32;
-    if (gemm_.multicast == 1) {
+    if (gemm_.multicast_shift == 0) {
       if (lane == 0) barrier_arrive(Layout::empty(base_, stage));
-    } else if (lane < gemm_.multicast) {
+    } else if (lane < 1 << gemm_.multicast_shift) {
       barrier_arrive_in_cluster(shared_address_in(Layout::empty(base_, stage), lane));
     }
   }
 
-  // Rows [t, t + kChunk) of x and [n, n + 64) of the weights.
-  __device__ void store_chunk(const float* sums, int n, int t) {
-    const bool shared = gemm_.split > 1;
-    if (shared && chunks_ > 0) {
-      barrier_wait_for_cluster(Layout::read(base_, group_), (chunks_ - 1) & 1);
-    } else {
+  // Chunk after chunk: wgmma's fragments as chunk[t][n] in shared memory, then whole vectors of it.
+  __device__ void store_whole(const GemmCorner& corner) {
+    constexpr int kChunks = kTileT / Layout::kChunk;
+    float* chunk = reinterpret_cast<float*>(shared_sums_ + group_ * Layout::kChunkBytes);
+#pragma unroll 1
+    for (int c = 0; c < kMmas * kChunks; ++c) {
+      const int t = corner.t + c % kChunks * Layout::kChunk;
+      if (t >= gemm_.output.rows) continue;
       sync_group(1 + group_, kGroupThreads);  // the former chunk has been read
-    }
-    write_chunk(sums);
-    if (shared) fence_in_cluster();
-    sync_group(1 + group_, kGroupThreads);
-    if (shared) {
-      arrive_everywhere(Layout::written(base_, group_));
-      barrier_wait_for_cluster(Layout::written(base_, group_), chunks_ & 1);
-    }
-    const int first = shared ? work_.rank * kGroupThreads + thread_ : thread_;
-    for (int i = first; i < Layout::kChunk * 8; i += gemm_.split * kGroupThreads) {
-      float eight[8];
-      read_eight(i / 8, i % 8 * 8, eight);
-      store_eight_sums<T>(gemm_.output, t + i / 8, n + i % 8 * 8, eight);
-    }
-    if (shared) {
+#pragma unroll
+      for (int same = 0; same < kMmas * kChunks; ++same) {  // registers have no run-time index
+        if (same == c) write_chunk(&sums_[same / kChunks][same % kChunks * Layout::kChunk / 2], chunk);
+      }
       sync_group(1 + group_, kGroupThreads);
-      arrive_everywhere(Layout::read(base_, group_));
+      const int n = corner.n + group_ * kRows + c / kChunks * 64;
+#pragma unroll 1
+      for (int i = thread_; i < Layout::kChunk * 8; i += kGroupThreads) {
+        store_eight_sums<T>(gemm_.output, t + i / 8, n + i % 8 * 8,
+                            chunk + i / 8 * Layout::kChunkStride + i % 8 * 8);
+      }
     }
-    ++chunks_;
   }
 
-  // wgmma's fragments as chunk_[t][n].
-  __device__ void write_chunk(const float* sums) {
+  __device__ void write_chunk(const float* sums, float* chunk) {
     const int row = thread_ / 32 * 16 + thread_ % 32 / 4, column = thread_ % 4 * 2;
 #pragma unroll
     for (int j = 0; j < Layout::kChunk / 8; ++j) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        chunk_[(j * 8 + column + i % 2) * Layout::kChunkStride + row + i / 2 * 8] = sums[j * 4 + i];
+        chunk[(j * 8 + column + i % 2) * Layout::kChunkStride + row + i / 2 * 8] = sums[j * 4 + i];
       }
     }
   }
 
-  // The sum of all parts of chunk_[t][n, n + 8), in the order of k.
-  __device__ void read_eight(int t, int n, float (&eight)[8]) {
-    const float* mine = chunk_ + t * Layout::kChunkStride + n;
-    if (gemm_.split == 1) {
+  // Each block owns kTileN / split weight rows of the tile: every warp sends its sums of 16 rows to their
+  // owner, who adds the parts in the order of k. In shared memory of the owner a part's fragments lie
+  // as [part][16 rows][8 rows of x][lane] of 4 sums.
+  __device__ void add_parts(const GemmCorner& corner, bool last_unit) {
 #pragma unroll
-      for (int i = 0; i < 8; ++i) eight[i] = mine[i];
-      return;
-    }
-#pragma unroll
-    for (int i = 0; i < 8; ++i) eight[i] = 0;
-    for (int part = 0; part < gemm_.split; ++part) {
-      const uint32_t theirs = shared_address_in(shared_address(mine), part);
-      const float4 low = load_in_cluster(theirs), high = load_in_cluster(theirs + 16);
-      eight[0] += low.x, eight[1] += low.y, eight[2] += low.z, eight[3] += low.w;
-      eight[4] += high.x, eight[5] += high.y, eight[6] += high.z, eight[7] += high.w;
+    for (int r = 0; r < kTileT / Layout::kRound; ++r) {
+      const int t = corner.t + r * Layout::kRound;
+      if (t >= gemm_.output.rows) break;
+      if (rounds_ > 0) barrier_wait(Layout::added(base_), (rounds_ - 1) & 1);
+      send_part(&sums_[0][r * Layout::kRound / 2]);
+      barrier_wait(Layout::arrived(base_), rounds_ & 1);
+      if (threadIdx.x == 0) barrier_expect(Layout::arrived(base_), Layout::kRoundBytes);
+      store_owned(corner.n, t);
+      const bool last = last_unit && (r + 1 == kTileT / Layout::kRound ||
+                                      t + Layout::kRound >= gemm_.output.rows);
+      __syncwarp();
+      if (!last && threadIdx.x % 32 < 1 << gemm_.split_shift) {
+        barrier_arrive_in_cluster(shared_address_in(Layout::added(base_), threadIdx.x % 32));
+      }
+      ++rounds_;
     }
   }
 
-  __device__ void arrive_everywhere(uint32_t barrier) {
-    if (thread_ < gemm_.split) barrier_arrive_in_cluster(shared_address_in(barrier, thread_));
+  static constexpr int kPieces = Layout::kRound / 8;  // of 8 rows of x
+  __device__ uint32_t piece_address(int part, int warp_rows, int piece) {
+    const int index = (part * (Layout::kWarps >> gemm_.split_shift) + warp_rows) * kPieces + piece;
+    return base_ + Layout::kSumsAt + (index * 32 + threadIdx.x % 32) * 16;
+  }
+
+  __device__ void send_part(const float* sums) {
+    const int warp = threadIdx.x / 32, warps = Layout::kWarps >> gemm_.split_shift;  // of an owner
+    const int owner = (warp << gemm_.split_shift) / Layout::kWarps;
+    const uint32_t arrived = shared_address_in(Layout::arrived(base_), owner);
+#pragma unroll
+    for (int j = 0; j < kPieces; ++j) {
+      send(shared_address_in(piece_address(work_.rank, warp & (warps - 1), j), owner), sums[j * 4],
+           sums[j * 4 + 1], sums[j * 4 + 2], sums[j * 4 + 3], arrived);
+    }
+  }
+
+  __device__ void store_owned(int tile_n, int t) {
+    const int warps = Layout::kWarps >> gemm_.split_shift, lane = threadIdx.x % 32;
+#pragma unroll 1
+    for (int item = threadIdx.x / 32; item < warps * kPieces; item += Layout::kWarps) {
+      const int warp_rows = item / kPieces, piece = item % kPieces;
+      if (t + piece * 8 >= gemm_.output.rows) continue;
+      float sum[4] = {};
+      for (int part = 0; part < 1 << gemm_.split_shift; ++part) {
+        const float4 v = load_shared(piece_address(part, warp_rows, piece));
+        sum[0] += v.x, sum[1] += v.y, sum[2] += v.z, sum[3] += v.w;
+      }
+      const int n = tile_n + (work_.rank * warps + warp_rows) * 16 + lane / 4;
+      store_fragment<T>(gemm_.output, t + piece * 8 + lane % 4 * 2, n, sum);
+    }
   }
 
   const GemmSm90Launch& gemm_;
   const GemmWork& work_;
   uint32_t base_;
   int group_, thread_;
-  float* chunk_;
+  char* shared_sums_;
   int stage_ = 0;
   uint32_t parity_ = 0;
-  int chunks_ = 0;
+  int rounds_ = 0;
   float sums_[kMmas][kTileT / 2];
 };
 
@@ -309,13 +349,12 @@ template <class Layout>
 __device__ void init_barriers(const GemmSm90Launch& gemm, uint32_t base) {
   for (int stage = 0; stage < Layout::kStages; ++stage) {
     barrier_init(Layout::full(base, stage), 1);
-    barrier_init(Layout::empty(base, stage), kMultiplyWarps * gemm.multicast);
+    barrier_init(Layout::empty(base, stage), Layout::kWarps << gemm.multicast_shift);
   }
-  for (int group = 0; group < kMultiplyGroups; ++group) {
-    barrier_init(Layout::written(base, group), gemm.split);
-    barrier_init(Layout::read(base, group), gemm.split);
-  }
+  barrier_init(Layout::arrived(base), 1);
+  barrier_init(Layout::added(base), Layout::kWarps << gemm.split_shift);
   barrier_inits_done();
+  barrier_expect(Layout::arrived(base), Layout::kRoundBytes);
 }
 
 template <class T, class Layout, int kTileN, int kTileT>
@@ -325,17 +364,16 @@ __global__ void __launch_bounds__(Layout::kThreads, Layout::kBytes <= 113 * 1024
   extern __shared__ __align__(1024) char shared[];
   const uint32_t base = shared_address(shared);
   const GemmWork work(gemm);
-  const bool clustered = gemm.split * gemm.multicast > 1;
+  const bool clustered = gemm.split_shift + gemm.multicast_shift > 0;
   if (threadIdx.x == 0) init_barriers<Layout>(gemm, base);
   __syncthreads();
   if (clustered) cluster_arrive();
-  if (threadIdx.x >= kMultiplyGroups * kGroupThreads) {
+  if (threadIdx.x >= Layout::kGroups * kGroupThreads) {
     if constexpr (Layout::kMovesRegisters) asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
     GemmLoader<Layout, kTileN, kTileT> loader(gemm, work, base);
-    const bool leads = threadIdx.x == kMultiplyGroups * kGroupThreads;
+    const bool leads = threadIdx.x == Layout::kGroups * kGroupThreads;
     if (leads) loader.begin();
     __syncwarp();
-    allow_next();
     if (clustered) cluster_wait();  // the others' barriers can be arrived at
     wait_for_previous();
     if (leads) loader.run();
@@ -346,8 +384,8 @@ __global__ void __launch_bounds__(Layout::kThreads, Layout::kBytes <= 113 * 1024
     wait_for_previous();
     GemmMultiplier<T, Layout, kTileN, kTileT>(gemm, work, base, shared).run();
   }
-  // A block's shared memory is there until nobody reads it or arrives in it.
-  if (clustered) {
+  // A block stays until its neighbour has arrived here for the last time.
+  if (gemm.multicast_shift > 0) {
     cluster_arrive();
     cluster_wait();
   }
@@ -355,33 +393,35 @@ __global__ void __launch_bounds__(Layout::kThreads, Layout::kBytes <= 113 * 1024
 }
 
 template <class T, int kTileN, int kTileT, int kStages>
-cudaError_t launch_gemm_sm90(const GemmSm90Launch& gemm, int multiprocessors, cudaStream_t stream) {
+cudaError_t launch_gemm_sm90(const GemmSm90Launch& gemm, cudaStream_t stream) {
   using Layout = GemmLayout<kTileN, kTileT, kStages>;
   static_assert(Layout::kBytes <= 227 * 1024 && Layout::kStageBytes % 1024 == 0);
+  if (gemm.split_shift > 0 && (!Layout::kSplits || 1 << gemm.split_shift > Layout::kWarps)) {
+    return cudaErrorInvalidValue;
+  }
   const auto kernel = gemm_sm90_kernel<T, Layout, kTileN, kTileT>;
   const cudaError_t error = cudaFuncSetAttribute(
       kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Layout::kBytes);
   if (error != cudaSuccess) return error;
-  const int blocks = gemm.split * gemm.multicast;
-  const int units = (gemm.n_tiles + gemm.multicast - 1) / gemm.multicast * gemm.t_tiles;
-  const int clusters = std::max(1, std::min(units, multiprocessors / blocks));
-  return launch_clusters(kernel, clusters, blocks, Layout::kThreads, Layout::kBytes, stream, gemm);
+  return launch_clusters(kernel, gemm.clusters, 1 << (gemm.split_shift + gemm.multicast_shift),
+                         Layout::kThreads, Layout::kBytes, stream, gemm);
 }
 
-// The instance of the plan's tile.
+// The instance of the plan's tile. Stages: two blocks a multiprocessor while tiles are small, so that
+// the next product's weights come while this one ends; as many as fit above.
 template <class T>
-cudaError_t launch_planned(const GemmSm90Launch& gemm, const GemmPlan& plan, int multiprocessors,
-                           cudaStream_t stream) {
-  // Stages: two blocks a multiprocessor while tiles are small, so that the next product's weights
-  // come while this one ends; as many as fit above.
-  if (plan.tile_n == 256) return launch_gemm_sm90<T, 256, 128, 4>(gemm, multiprocessors, stream);
-  switch (plan.tile_t) {
-    case 8: return launch_gemm_sm90<T, 128, 8, 6>(gemm, multiprocessors, stream);
-    case 16: return launch_gemm_sm90<T, 128, 16, 5>(gemm, multiprocessors, stream);
-    case 32: return launch_gemm_sm90<T, 128, 32, 5>(gemm, multiprocessors, stream);
-    case 64: return launch_gemm_sm90<T, 128, 64, 4>(gemm, multiprocessors, stream);
-    case 128: return launch_gemm_sm90<T, 128, 128, 6>(gemm, multiprocessors, stream);
-    case 256: return launch_gemm_sm90<T, 128, 256, 4>(gemm, multiprocessors, stream);
+cudaError_t launch_planned(const GemmSm90Launch& gemm, const GemmPlan& plan, cudaStream_t stream) {
+  switch (plan.tile_n * 1000 + plan.tile_t) {
+    case 64'008: return launch_gemm_sm90<T, 64, 8, 12>(gemm, stream);
+    case 64'016: return launch_gemm_sm90<T, 64, 16, 10>(gemm, stream);
+    case 64'032: return launch_gemm_sm90<T, 64, 32, 8>(gemm, stream);
+    case 128'008: return launch_gemm_sm90<T, 128, 8, 6>(gemm, stream);
+    case 128'016: return launch_gemm_sm90<T, 128, 16, 5>(gemm, stream);
+    case 128'032: return launch_gemm_sm90<T, 128, 32, 4>(gemm, stream);
+    case 128'064: return launch_gemm_sm90<T, 128, 64, 4>(gemm, stream);
+    case 128'128: return launch_gemm_sm90<T, 128, 128, 6>(gemm, stream);
+    case 256'128: return launch_gemm_sm90<T, 256, 128, 4>(gemm, stream);
+    case 128'256: return launch_gemm_sm90<T, 128, 256, 4>(gemm, stream);
     default: return cudaErrorInvalidValue;
   }
 }

@@ -3,8 +3,8 @@
 namespace lmdeploy::cuda {
 
 cudaError_t launch_matmul_bf16_sm90(const GemmSm90Launch& gemm, const GemmPlan& plan,
-                                   int multiprocessors, cudaStream_t stream) {
-  return launch_planned<__nv_bfloat16>(gemm, plan, multiprocessors, stream);
+                                    cudaStream_t stream) {
+  return launch_planned<__nv_bfloat16>(gemm, plan, stream);
 }
 
 }  // namespace lmdeploy::cuda

@@ -3,8 +3,8 @@
 namespace lmdeploy::cuda {
 
 cudaError_t launch_matmul_f16_sm90(const GemmSm90Launch& gemm, const GemmPlan& plan,
-                                  int multiprocessors, cudaStream_t stream) {
-  return launch_planned<__half>(gemm, plan, multiprocessors, stream);
+                                   cudaStream_t stream) {
+  return launch_planned<__half>(gemm, plan, stream);
 }
 
 }  // namespace lmdeploy::cuda

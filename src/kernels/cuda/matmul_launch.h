@@ -45,7 +45,8 @@ struct GemmPlan {
   int tile_n = 128;   // weight rows of a tile
   int tile_t = 128;   // rows of x of a tile
   int split = 1;      // blocks of a cluster that share a tile, each with a part of k: 1, 2, 4 or 8
-  int multicast = 1;  // or blocks of a cluster with neighbouring weight rows that share x: 1 or 2
+                      // (tile_n 128; up to 4 with tile_n 64)
+  int multicast = 1;  // or blocks of a cluster with neighbouring weight rows that share x: 1 or 2 (tile_t >= 16)
   bool operator==(const GemmPlan&) const = default;
 };
 
@@ -55,21 +56,25 @@ struct GemmSm90Launch {
   CUtensorMap weights, x;
   GemmOutput output;
   int k_blocks;  // of 64
-  int n_tiles, t_tiles;
+  int t_tiles;
   int t_group;  // neighbouring tiles of x that are worked on at a time
-  int split, multicast;
+  int columns;  // tiles of weights, or groups of `multicast` of them
+  int clusters;
+  int split_shift, multicast_shift;  // powers of two
+  int next_at;  // copies left to issue when the next kernel may start
 };
-// The plan's tile is one of kGemmSm90Tiles. Grid: at most `multiprocessors` blocks.
+// The plan's tile is one of kGemmSm90Tiles.
 cudaError_t launch_matmul_f16_sm90(const GemmSm90Launch& gemm, const GemmPlan& plan,
-                                   int multiprocessors, cudaStream_t stream);
+                                   cudaStream_t stream);
 cudaError_t launch_matmul_bf16_sm90(const GemmSm90Launch& gemm, const GemmPlan& plan,
-                                    int multiprocessors, cudaStream_t stream);
+                                    cudaStream_t stream);
 
 struct GemmTile {
   int n, t;
 };
-inline constexpr GemmTile kGemmSm90Tiles[] = {{128, 8},   {128, 16},  {128, 32}, {128, 64},
-                                              {128, 128}, {256, 128}, {128, 256}};
+inline constexpr GemmTile kGemmSm90Tiles[] = {{64, 8},   {64, 16},   {64, 32},   {128, 8},
+                                              {128, 16}, {128, 32},  {128, 64},  {128, 128},
+                                              {256, 128}, {128, 256}};
 inline constexpr int kGemmSm90BlockK = 64;
 
 }  // namespace lmdeploy::cuda

@@ -159,10 +159,7 @@ __global__ void __launch_bounds__(S::kThreads) matmul_mma_kernel(GemmLaunch gemm
   __syncthreads();
   for (int i = threadIdx.x; i < S::kTileT * (S::kTileN / 8); i += S::kThreads) {
     const int t = i / (S::kTileN / 8), n = i % (S::kTileN / 8) * 8;
-    float eight[8];
-#pragma unroll
-    for (int e = 0; e < 8; ++e) eight[e] = tile[t * S::kSumStride + n + e];
-    store_eight_sums<T>(gemm.output, t0 + t, static_cast<int>(n0) + n, eight);
+    store_eight_sums<T>(gemm.output, t0 + t, static_cast<int>(n0) + n, tile + t * S::kSumStride + n);
   }
 #endif
 }
