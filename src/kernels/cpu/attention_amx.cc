@@ -1,5 +1,5 @@
-// Attention on AMX bf16 tiles, for bf16 caches. A block takes a whole split (kSplitTokens tokens) at
-// once, 32 query rows at a time:
+// Attention on AMX bf16 tiles, for bf16 caches. A block takes a whole split (kSplitTokens tokens)
+// at once, 32 query rows at a time:
 //   scores [token][row] = K q    K as left tiles in the order of its memory
 //   softmax                      16 rows a vector, so no sums across lanes; one maximum a split
 //   values [row][dim] = p V      accumulated in the tile registers over the split
@@ -130,8 +130,7 @@ void load_value_tiles(const AttentionArgs& args, const AttentionBlock& block, Sp
                       const TileScratch& work) {
   for (int step = tokens.first_step(); step <= tokens.last_step(); ++step) {
     const int t = step * kTileSteps;
-    const uint16_t* head =
-        bf16_row(args, block, args.kv_heads + block.kv_head, tokens.start + t);
+    const uint16_t* head = bf16_row(args, block, args.kv_heads + block.kv_head, tokens.start + t);
     const auto row_of = [&](int r) {
       const bool seen = t + r >= tokens.begin && t + r < tokens.end;
       return seen ? head + int64_t{r} * args.head_dim : nullptr;
@@ -167,7 +166,8 @@ void multiply_tiles(const TileRun& left, const TileRun& right, int begin, int en
   tile_store<0>(out, bytes);
   if constexpr (Rights == 2) tile_store<1>(out + kTileRows, bytes);
   if constexpr (Lefts == 2) tile_store<2>(out + kTileRows * stride, bytes);
-  if constexpr (Lefts == 2 && Rights == 2) tile_store<3>(out + kTileRows * stride + kTileRows, bytes);
+  if constexpr (Lefts == 2 && Rights == 2)
+    tile_store<3>(out + kTileRows * stride + kTileRows, bytes);
 }
 
 // The 16 rows of one vector: what each sees.
@@ -199,7 +199,8 @@ RowLanes row_lanes(const AttentionArgs& args, const AttentionBlock& block, int r
   return lanes;
 }
 
-// Applies softcap, ALiBi and the mask to the scores of 16 rows (stride kPairRows); returns their maxima.
+// Applies softcap, ALiBi and the mask to the scores of 16 rows (stride kPairRows); returns their
+// maxima.
 __m512 shape_scores(const AttentionArgs& args, const RowLanes& lanes, SplitTokens tokens,
                     float* scores) {
   const __m512 lowest = _mm512_set1_ps(-__builtin_inff());
@@ -217,8 +218,8 @@ __m512 shape_scores(const AttentionArgs& args, const RowLanes& lanes, SplitToken
       s = _mm512_fmadd_ps(lanes.slope, distance, s);
     }
     if (token > lanes.least_position || token < lanes.most_first) {
-      const __mmask16 seen = _mm512_cmple_epi32_mask(at, lanes.position) &
-                             _mm512_cmple_epi32_mask(lanes.first, at);
+      const __mmask16 seen =
+          _mm512_cmple_epi32_mask(at, lanes.position) & _mm512_cmple_epi32_mask(lanes.first, at);
       s = _mm512_mask_blend_ps(seen, lowest, s);
     }
     _mm512_store_ps(scores + t * kPairRows, s);
@@ -251,8 +252,8 @@ __m512 exponentials(const float* scores, __m512 top, SplitTokens tokens, Bf16Til
 
 // Rows [row, row + 16 Tiles) of the block.
 template <int Tiles>
-void attend_rows(const AttentionArgs& args, const AttentionBlock& block, SplitTokens tokens, int row,
-                 const TileScratch& work, const SoftmaxState& state) {
+void attend_rows(const AttentionArgs& args, const AttentionBlock& block, SplitTokens tokens,
+                 int row, const TileScratch& work, const SoftmaxState& state) {
   const int dim_steps = tiles_of(args.head_dim, kTileSteps);
   const int dim_tiles = tiles_of(args.head_dim, kTileRows);
   const TileRun q{work.q + row / kTileRows * dim_steps, dim_steps};

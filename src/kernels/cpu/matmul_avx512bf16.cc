@@ -1,4 +1,5 @@
-// bf16 weights times bf16 activations with vdpbf16ps: two chains, over even and over odd pairs of k.
+// bf16 weights times bf16 activations with vdpbf16ps: two chains, over even and over odd pairs of
+// k.
 #include <immintrin.h>
 
 #include <cstring>

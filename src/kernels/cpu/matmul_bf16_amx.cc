@@ -1,6 +1,6 @@
-// bf16 weights times bf16 activations on AMX tiles: 32 rows x 2 panels at a time. k is cut into slabs,
-// so that the weights of two panels stay in the first-level cache while the rows stream by, and the
-// rows' slab in the second-level one while kStripPairs pairs of panels do.
+// bf16 weights times bf16 activations on AMX tiles: 32 rows x 2 panels at a time. k is cut into
+// slabs, so that the weights of two panels stay in the first-level cache while the rows stream by,
+// and the rows' slab in the second-level one while kStripPairs pairs of panels do.
 #include "kernels/cpu/amx_tiles.h"
 #include "kernels/cpu/matmul_tile.h"
 
@@ -49,8 +49,8 @@ void store_sums(PairSums& sums) {
 // sums += the products of `steps` steps. `weights`: the slab of the first panel; the second's lies
 // panel_bytes behind.
 template <int Lefts, int Rights>
-void multiply_slab(const std::byte* weights, int64_t panel_bytes, const RowTiles (&x)[2], int64_t steps,
-                   bool first, PairSums& sums) {
+void multiply_slab(const std::byte* weights, int64_t panel_bytes, const RowTiles (&x)[2],
+                   int64_t steps, bool first, PairSums& sums) {
   if (first) {
     tile_zero<0>();
     tile_zero<1>();
@@ -74,7 +74,8 @@ struct StripSums {
   PairSums pair[kStripPairs][kSweepRows / kPairRows];
 };
 
-// Rows [from, to) times one slab of Panels panels; `sums` is of those panels, by pair of row blocks.
+// Rows [from, to) times one slab of Panels panels; `sums` is of those panels, by pair of row
+// blocks.
 template <int Panels>
 void sweep_rows(const PanelMatrix& w, const Bf16Rows& x, int64_t panel, int64_t step, int64_t steps,
                 int64_t from, int64_t to, PairSums* sums) {
@@ -118,8 +119,8 @@ void sweep_strip(const PanelMatrix& w, const Bf16Rows& x, const MatmulOutput& ou
 
 }  // namespace
 
-void bf16_panels_amx(const PanelMatrix& w, const Bf16Rows& x, const MatmulOutput& out, int64_t begin,
-                     int64_t end) {
+void bf16_panels_amx(const PanelMatrix& w, const Bf16Rows& x, const MatmulOutput& out,
+                     int64_t begin, int64_t end) {
   const int tile_rows = static_cast<int>(x.rows < kRowBlock ? x.rows : kRowBlock);
   const TileScope tiles({.rows = tile_rows, .row_bytes = 64}, {.rows = 16, .row_bytes = 64});
   StripSums sums;
