@@ -84,6 +84,7 @@ void SamplingBatch::add(const SamplingRow& row, int slot, bool first_token,
   constexpr uint32_t kEdits = DeviceSamplingRow::kPenalties | DeviceSamplingRow::kMasked;
   features_.edits |= (out.flags & kEdits) != 0 || out.bias.count > 0 || out.banned.count > 0;
   features_.logprobs |= row.logprobs >= 0;
+  features_.nucleus |= row.top_p < 1 && (row.top_k <= 0 || row.top_k >= vocab_);
 }
 
 void SamplingBatch::pad(size_t rows) {

@@ -44,8 +44,9 @@ class SamplingTable {
 struct SamplingFeatures {
   bool edits = false;     // penalties, bias, banned tokens or masks
   bool logprobs = false;  // of the chosen token or of the most likely ones
+  bool nucleus = false;   // top-p without top-k
 
-  bool operator==(const SamplingFeatures&) const = default;
+  int bits() const { return (edits ? 1 : 0) + (logprobs ? 2 : 0) + (nucleus ? 4 : 0); }
 };
 
 // Bans `token` if the slot's last token is `after`: the end of a bad phrase whose other tokens the
@@ -61,8 +62,8 @@ class SamplingBatch {
   explicit SamplingBatch(int64_t vocab) : vocab_(vocab) {}
   void clear();
   // `row.seen` is read only where `first_token` says that the slot begins (its prompt, and what was
-  // generated before a preemption); after that the device counts. A row with penalties needs a slot.
-  // `row.bias` has each token once.
+  // generated before a preemption); after that the device counts. A row with penalties needs a
+  // slot. `row.bias` has each token once.
   void add(const SamplingRow& row, int slot, bool first_token,
            std::span<const ConditionalBan> conditional = {});
   void pad(size_t rows);  // appends padding rows until there are that many

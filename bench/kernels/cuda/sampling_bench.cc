@@ -2,11 +2,12 @@
 // once takes. "peaked" logits look like a language model's (normal, and a few tokens far above);
 // "flat" ones are normal alone, so that filters keep tens of thousands of tokens.
 //
-//   sampling_cuda_bench [VOCAB...]
+//   sampling_cuda_bench [VOCAB [ROWS [CASE]]]
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
-#include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/random.h"
 #include "graph_timer.h"
@@ -59,18 +60,25 @@ class Bench {
     const Tensor logits = make_logits(ctx, work.peaked);
     std::vector<TokenCount> seen;
     for (int32_t i = 0; i < 500; ++i) seen.push_back({i * 61 % static_cast<int32_t>(vocab_), 1, 0});
-    SamplingBatch batch(vocab_);
-    for (int r = 0; r < rows_; ++r) {
-      SamplingRow row = work.row;
-      row.seed = static_cast<uint64_t>(r);
-      row.seen = seen;
-      batch.add(row, r, true);
-    }
-    const Tensor rows = upload(batch.rows()), words = upload(batch.words());
     const Tensor out(Shape{static_cast<int64_t>(sizeof(SampledToken)) * rows_}, DType::kU8, kGpu);
-    const DeviceSamplingRows uploaded{static_cast<const DeviceSamplingRow*>(rows.view().raw()),
-                                      static_cast<const uint32_t*>(words.view().raw()),
-                                      batch.features()};
+    Tensor rows, words;
+    DeviceSamplingRows uploaded;
+    for (bool first_token : {true, false}) {
+      SamplingBatch batch(vocab_);
+      for (int r = 0; r < rows_; ++r) {
+        SamplingRow row = work.row;
+        row.seed = static_cast<uint64_t>(r);
+        row.seen = seen;
+        batch.add(row, r, first_token);
+      }
+      rows = upload(batch.rows());
+      words = upload(batch.words());
+      uploaded = {static_cast<const DeviceSamplingRow*>(rows.view().raw()),
+                  static_cast<const uint32_t*>(words.view().raw()), batch.features()};
+      device_sample(ctx, logits.view().rows(0, rows_), uploaded, table_,
+                    static_cast<SampledToken*>(out.view().raw()));
+      stream_->synchronize();
+    }
     const double seconds = time_in_graph(*stream_, copies_, [&](int i) {
       device_sample(ctx, logits.view().rows(int64_t{i} * rows_, rows_), uploaded, table_,
                     static_cast<SampledToken*>(out.view().raw()));
@@ -111,13 +119,17 @@ class Bench {
 }  // namespace lmdeploy
 
 int main(int count, char** arguments) {
-  std::vector<int64_t> vocabs;
-  for (int i = 1; i < count; ++i) vocabs.push_back(std::atoll(arguments[i]));
-  if (vocabs.empty()) vocabs = {128256, 32000};
+  std::vector<int64_t> vocabs = {128256, 32000};
+  std::vector<int> batches = {1, 64, 256};
+  if (count > 1) vocabs = {std::atoll(arguments[1])};
+  if (count > 2) batches = {std::atoi(arguments[2])};
+  const std::string_view only = count > 3 ? arguments[3] : "";
   for (int64_t vocab : vocabs) {
-    for (int rows : {1, 64, 256}) {
+    for (int rows : batches) {
       lmdeploy::Bench bench(rows, vocab);
-      for (const lmdeploy::Case& work : lmdeploy::cases()) bench.run(work);
+      for (const lmdeploy::Case& work : lmdeploy::cases()) {
+        if (only.empty() || only == work.name) bench.run(work);
+      }
     }
   }
   return 0;

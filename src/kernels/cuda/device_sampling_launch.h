@@ -4,8 +4,9 @@
 //   where
 //           a row needs them, sums of exponentials
 //   report  a block of threads a row: log-softmax and most likely tokens of the raw logits
-//   edit    penalties, bias and banned tokens, in place (masks are applied where logits are read)
-//   choose  a block of threads a row: filters and draw. Block maxima tell which few blocks of
+//   weigh   for top-p of the whole vocabulary: how much probability lies how far below the largest
+//   logit edit    penalties, bias and banned tokens, in place (masks are applied where logits are
+//   read) choose  a block of threads a row: filters and draw. Block maxima tell which few blocks of
 //   tokens
 //           it must read again.
 #pragma once
@@ -46,8 +47,22 @@ struct SamplingScanLaunch {
   float* raw_sum;    // the same: sum of exp(x - block's max) of rows with logprobs, or nullptr
   float* sum;        // the same of exp((x - block's max) / temperature) where choose needs it, or
                      // nullptr: a scan for report alone, which no mask concerns
+  uint64_t* masses;  // of weigh, to be zeroed, or nullptr
 };
 cudaError_t launch_sampling_scan(const SamplingScanLaunch& scan, cudaStream_t stream);
+
+constexpr int kMassBins = 256;
+constexpr float kBinsPerNat = 8;
+
+struct SamplingWeighLaunch {
+  LogitRows logits;
+  const DeviceSamplingRow* rows;
+  const uint32_t* words;
+  const float* block_max;
+  uint64_t* masses;  // [rows, kMassBins], zeros: by bin of the distance below the row's largest
+                     // logit, the sum of exp((the bin's edge - logit) / temperature) * kMassUnit
+};
+cudaError_t launch_sampling_weigh(const SamplingWeighLaunch& weigh, cudaStream_t stream);
 
 struct SamplingReportLaunch {
   LogitRows logits;
@@ -78,6 +93,7 @@ struct SamplingChooseLaunch {
   const uint32_t* words;
   const float* block_max;
   const float* sum;
+  const uint64_t* masses;         // nullptr: no row needs them
   const float* raw;               // as the edits left it; nullptr: the logits are the raw ones
   const LogSoftmax* log_softmax;  // nullptr: no row wants logprobs
   int32_t* last_token;

@@ -19,14 +19,15 @@ __device__ float block_sum(float x) {
   return x;
 }
 
-// One block a row; a thread keeps its kSteps vectors of kSize elements in registers.
-template <class T, int kSize, int kSteps>
+// One block a row; a thread keeps its kSteps vectors of kSize elements in registers. kPost: the
+// change is normed before it is added.
+template <class T, int kSize, int kSteps, bool kPost>
 class RowNorm {
  public:
   __device__ explicit RowNorm(const RmsNormLaunch& rows) : rows_(rows) {}
 
   __device__ void run() {
-    load_weights();
+    each([&](int step, int begin) { load_weights(rows_.weight + begin, weight_[step]); });
     wait_for_previous();
     const T* residual = static_cast<const T*>(rows_.residual) + blockIdx.x * rows_.residual_stride;
     each([&](int step, int begin) { residual_[step] = load_vector<kSize>(residual + begin); });
@@ -57,11 +58,15 @@ class RowNorm {
     }
   }
 
-  __device__ void load_weights() {
-    each([&](int step, int begin) {
+  // kSize weights, in accesses of up to 16 bytes.
+  __device__ static void load_weights(const float* from, float (&weights)[kSize]) {
+    constexpr int kAtOnce = kSize < 4 ? kSize : 4;
 #pragma unroll
-      for (int i = 0; i < kSize; ++i) weight_[step][i] = rows_.weight[begin + i];
-    });
+    for (int i = 0; i < kSize; i += kAtOnce) {
+      const RowVector<float, kAtOnce> part = load_vector<kAtOnce>(from + i);
+#pragma unroll
+      for (int j = 0; j < kAtOnce; ++j) weights[i + j] = part.elements[j];
+    }
   }
 
   // 1 / sqrt(mean(x^2) + eps) of the row.
@@ -82,14 +87,15 @@ class RowNorm {
     const T* delta = static_cast<const T*>(rows_.delta) + blockIdx.x * rows_.delta_stride;
     RowVector<T, kSize> added[kSteps];
     each([&](int step, int begin) { added[step] = load_vector<kSize>(delta + begin); });
-    const bool post = rows_.post_weight != nullptr;
-    const float post_scale = post ? inverse_rms(added) : 1.0f;
+    const float post_scale = kPost ? inverse_rms(added) : 1.0f;
     T* residual = static_cast<T*>(rows_.residual) + blockIdx.x * rows_.residual_stride;
     each([&](int step, int begin) {
+      float post_weight[kSize];
+      if (kPost) load_weights(rows_.post_weight + begin, post_weight);
 #pragma unroll
       for (int i = 0; i < kSize; ++i) {
         float change = to_float(added[step].elements[i]);
-        if (post) change *= post_scale * rows_.post_weight[begin + i];
+        if (kPost) change *= post_scale * post_weight[i];
         residual_[step].elements[i] = from_float<T>(to_float(residual_[step].elements[i]) + change);
       }
       store_vector(residual + begin, residual_[step]);
@@ -101,17 +107,23 @@ class RowNorm {
   float weight_[kSteps][kSize];
 };
 
-template <class T, int kSize, int kSteps>
-__global__ void __launch_bounds__(1024)
+// Two vectors a thread up to 1024 vectors; four, in 16-bit types, up to 2048.
+template <int kSize, int kSteps>
+constexpr int kMaxThreads = kSteps == 2 || kSize == 8 ? 512 : 1024;
+
+template <class T, int kSize, int kSteps, bool kPost>
+__global__ void __launch_bounds__((kMaxThreads<kSize, kSteps>))
     rms_norm_kernel(const __grid_constant__ RmsNormLaunch rows) {
-  RowNorm<T, kSize, kSteps>(rows).run();
+  RowNorm<T, kSize, kSteps, kPost>(rows).run();
 }
 
 template <class T, int kSize, int kSteps>
 cudaError_t launch_steps(const RmsNormLaunch& rows, cudaStream_t stream) {
   const int vectors = (rows.size + kSize - 1) / kSize;
   const int threads = ((vectors + kSteps - 1) / kSteps + 31) / 32 * 32;
-  return launch(rms_norm_kernel<T, kSize, kSteps>, dim3(static_cast<unsigned>(rows.rows)),
+  const auto kernel = rows.post_weight != nullptr ? rms_norm_kernel<T, kSize, kSteps, true>
+                                                  : rms_norm_kernel<T, kSize, kSteps, false>;
+  return launch(kernel, dim3(static_cast<unsigned>(rows.rows)),
                 dim3(static_cast<unsigned>(threads)), 0, stream, true, rows);
 }
 
@@ -122,13 +134,15 @@ cudaError_t launch_typed(const RmsNormLaunch& rows, cudaStream_t stream) {
   constexpr int kSize = Pack<T>::kSize;
   const bool wide = rows_are_vectors(rows.residual, rows.residual_stride, rows.size, sizeof(T)) &&
                     rows_are_vectors(rows.delta, rows.delta_stride, rows.size, sizeof(T)) &&
-                    rows_are_vectors(rows.out, rows.out_stride, rows.size, sizeof(T));
+                    rows_are_vectors(rows.out, rows.out_stride, rows.size, sizeof(T)) &&
+                    rows_are_vectors(rows.weight, 0, rows.size, sizeof(float)) &&
+                    rows_are_vectors(rows.post_weight, 0, rows.size, sizeof(float));
   if (!wide) {
     return rows.size <= 4096 ? launch_steps<T, 1, 4>(rows, stream)
                              : launch_steps<T, 1, 16>(rows, stream);
   }
   const int vectors = rows.size / kSize;
-  if (vectors <= 512) return launch_steps<T, kSize, 1>(rows, stream);
+  if (vectors <= 128) return launch_steps<T, kSize, 1>(rows, stream);
   if (vectors <= 1024) return launch_steps<T, kSize, 2>(rows, stream);
   return launch_steps<T, kSize, 4>(rows, stream);
 }

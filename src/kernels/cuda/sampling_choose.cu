@@ -14,108 +14,134 @@ struct Kept {
 class RowChooser {
  public:
   __device__ RowChooser(RowSelect::Shared& shared, const SamplingChooseLaunch& choose, int row)
-      : row_(choose.rows[row]),
-        vocab_(choose.logits.vocab),
-        block_sum_(choose.sum + int64_t{row} * kMaxTokenBlocks),
-        scale_(1.0f / row_.temperature),
-        select_(shared, choose.logits, row, mask_of(row_, choose.words), scale_) {}
+      : choose_(choose),
+        row_(choose.rows[row]),
+        index_(row),
+        select_(shared, choose.logits, row, mask_of(row_, choose.words), 1.0f / row_.temperature) {}
 
   // The token, -1 where none is possible.
-  __device__ int choose(const float* block_max) {
-    if (!select_.load(block_max)) return -1;
+  __device__ int choose() {
+    // Before it is known whether the row is padding: it mostly is not.
+    const bool possible = select_.load(choose_.block_max + int64_t{index_} * kMaxTokenBlocks);
+    if (!possible || (row_.flags & DeviceSamplingRow::kActive) == 0) return -1;
     if ((row_.flags & DeviceSamplingRow::kGreedy) != 0) return select_.first_of_top();
-    return draw({filter(), fminf(row_.min_p, 1.0f)});
+    const Kept kept{filter(), fminf(row_.min_p, 1.0f)};
+    const int hot = select_.find_hot(kept.low);
+    if (needs_sums(row_, choose_.logits.vocab)) {
+      take_sums(hot);
+    } else {
+      add_weights(hot, kept);
+    }
+    __syncthreads();
+    return draw(hot, kept);
   }
 
  private:
   __device__ uint64_t filter() {
     const bool top_p = row_.top_p < 1;
     const double share = double{row_.top_p} * (1 - kTopPSlack);
-    if (has_top_k(row_, vocab_)) {
+    if (has_top_k(row_, choose_.logits.vocab)) {
       const uint64_t cut = select_.cut_by_count(row_.top_k);
       if (!top_p) return cut;
       if (select_.list_is_whole()) {
         return select_.cut_list_by_mass(0, share * select_.list_total());
       }
-      return select_.cut_by_mass(cut, share * select_.row_total(cut));
+      return select_.cut_by_mass(select_.range_from(cut), share * select_.row_total(cut));
     }
-    if (top_p) {
-      const double total = select_.total(block_sum_);
-      // Tokens below this weight hold less than 1 - top_p together.
-      const double least = (1.0 - row_.top_p) * total / vocab_ * 0.999;
-      return select_.cut_by_mass(low_for_weight(least), share * total);
-    }
+    if (top_p) return select_.cut_by_masses(choose_.masses + int64_t{index_} * kMassBins, share);
     return row_.min_p > 0 ? low_for_weight(row_.min_p) : first_rank(kLowestBits);
   }
 
   // A rank that every token of at least this weight reaches.
-  __device__ uint64_t low_for_weight(double weight) const {
-    const float logit =
-        static_cast<float>(double{select_.top()} + log(fmin(weight, 1.0)) * row_.temperature);
-    const uint32_t bits = ordered_bits(logit);
+  __device__ uint64_t low_for_weight(float weight) const {
+    const double below = log(fmin(double{weight}, 1.0)) * row_.temperature;
+    const uint32_t bits = ordered_bits(static_cast<float>(double{select_.top()} + below));
     constexpr uint32_t kSlack = 8;  // for the roundings of the logit
     return first_rank(bits > kLowestBits + kSlack ? bits - kSlack : kLowestBits);
   }
 
-  __device__ double kept_weight(uint64_t rank, const Kept& kept) const {
+  __device__ float kept_weight(uint64_t rank, const Kept& kept) const {
     if (rank < kept.low) return 0;
     const float weight = select_.weight(rank_logit(rank));
-    return weight >= kept.min_weight ? double{weight} : 0.0;
+    return weight >= kept.min_weight ? weight : 0.0f;
   }
 
-  // The token at which the running sum, by id, passes uniform * sum. Each warp has consecutive
-  // blocks of tokens: first the warp is found, then the block, then the token.
-  __device__ int draw(const Kept& kept) {
-    __shared__ double warp_sums[kRowWarps];
+  // The mass of each hot block: from the scan where every token is kept, else from its tokens.
+  __device__ void take_sums(int hot) {
+    const int64_t first = int64_t{index_} * kMaxTokenBlocks;
+    for (int h = static_cast<int>(threadIdx.x); h < hot; h += kRowThreads) {
+      const int block = select_.hot_block(h);
+      const float max = select_.infinite() ? select_.top() : choose_.block_max[first + block];
+      select_.block_mass()[h] = double{choose_.sum[first + block]} * double{select_.weight(max)};
+    }
+  }
+
+  __device__ void add_weights(int hot, const Kept& kept) {
+    int current = warp_index();
+    float mass = 0;
+    const auto flush = [&] {
+      mass = warp_reduce<Plus>(mass);
+      if (lane_index() == 0) select_.block_mass()[current] = mass;
+      mass = 0;
+    };
+    select_.each_token(warp_index(), hot, kRowWarps, [&](int h, int, uint64_t rank) {
+      if (h != current) {
+        flush();
+        current = h;
+      }
+      mass += kept_weight(rank, kept);
+    });
+    if (current < hot) flush();
+  }
+
+  // The token at which the running sum, by id, passes uniform * sum: first the block, then, by one
+  // warp, the token in it.
+  __device__ int draw(int hot, const Kept& kept) {
     __shared__ int drawn;
-    const int hot = select_.find_hot(kept.low);
-    const int begin = hot * warp_index() / kRowWarps, end = hot * (warp_index() + 1) / kRowWarps;
-    double sum = 0;
+    const double* masses = select_.block_mass();
+    const int each = (hot + kRowThreads - 1) / kRowThreads;
+    const int begin = static_cast<int>(threadIdx.x) * each, end = min(begin + each, hot);
+    double mass = 0;
+    for (int h = begin; h < end; ++h) mass += masses[h];
+    const Prefix<double> prefix = block_prefix(mass);
+    const double target = draw_uniform(row_) * prefix.total;
+    double running = prefix.before;
+    int passing = kMaxTokenBlocks, last = 0;
     for (int h = begin; h < end; ++h) {
-      select_.each_token(h, [&](int, uint64_t rank) { sum += kept_weight(rank, kept); });
+      if (masses[h] <= 0) continue;
+      last = h;
+      running += masses[h];
+      if (running > target) passing = min(passing, h);
     }
-    sum = warp_reduce<Plus>(sum);
-    if (lane_index() == 0) warp_sums[warp_index()] = sum;
+    passing = block_reduce<Smaller>(passing);
+    // Rounding may keep the sum from passing: the last that has any mass then.
+    last = block_reduce<Larger>(last);
+    const int chosen = min(passing, last);
+    if (chosen >= begin && chosen < end) before_chosen(chosen, begin, prefix.before);
     __syncthreads();
-    double total = 0;
-    for (int w = 0; w < kRowWarps; ++w) total += warp_sums[w];
-    double target = draw_uniform(row_) * total;
-    int warp = 0;
-    for (int w = 0; w < kRowWarps; ++w) {
-      if (warp_sums[w] <= 0) continue;
-      warp = w;  // the last with any weight where rounding keeps the sum from passing
-      if (warp_sums[w] > target) break;
-      target -= warp_sums[w];
-    }
-    if (warp_index() == warp) {
-      const int token = draw_in(begin, end, target, kept);
+    if (warp_index() == 0) {
+      const int token = draw_in(chosen, target - select_.block_mass()[chosen], kept);
       if (lane_index() == 0) drawn = token;
     }
     __syncthreads();
     return drawn;
   }
 
-  // Among hot blocks [begin, end), by one warp.
-  __device__ int draw_in(int begin, int end, double target, const Kept& kept) const {
-    int block = begin;
-    double before = 0, running = 0;
-    for (int h = begin; h < end; ++h) {
-      double sum = 0;
-      select_.each_token(h, [&](int, uint64_t rank) { sum += kept_weight(rank, kept); });
-      sum = warp_reduce<Plus>(sum);
-      if (sum <= 0) continue;
-      block = h;
-      before = running;
-      running += sum;
-      if (running > target) break;
-    }
+  // Replaces the chosen block's mass by the mass before it.
+  __device__ void before_chosen(int chosen, int begin, double before) const {
+    for (int h = begin; h < chosen; ++h) before += select_.block_mass()[h];
+    select_.block_mass()[chosen] = before;
+  }
+
+  // Within hot block `h`, by one warp.
+  __device__ int draw_in(int h, double target, const Kept& kept) const {
     int token = -1;
     bool passed = false;
-    running = before;
-    select_.each_token(block, [&](int id, uint64_t rank) {
+    double running = 0;
+    select_.each_token(h, h + 1, 1, [&](int, int id, uint64_t rank) {
       if (passed) return;
-      const double weight = kept_weight(rank, kept);
-      const double inclusive = running + warp_inclusive_sum(weight);
+      const float weight = kept_weight(rank, kept);
+      const double inclusive = running + warp_inclusive_sum(double{weight});
       const uint32_t possible = __ballot_sync(kAllLanes, weight > 0);
       const uint32_t passing = __ballot_sync(kAllLanes, weight > 0 && inclusive > target);
       passed = passing != 0;
@@ -129,10 +155,9 @@ class RowChooser {
     return token;
   }
 
+  const SamplingChooseLaunch& choose_;
   const DeviceSamplingRow& row_;
-  const int vocab_;
-  const float* block_sum_;
-  const float scale_;
+  const int index_;
   RowSelect select_;
 };
 
@@ -155,7 +180,7 @@ __device__ void keep(const SamplingChooseLaunch& choose, int r, int token) {
                             : choose.logits.logits[r * choose.logits.stride + token];
     out.logprob = logprob_of(choose.log_softmax[r], x);
   }
-  if (row.slot < 0) return;
+  if (row.slot < 0 || (row.flags & DeviceSamplingRow::kActive) == 0) return;
   choose.last_token[row.slot] = token;
   if (token >= 0 && (row.flags & DeviceSamplingRow::kPenalties) != 0) {
     count_token(choose, row, token);
@@ -168,16 +193,8 @@ __global__ void __launch_bounds__(kRowThreads, 2)
   wait_for_previous();
   allow_next();
   const int row = static_cast<int>(blockIdx.x);
-  if ((choose.rows[row].flags & DeviceSamplingRow::kActive) == 0) {
-    if (threadIdx.x == 0) {
-      choose.out[row].token = -1;
-      choose.out[row].logprob = 0;
-      choose.out[row].top_count = 0;
-    }
-    return;
-  }
   RowChooser chooser(shared, choose, row);
-  const int token = chooser.choose(choose.block_max + int64_t{row} * kMaxTokenBlocks);
+  const int token = chooser.choose();
   if (threadIdx.x == 0) keep(choose, row, token);
 }
 

@@ -44,10 +44,15 @@ class EditChunk {
   __device__ void apply_penalties() const {
     for (int i = begin_ + thread() * kCounts; i < end_; i += kThreads * kCounts) {
       const RowVector<uint16_t, kCounts> counts = load_vector<kCounts>(counts_ + i);
+      float x[kCounts];  // all on their way before the first is used
+#pragma unroll
+      for (int j = 0; j < kCounts; ++j) {
+        x[j] = counts.elements[j] != 0 && i + j < end_ ? logits_[i + j] : 0.0f;
+      }
 #pragma unroll
       for (int j = 0; j < kCounts; ++j) {
         if (counts.elements[j] != 0 && i + j < end_) {
-          logits_[i + j] = penalized(logits_[i + j], counts.elements[j]);
+          logits_[i + j] = penalized(x[j], counts.elements[j]);
         }
       }
     }
@@ -91,7 +96,7 @@ class EditChunk {
   }
 
   const SamplingEditLaunch& edit_;
-  const DeviceSamplingRow& row_;
+  const DeviceSamplingRow row_;
   float* logits_;
   uint16_t* counts_;
   int begin_, end_;

@@ -52,13 +52,39 @@ __device__ __forceinline__ const uint32_t* mask_of(const DeviceSamplingRow& row,
   return (row.flags & DeviceSamplingRow::kMasked) != 0 ? words + row.mask : nullptr;
 }
 
+// The logit that counts: NaN, masked tokens, and others beside an infinite one are -inf.
+__device__ __forceinline__ float counted_logit(float x, int token, const uint32_t* mask,
+                                               bool infinite) {
+  if (!(x > -INFINITY) || (mask != nullptr && !allowed(mask, token))) return -INFINITY;
+  if (infinite) return x == INFINITY ? 0.0f : -INFINITY;
+  return x + 0.0f;  // -0 equals 0
+}
+
 __device__ __forceinline__ bool has_top_k(const DeviceSamplingRow& row, int vocab) {
   return row.top_k > 0 && row.top_k < vocab;
 }
-// Top-p of the whole vocabulary: its sum is the scan's.
-__device__ __forceinline__ bool needs_total(const DeviceSamplingRow& row, int vocab) {
-  return (row.flags & DeviceSamplingRow::kGreedy) == 0 && row.top_p < 1 && !has_top_k(row, vocab);
+__device__ __forceinline__ bool draws(const DeviceSamplingRow& row) {
+  constexpr uint32_t kBoth = DeviceSamplingRow::kActive | DeviceSamplingRow::kGreedy;
+  return (row.flags & kBoth) == DeviceSamplingRow::kActive;
 }
+// Top-p of the whole vocabulary needs weigh's masses.
+__device__ __forceinline__ bool needs_masses(const DeviceSamplingRow& row, int vocab) {
+  return draws(row) && row.top_p < 1 && !has_top_k(row, vocab);
+}
+// Where no filter is on, the draw begins with the scan's sums of the blocks.
+__device__ __forceinline__ bool needs_sums(const DeviceSamplingRow& row, int vocab) {
+  return draws(row) && !(row.top_p < 1) && !(row.min_p > 0) && !has_top_k(row, vocab);
+}
+
+// How far below `top` a logit lies, as a bin: distances of 1 / kBinsPerNat each, at the row's
+// temperature. It grows as the logit falls.
+__device__ __forceinline__ int mass_bin(float x, float top, float scale) {
+  const float bin = (top - x) * scale * kBinsPerNat;
+  return bin < kMassBins - 1 ? static_cast<int>(bin) : kMassBins - 1;
+}
+// A weight, relative to that of its bin's upper edge, in units of 2^-31: integers, so that sums do
+// not depend on the order.
+constexpr double kMassUnit = 0x1p31;
 // Whether the edits change the row's logits in place.
 __device__ __forceinline__ bool edits_logits(const DeviceSamplingRow& row) {
   return (row.flags & DeviceSamplingRow::kPenalties) != 0 || row.bias.count > 0 ||

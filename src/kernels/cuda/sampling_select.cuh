@@ -12,12 +12,21 @@
 
 namespace lmdeploy::cuda {
 
+// Ranks [low, high), and the count or mass of the tokens above them.
+struct RankRange {
+  uint64_t low, high;
+  double before;
+};
+
 class RowSelect {
  public:
   static constexpr int kListMax = 4096;
 
   struct Shared {
-    uint64_t list[kListMax];
+    union {
+      uint64_t list[kListMax];
+      double block_mass[kMaxTokenBlocks];  // once the list is no longer needed
+    };
     uint16_t hot[kMaxTokenBlocks];
     int found;
   };
@@ -39,6 +48,7 @@ class RowSelect {
 #pragma unroll
     for (int b = 0; b < kThreadBlocks; ++b) {
       max_[b] = thread_block(b) < blocks_ ? block_max[thread_block(b)] : -INFINITY;
+      max_[b] += 0.0f;  // -0 equals 0
       max = fmaxf(max, max_[b]);
     }
     top_ = block_reduce<Larger>(max);
@@ -54,12 +64,6 @@ class RowSelect {
   __device__ float top() const { return top_; }
   __device__ bool infinite() const { return infinite_; }
 
-  // The logit that counts: NaN, masked tokens, and others beside an infinite one are -inf.
-  __device__ float counted(float x, int token) const {
-    if (!(x > -INFINITY) || (mask_ != nullptr && !allowed(mask_, token))) return -INFINITY;
-    if (infinite_) return x == INFINITY ? 0.0f : -INFINITY;
-    return x + 0.0f;  // -0 equals 0
-  }
   __device__ float weight(float logit) const { return expf((logit - top_) * scale_); }
 
   // sum of exp((x - top) * scale), from the scan's sums of the blocks.
@@ -84,7 +88,8 @@ class RowSelect {
     int token = vocab_;
     for (int i = static_cast<int>(threadIdx.x); i < block_; i += kRowThreads) {
       const int id = block * block_ + i;
-      if (id < vocab_ && counted(logits_[id], id) == top_) token = min(token, id);
+      if (id < vocab_ && counted_logit(logits_[id], id, mask_, infinite_) == top_)
+        token = min(token, id);
     }
     return block_reduce<Smaller>(token);
   }
@@ -97,7 +102,7 @@ class RowSelect {
         int reached = 0;
 #pragma unroll
         for (int b = 0; b < kThreadBlocks; ++b) {
-          reached += __syncthreads_count(ordered_bits(max_[b] + 0.0f) >= (bits | bit));
+          reached += __syncthreads_count(ordered_bits(max_[b]) >= (bits | bit));
         }
         if (reached >= k) bits |= bit;
       }
@@ -112,7 +117,7 @@ class RowSelect {
     bool hot[kThreadBlocks];
 #pragma unroll
     for (int b = 0; b < kThreadBlocks; ++b) {
-      hot[b] = thread_block(b) < blocks_ && ordered_bits(max_[b] + 0.0f) >= low_bits;
+      hot[b] = thread_block(b) < blocks_ && ordered_bits(max_[b]) >= low_bits;
       count += hot[b];
     }
     const Prefix<int> prefix = block_prefix(count);
@@ -125,23 +130,27 @@ class RowSelect {
     return prefix.total;
   }
 
-  // fn(token, rank) for the tokens of hot block `h`, a lane each at a time; every lane of the warp
-  // takes part, with rank 0 beyond the vocabulary.
+  // fn(h, token, rank) for the tokens of the hot blocks h = first, first + step, ... below `end`,
+  // one for each lane at a time; every lane of the warp takes part, with rank 0 beyond the
+  // vocabulary. The next tokens are on their way while these are worked on.
   template <class Fn>
-  __device__ void each_token(int h, Fn&& fn) const {
-    constexpr int kLaneTokens = kTokenGroup / 32;
-    const int end = (shared_.hot[h] + 1) * block_;
-    for (int begin = end - block_; begin < end; begin += kTokenGroup) {
-      float x[kLaneTokens];  // all on their way before the first is used
+  __device__ void each_token(int first, int end, int step, Fn&& fn) const {
+    Group next;
+    if (first < end) load(first, 0, next);
+    for (int h = first; h < end; h += step) {
+      for (int offset = 0; offset < block_; offset += kTokenGroup) {
+        const Group group = next;
+        if (offset + kTokenGroup < block_) {
+          load(h, offset + kTokenGroup, next);
+        } else if (h + step < end) {
+          load(h + step, 0, next);
+        }
 #pragma unroll
-      for (int i = 0; i < kLaneTokens; ++i) {
-        const int token = begin + i * 32 + lane_index();
-        x[i] = token < vocab_ ? logits_[token] : -INFINITY;
-      }
-#pragma unroll
-      for (int i = 0; i < kLaneTokens; ++i) {
-        const int token = begin + i * 32 + lane_index();
-        fn(token, token < vocab_ ? rank_of(counted(x[i], token), token) : 0);
+        for (int i = 0; i < kLaneTokens; ++i) {
+          const int token = group.begin + i * 32 + lane_index();
+          const float logit = counted_logit(group.x[i], token, mask_in(token), infinite_);
+          fn(h, token, token < vocab_ ? rank_of(logit, token) : 0);
+        }
       }
     }
   }
@@ -149,26 +158,42 @@ class RowSelect {
   // The rank of the last of the k likeliest tokens (of the last one there is when there are fewer).
   // list() holds them then.
   __device__ uint64_t cut_by_count(int k) {
-    uint64_t low = low_for(k);
-    double before = 0;
-    if (narrow_to_list<false>(low, before, k)) {
-      kept_ = min(found_, k);
-      return shared_.list[kept_ - 1];
+    RankRange range{low_for(k), after_top(), 0};
+    whole_ = narrow_to_list<false>(range, k);
+    kept_ = min(found_, k - static_cast<int>(range.before));
+    const uint64_t cut = shared_.list[kept_ - 1];
+    if (!whole_) {
+      whole_ = gather(cut, after_top());
+      kept_ = found_;
     }
-    const int index = min(found_, k - static_cast<int>(before)) - 1;
-    const uint64_t cut = shared_.list[index];
-    whole_ = gather(cut, ~uint64_t{0});
-    kept_ = found_;
     return cut;
   }
 
   // The rank of the last of the fewest tokens, likeliest first, whose weights' sum reaches
-  // `wanted`, among those of at least `low`.
-  __device__ uint64_t cut_by_mass(uint64_t low, double wanted) {
-    double before = 0;
-    narrow_to_list<true>(low, before, wanted);
+  // `wanted`. It is in the range, whose `before` is the sum of the likelier ones.
+  __device__ uint64_t cut_by_mass(RankRange range, double wanted) {
+    narrow_to_list<true>(range, wanted);
     kept_ = found_;
-    return cut_list_by_mass(before, wanted);
+    return cut_list_by_mass(range.before, wanted);
+  }
+
+  // The same among all tokens, by weigh's masses: `share` is the part of all mass that is wanted.
+  __device__ uint64_t cut_by_masses(const uint64_t* masses, double share) {
+    const int bin = static_cast<int>(threadIdx.x);
+    double mass = 0;
+    if (bin < kMassBins) {
+      mass = static_cast<double>(masses[bin]) / kMassUnit *
+             exp(-static_cast<double>(bin) / kBinsPerNat);
+    }
+    const Prefix<double> prefix = block_prefix(mass);
+    const double wanted = share * prefix.total;
+    // The bin that reaches it; the last one with any mass where rounding keeps the sum from it.
+    const bool reaches = mass > 0 && prefix.before + mass >= wanted;
+    const int last = block_reduce<Larger>(mass > 0 ? bin : 0);
+    const int chosen = block_reduce<Smaller>(reaches ? bin : last);
+    const double before = block_reduce<Plus>(bin == chosen ? prefix.before : 0.0);
+    const uint64_t high = chosen == 0 ? after_top() : first_rank(bin_end(chosen - 1));
+    return cut_by_mass({first_rank(bin_end(chosen)), high, before}, wanted);
   }
 
   // The same among the tokens of the list, which holds all of the row's that matter.
@@ -202,13 +227,15 @@ class RowSelect {
   __device__ double row_total(uint64_t low) {
     const int hot = find_hot(low);
     double sum = 0;
-    for (int h = warp_index(); h < hot; h += kRowWarps) {
-      each_token(h, [&](int, uint64_t rank) {
-        if (rank >= low) sum += double{weight(rank_logit(rank))};
-      });
-    }
+    each_token(warp_index(), hot, kRowWarps, [&](int, int, uint64_t rank) {
+      if (rank >= low) sum += double{weight(rank_logit(rank))};
+    });
     return block_reduce<Plus>(sum);
   }
+
+  __device__ RankRange range_from(uint64_t low) const { return {low, after_top(), 0}; }
+  __device__ double* block_mass() const { return shared_.block_mass; }
+  __device__ int hot_block(int h) const { return shared_.hot[h]; }
 
   // After cut_by_count(): whether the list holds every token that it keeps.
   __device__ bool list_is_whole() const { return whole_; }
@@ -216,29 +243,57 @@ class RowSelect {
   __device__ int list_size() const { return kept_; }
 
  private:
+  static constexpr int kLaneTokens = kTokenGroup / 32;
   static constexpr int kThreadBlocks = kMaxTokenBlocks / kRowThreads;
-  static constexpr int kBinBits = 3;
+  static constexpr int kBinBits = 2;
   static constexpr int kBins = 1 << kBinBits;
 
   __device__ static int thread_block(int b) {
     return static_cast<int>(threadIdx.x) * kThreadBlocks + b;
   }
 
+  struct Group {
+    float x[kTokenGroup / 32];
+    int begin;
+  };
+
+  __device__ void load(int h, int offset, Group& group) const {
+    group.begin = shared_.hot[h] * block_ + offset;
+#pragma unroll
+    for (int i = 0; i < kLaneTokens; ++i) {
+      const int token = group.begin + i * 32 + lane_index();
+      group.x[i] = token < vocab_ ? logits_[token] : -INFINITY;
+    }
+  }
+  // The mask, where the token has a bit in it.
+  __device__ const uint32_t* mask_in(int token) const { return token < vocab_ ? mask_ : nullptr; }
+
+  __device__ uint64_t after_top() const { return rank_of(top_, 0) + 1; }
+
+  // The least bits of a logit that mass_bin() puts into `bin` or a lower one.
+  __device__ uint32_t bin_end(int bin) const {
+    uint32_t below = kLowestBits - 1, reached = ordered_bits(top_);
+    if (bin == kMassBins - 1) return kLowestBits;
+    while (reached - below > 1) {
+      const uint32_t middle = below + (reached - below) / 2;
+      (mass_bin(rank_logit(first_rank(middle)), top_, scale_) <= bin ? reached : below) = middle;
+    }
+    return reached;
+  }
+
   // Sorts the tokens of ranks [low, high) into the list; false when they are too many.
   __device__ bool gather(uint64_t low, uint64_t high) {
     if (threadIdx.x == 0) shared_.found = 0;
     const int hot = find_hot(low);
-    for (int h = warp_index(); h < hot; h += kRowWarps) {
-      each_token(h, [&](int, uint64_t rank) {
-        const bool take = rank >= low && rank < high;
-        const uint32_t takers = __ballot_sync(kAllLanes, take);
-        if (takers == 0) return;
-        int at = 0;
-        if (lane_index() == 0) at = atomicAdd(&shared_.found, __popc(takers));
-        at = __shfl_sync(kAllLanes, at, 0) + __popc(takers & ((1u << lane_index()) - 1));
-        if (take && at < kListMax) shared_.list[at] = rank;
-      });
-    }
+    each_token(warp_index(), hot, kRowWarps, [&](int, int, uint64_t rank) {
+      const bool take = rank >= low && rank < high;
+      const uint32_t takers = __ballot_sync(kAllLanes, take);
+      if (takers == 0) return;
+      int at = 0;
+      if (lane_index() == 0) at = atomicAdd(&shared_.found, __popc(takers));
+      at = __shfl_sync(kAllLanes, at, 0) + __popc(takers & ((1u << lane_index()) - 1));
+      if (take && at < kListMax) shared_.list[at] = rank;
+    });
     __syncthreads();
     found_ = shared_.found;
     __syncthreads();
@@ -247,42 +302,39 @@ class RowSelect {
     return true;
   }
 
-  // Narrows [low, ...) around the token at which the running count (or mass), likeliest first,
-  // reaches `wanted`, until the rest fits into the list. `before`: count (or mass) of the tokens
-  // above the list's. True when there are none.
+  // Narrows the range around the token at which the running count (or mass), likeliest first,
+  // reaches `wanted`, until the rest fits into the list. True when it did at once.
   template <bool kByMass>
-  __device__ bool narrow_to_list(uint64_t& low, double& before, double wanted) {
-    uint64_t high = rank_of(top_, 0) + 1;
-    whole_ = true;
-    while (!gather(low, high)) {
-      narrow<kByMass>(low, high, before, wanted);
-      whole_ = false;
+  __device__ bool narrow_to_list(RankRange& range, double wanted) {
+    bool at_once = true;
+    while (!gather(range.low, range.high)) {
+      narrow<kByMass>(range, wanted);
+      at_once = false;
     }
-    return whole_;
+    return at_once;
   }
 
   // One radix step.
   template <bool kByMass>
-  __device__ void narrow(uint64_t& low, uint64_t& high, double& before, double wanted) {
+  __device__ void narrow(RankRange& range, double wanted) {
+    const uint64_t low = range.low, high = range.high;
     const int bits = 64 - __clzll(static_cast<long long>(high - low - 1));
     const int shift = bits > kBinBits ? bits - kBinBits : 0;
     int counts[kBins] = {};
     double masses[kBins] = {};
     const int hot = find_hot(low);
-    for (int h = warp_index(); h < hot; h += kRowWarps) {
-      each_token(h, [&](int, uint64_t rank) {
-        if (rank < low || rank >= high) return;
-        const int bin = static_cast<int>((rank - low) >> shift);
-        const double mass = kByMass ? double{weight(rank_logit(rank))} : 0.0;
+    each_token(warp_index(), hot, kRowWarps, [&](int, int, uint64_t rank) {
+      if (rank < low || rank >= high) return;
+      const int bin = static_cast<int>((rank - low) >> shift);
+      const double mass = kByMass ? double{weight(rank_logit(rank))} : 0.0;
 #pragma unroll
-        for (int b = 0; b < kBins; ++b) {
-          counts[b] += b == bin;
-          if (kByMass && b == bin) masses[b] += mass;
-        }
-      });
-    }
+      for (int b = 0; b < kBins; ++b) {
+        counts[b] += b == bin;
+        if (kByMass && b == bin) masses[b] += mass;
+      }
+    });
     int chosen = 0;
-    double sum = before;
+    double sum = range.before;
     bool reached = false;
 #pragma unroll
     for (int b = kBins - 1; b >= 0; --b) {
@@ -290,13 +342,13 @@ class RowSelect {
       const double more = kByMass ? block_reduce<Plus>(masses[b]) : double(count);
       if (reached || count == 0) continue;
       chosen = b;
-      before = sum;
+      range.before = sum;
       sum += more;
       reached = sum >= wanted;
     }
-    low += static_cast<uint64_t>(chosen) << shift;
-    const uint64_t end = low + (uint64_t{1} << shift);
-    if (end < high) high = end;
+    range.low += static_cast<uint64_t>(chosen) << shift;
+    const uint64_t end = range.low + (uint64_t{1} << shift);
+    if (end < high) range.high = end;
   }
 
   Shared& shared_;

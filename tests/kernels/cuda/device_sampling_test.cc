@@ -329,7 +329,7 @@ TEST_F(CudaSampling, BansTheEndOfAPhraseByTheLastToken) {
   const Tensor logits = test::to_gpu(repeated({0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, 2));
   SamplingBatch batch(10);
   batch.add({.greedy = true}, 0, true);
-  batch.add({.greedy = true, .banned = std::span<const int32_t>()}, 1, true);
+  batch.add({.greedy = true}, 1, true);
   EXPECT_EQ(run(logits, batch, table)[1].token, 9);
   const ConditionalBan after_nine[] = {{9, 9}, {8, 3}}, after_four[] = {{9, 4}};
   batch.clear();
@@ -465,7 +465,7 @@ TEST_F(CudaSampling, ReplaysFromAGraph) {
   const Tensor logits(Shape{kRows, kVocab}, DType::kF32, test::CudaRun::kDevice);
   const DeviceBytes rows(kRows * sizeof(DeviceSamplingRow)), words(1 << 20),
       out(kRows * sizeof(SampledToken));
-  const SamplingFeatures all{.edits = true, .logprobs = true};
+  const SamplingFeatures all{.edits = true, .logprobs = true, .nucleus = true};
   const auto issue = [&] {
     Ctx ctx = gpu.ctx();
     device_sample(ctx, logits,
