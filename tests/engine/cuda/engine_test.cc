@@ -180,11 +180,11 @@ TEST(CudaEngine, InvariantRequestsWithASlidingWindow) {
 }
 
 // Without batch_invariant a sum may be rounded another way: where the first token differs, the two
-// best must have been close.
+// best must have been close. (In float16: a random model's logits in bfloat16 are only good to 0.3.)
 TEST(CudaEngine, FirstDifferencesAreBetweenCloseTokens) {
   const TinyModel model;
-  const auto busy = make_engine(model, cramped("bfloat16"));
-  const auto alone = make_engine(model, on("cuda", "bfloat16"));
+  const auto busy = make_engine(model, cramped("float16"));
+  const auto alone = make_engine(model, on("cuda", "float16"));
   RandomRequests requests(3);
   int differences = 0;
   run_trace(*busy, requests, 2000, true,
