@@ -1,7 +1,7 @@
 // paged_attention and attention_input on a GPU beside the device's limits: GB/s of K and V read by
-// decode, TFLOP/s of prefill (4 * head_dim a visible (query, token) pair and head). Calls are replayed
-// from a CUDA graph over layers that do not fit into the L2 cache together; the median of the
-// replays is printed.
+// decode, TFLOP/s of prefill (4 * head_dim a visible (query, token) pair and head). Calls are
+// replayed from a CUDA graph over layers that do not fit into the L2 cache together; the median of
+// the replays is printed.
 //
 //   attention_cuda_bench [decode|prefill|input|all] [bf16|f16]
 #include "kernels/attention.h"
@@ -33,17 +33,25 @@ struct Heads {
 
 class Bench {
  public:
-  explicit Bench(DType dtype) : stream_(make_stream(kGpu, 0, {}).value()), arena_(kGpu), dtype_(dtype) {}
+  explicit Bench(DType dtype)
+      : stream_(make_stream(kGpu, 0, {}).value()), arena_(kGpu), dtype_(dtype) {}
+
+  struct Options {
+    int window = 0;
+    bool batch_invariant = false;
+    bool with_input = false;  // attention_input before each call, as in a model
+  };
 
   // Sequences with `queries` last tokens of `context`; prints one line.
-  void attention(Heads heads, int sequences, int queries, int context, int window = 0,
-                 bool batch_invariant = false) {
+  void attention(Heads heads, int sequences, int queries, int context, Options options) {
     const Pages pages = make_pages(heads, sequences, context);
-    const std::vector<int> starts = steps(sequences + 1, queries), lengths(sequences, context);
-    const Tensor start = upload(starts), length = upload(lengths);
-    const int64_t columns = int64_t{heads.query} * heads.dim;
-    const Tensor q = random(Shape{int64_t{sequences} * queries, columns}),
-                 out(q.shape(), dtype_, kGpu);
+    const Tensor start = upload(steps(sequences + 1, queries)),
+                 length = upload(std::vector<int>(static_cast<size_t>(sequences), context)),
+                 slots = upload(last_slots(pages, sequences, queries, context)),
+                 qkv = random(Shape{int64_t{sequences} * queries,
+                                    int64_t{heads.query + 2 * heads.kv} * heads.dim});
+    const TensorView q = qkv.view().columns(0, int64_t{heads.query} * heads.dim);
+    const Tensor out(q.shape(), dtype_, kGpu);
     const AttentionBatch batch{.query_start = start,
                                .kv_len = length,
                                .block_table = pages.table,
@@ -51,25 +59,16 @@ class Bench {
                                .max_kv_len = context};
     const AttentionParams params{.heads = heads.query,
                                  .scale = 1.0f / std::sqrt(static_cast<float>(heads.dim)),
-                                 .window = window,
-                                 .batch_invariant = batch_invariant};
+                                 .window = options.window,
+                                 .batch_invariant = options.batch_invariant};
+    const AttentionInputParams input{
+        .heads = heads.query, .kv_heads = heads.kv, .head_dim = heads.dim};
     const double seconds = time(pages.layers, [&](int layer) {
       Ctx ctx{*stream_, arena_};
+      if (options.with_input) attention_input(ctx, qkv, input, slots, pages.layer(layer));
       paged_attention(ctx, q, pages.layer(layer), batch, params, out);
     });
-    const int seen = window > 0 ? std::min(window + queries - 1, context) : context;
-    const double bytes = 2.0 * sequences * seen * heads.kv * heads.dim * 2;
-    const double pairs = sequences * static_cast<double>(queries) *
-                         (context - static_cast<double>(queries - 1) / 2);
-    const double flop = pairs * 4 * heads.dim * heads.query;
-    std::printf("%3d/%-2d x %3d %5d seq x %5d queries of %6d%s%s  %9.1f us  %7.0f GB/s (%3.0f%%)  "
-                "%6.1f TFLOP/s (%3.0f%%)\n",
-                heads.query, heads.kv, heads.dim, sequences, queries, context,
-                window > 0 ? " window" : "", batch_invariant ? " invariant" : "", seconds * 1e6,
-                bytes / seconds * 1e-9, bytes / seconds / kReadBytesPerSecond * 100,
-                window > 0 ? 0 : flop / seconds * 1e-12,
-                window > 0 ? 0 : flop / seconds / kFlopPerSecond * 100);
-    std::fflush(stdout);
+    print(heads, sequences, queries, context, options, seconds);
   }
 
   void input(Heads heads, int tokens) {
@@ -80,8 +79,10 @@ class Bench {
     std::iota(slots.data<int64_t>(), slots.data<int64_t>() + tokens, 0);
     std::fill_n(cos_sin.data<float>(), cos_sin.shape().numel(), 0.7f);
     const Tensor device_slots = upload(slots), device_cos_sin = upload(cos_sin);
-    const AttentionInputParams params{
-        .heads = heads.query, .kv_heads = heads.kv, .head_dim = heads.dim, .cos_sin = device_cos_sin};
+    const AttentionInputParams params{.heads = heads.query,
+                                      .kv_heads = heads.kv,
+                                      .head_dim = heads.dim,
+                                      .cos_sin = device_cos_sin};
     const double seconds = time(pages.layers, [&](int layer) {
       Ctx ctx{*stream_, arena_};
       attention_input(ctx, qkv, params, device_slots, pages.layer(layer));
@@ -93,16 +94,35 @@ class Bench {
 
  private:
   struct Pages {
-    Tensor memory, table;
+    Tensor memory, table, host_table;
     PagedKv kv;
     int layers = 1;
 
     PagedKv layer(int i) const {
       PagedKv of_layer = kv;
-      of_layer.layer_offset = static_cast<size_t>(i) * (kv.page_bytes / static_cast<size_t>(layers));
+      of_layer.layer_offset =
+          static_cast<size_t>(i) * (kv.page_bytes / static_cast<size_t>(layers));
       return of_layer;
     }
   };
+
+  void print(Heads heads, int sequences, int queries, int context, Options options,
+             double seconds) const {
+    const bool decodes = queries <= 8;
+    const int seen = options.window > 0 ? std::min(options.window + queries - 1, context) : context;
+    const double bytes = 4.0 * sequences * seen * heads.kv * heads.dim;
+    const double pairs =
+        sequences * static_cast<double>(queries) * (context - static_cast<double>(queries - 1) / 2);
+    const double flop = pairs * 4 * heads.dim * heads.query;
+    std::printf(
+        "%3d/%-2d x %3d %5d seq x %5d queries of %6d %-6s %-9s %-6s %9.1f us %7.1f %s (%3.0f%%)\n",
+        heads.query, heads.kv, heads.dim, sequences, queries, context,
+        options.window > 0 ? "window" : "", options.batch_invariant ? "invariant" : "",
+        options.with_input ? "+input" : "", seconds * 1e6,
+        (decodes ? bytes * 1e-9 : flop * 1e-12) / seconds, decodes ? "GB/s" : "TFLOP/s",
+        (decodes ? bytes / kReadBytesPerSecond : flop / kFlopPerSecond) / seconds * 100);
+    std::fflush(stdout);
+  }
 
   static std::vector<int> steps(int count, int step) {
     std::vector<int> values(static_cast<size_t>(count));
@@ -126,6 +146,19 @@ class Bench {
     return tensor;
   }
 
+  static Tensor last_slots(const Pages& pages, int sequences, int queries, int context) {
+    Tensor slots(Shape{int64_t{sequences} * queries}, DType::kI64);
+    for (int64_t b = 0; b < sequences; ++b) {
+      for (int64_t i = 0; i < queries; ++i) {
+        const int64_t token = context - queries + i;
+        slots.data<int64_t>()[b * queries + i] =
+            pages.host_table.view().row<int32_t>(b)[token / kBlockTokens] * int64_t{kBlockTokens} +
+            token % kBlockTokens;
+      }
+    }
+    return slots;
+  }
+
   // Pages in scattered order; enough layers that one's K and V leave the L2 cache before they are
   // read again.
   Pages make_pages(Heads heads, int sequences, int context) {
@@ -146,6 +179,7 @@ class Bench {
     for (int64_t i = 0; i < pages; ++i)  // 7919 is prime: every page once
       table.data<int32_t>()[i] = static_cast<int32_t>(pages % 7919 == 0 ? i : i * 7919 % pages);
     made.table = upload(table);
+    made.host_table = std::move(table);
     return made;
   }
 
@@ -191,31 +225,37 @@ class Bench {
 constexpr Heads kLlama3{32, 8, 128}, kLlama2{32, 32, 128}, kSmolLm2{32, 32, 64}, kGemma3{4, 1, 256};
 
 void decode(Bench& bench) {
-  bench.attention(kLlama3, 64, 1, 2048);
-  bench.attention(kLlama2, 64, 1, 2048);
+  bench.attention(kLlama3, 64, 1, 2048, {});
+  bench.attention(kLlama2, 64, 1, 2048, {});
   for (const Heads& heads : {kLlama3, kLlama2}) {
-    for (int context : {1, 256, 2048, 16384}) bench.attention(heads, 1, 1, context);
-    for (int context : {128, 400, 640}) bench.attention(heads, 64, 1, context);
-    bench.attention(heads, 256, 1, 400);
+    for (int context : {1, 256, 2048, 16384}) bench.attention(heads, 1, 1, context, {});
+    for (int context : {128, 400, 640}) bench.attention(heads, 64, 1, context, {});
+    bench.attention(heads, 256, 1, 400, {});
   }
-  bench.attention(kLlama3, 64, 4, 2048);
-  bench.attention(kLlama3, 64, 1, 2048, 0, true);
-  bench.attention(kLlama2, 64, 1, 400, 0, true);
-  bench.attention(kSmolLm2, 1, 1, 512);
-  bench.attention(kSmolLm2, 64, 1, 2048);
-  bench.attention(kGemma3, 64, 1, 2048);
-  bench.attention(kGemma3, 64, 1, 2048, 512);
+  for (int sequences : {1, 64}) bench.attention(kLlama3, sequences, 1, 400, {.with_input = true});
+  bench.attention(kLlama3, 64, 4, 2048, {});
+  bench.attention(kSmolLm2, 1, 1, 512, {});
+  bench.attention(kSmolLm2, 64, 1, 2048, {});
+  bench.attention(kGemma3, 64, 1, 2048, {});
+  bench.attention(kGemma3, 64, 1, 2048, {.window = 512});
+  for (int context : {400, 2048}) {
+    for (int sequences : {1, 64}) {
+      bench.attention(kLlama3, sequences, 1, context, {.batch_invariant = true});
+      bench.attention(kLlama2, sequences, 1, context, {.batch_invariant = true});
+    }
+  }
 }
 
 void prefill(Bench& bench) {
-  bench.attention(kLlama3, 1, 8192, 8192);
-  bench.attention(kLlama3, 1, 1024, 8192);
-  bench.attention(kLlama3, 1, 2048, 2048);
-  bench.attention(kLlama3, 16, 512, 512);
-  bench.attention(kLlama2, 1, 8192, 8192);
-  bench.attention(kLlama3, 1, 8192, 8192, 0, true);
-  bench.attention(kSmolLm2, 1, 8192, 8192);
-  bench.attention(kGemma3, 1, 4096, 4096);
+  bench.attention(kLlama3, 1, 8192, 8192, {});
+  bench.attention(kLlama3, 1, 1024, 8192, {});
+  for (int queries : {512, 1024, 2048, 4096, 16384})
+    bench.attention(kLlama3, 1, queries, queries, {});
+  bench.attention(kLlama3, 16, 512, 512, {});
+  bench.attention(kLlama3, 72, 111, 111, {});
+  bench.attention(kLlama2, 1, 8192, 8192, {});
+  bench.attention(kSmolLm2, 1, 8192, 8192, {});
+  bench.attention(kGemma3, 1, 4096, 4096, {});
 }
 
 void input(Bench& bench) {

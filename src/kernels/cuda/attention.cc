@@ -75,21 +75,18 @@ void decode(CudaStream& stream, Arena& scratch, DType dtype, AttentionLaunch arg
                                          : launch_attention_decode_bf16(args, stream.handle()));
 }
 
-// Sequences of min_queries query tokens and more, by a kernel in which a row's bits depend on its own
-// position alone.
-void prefill_portable(CudaStream& stream, DType dtype, AttentionLaunch args, int min_queries) {
-  args.min_queries = min_queries;
-  stream.launched("paged_attention", dtype == DType::kF16
-                                         ? launch_attention_prefill_f16(args, stream.handle())
-                                         : launch_attention_prefill_bf16(args, stream.handle()));
-}
-
+// Sequences of min_queries query tokens and more, by kernels in which a row's bits depend on its
+// own position alone.
 void prefill(CudaStream& stream, DType dtype, AttentionLaunch args, int min_queries) {
-  if (!stream.hopper() || args.head_dim > kMaxAttentionSm90HeadDim) {
-    return prefill_portable(stream, dtype, args, min_queries);
-  }
   args.min_queries = min_queries;
-  stream.launched("paged_attention", launch_attention_sm90(dtype, args, stream.handle()));
+  const auto issue = [&] {
+    if (stream.hopper() && args.head_dim <= kMaxAttentionSm90HeadDim) {
+      return launch_attention_sm90(dtype, args, stream.handle());
+    }
+    return dtype == DType::kF16 ? launch_attention_prefill_f16(args, stream.handle())
+                                : launch_attention_prefill_bf16(args, stream.handle());
+  };
+  stream.launched("paged_attention", issue());
 }
 
 }  // namespace
@@ -98,8 +95,10 @@ void paged_attention(Ctx& ctx, const TensorView& q, const PagedKv& kv, const Att
                      const AttentionParams& params, const TensorView& out) {
   CHECK(kv.head_dim <= kMaxHeadDim, "paged_attention: head_dim is {}; CUDA has up to {}",
         kv.head_dim, kMaxHeadDim);
-  CHECK(kv.dtype == q.dtype(), "paged_attention: a cache of {} for activations of {}; on CUDA they "
-        "are one type", dtype_name(kv.dtype), dtype_name(q.dtype()));
+  CHECK(kv.dtype == q.dtype(),
+        "paged_attention: a cache of {} for activations of {}; on CUDA they "
+        "are one type",
+        dtype_name(kv.dtype), dtype_name(q.dtype()));
   if (q.dim(0) == 0) return;
   CudaStream& stream = static_cast<CudaStream&>(ctx.stream);
   const DeviceGuard guard(stream.device().index);
@@ -107,7 +106,7 @@ void paged_attention(Ctx& ctx, const TensorView& q, const PagedKv& kv, const Att
   if (!has_tensor_cores(stream, q.dtype(), args)) {
     stream.launched("paged_attention", launch_attention_plain(q.dtype(), args, stream.handle()));
   } else if (params.batch_invariant) {
-    prefill_portable(stream, q.dtype(), args, 1);
+    prefill(stream, q.dtype(), args, 1);
   } else if (batch.max_query_len <= kMaxDecodeQueries) {
     decode(stream, ctx.scratch, q.dtype(), args);
   } else {

@@ -5,8 +5,9 @@
 
 namespace lmdeploy::cuda {
 
-// q, out and the pages are f32, f16 or bf16, all one type; scores and sums are fp32. Lengths are read
-// on the device: those of `batch` are upper bounds. A sequence without context gets rows of zeros.
+// q, out and the pages are f32, f16 or bf16, all one type; scores and sums are fp32. Lengths are
+// read on the device: those of `batch` are upper bounds. A sequence without context gets rows of
+// zeros.
 void paged_attention(Ctx& ctx, const TensorView& q, const PagedKv& kv, const AttentionBatch& batch,
                      const AttentionParams& params, const TensorView& out);
 

@@ -13,12 +13,11 @@ constexpr int kUnitTokens = kWarps * kSliceTokens;
 
 struct SequenceWork {
   SequencePlace place;
-  int first_token;  // the earliest that a row sees
+  int first_token;                     // the earliest that a row sees
   int first_block, blocks, row_tiles;  // blocks of 64 tokens
 
-  __device__ int units(const AttentionLaunch& args) const {
-    return blocks * row_tiles * args.kv_heads;
-  }
+  __device__ int segments(const AttentionLaunch& args) const { return row_tiles * args.kv_heads; }
+  __device__ int units(const AttentionLaunch& args) const { return blocks * segments(args); }
 };
 
 __device__ __forceinline__ SequenceWork work_of(const AttentionLaunch& args, int sequence) {
@@ -41,12 +40,12 @@ struct Cursor {
   // Unit `offset` of the sequence; one past its last is the next sequence's first.
   __device__ Cursor(const AttentionLaunch& args, int sequence, int offset)
       : work(work_of(args, sequence)), segment(offset / work.blocks), block(offset % work.blocks) {
-    if (segment == segments(args)) next_sequence(args);
+    if (segment == work.segments(args)) next_sequence(args);
   }
   __device__ void next(const AttentionLaunch& args) {
     if (++block < work.blocks) return;
     block = 0;
-    if (++segment == segments(args)) next_sequence(args);
+    if (++segment == work.segments(args)) next_sequence(args);
   }
   __device__ int kv_head() const { return segment / work.row_tiles; }
   __device__ int first_row() const { return segment % work.row_tiles * kRows; }
@@ -59,9 +58,6 @@ struct Cursor {
   }
 
  private:
-  __device__ int segments(const AttentionLaunch& args) const {
-    return args.kv_heads * work.row_tiles;
-  }
   __device__ void next_sequence(const AttentionLaunch& args) {
     segment = 0;
     for (int sequence = work.place.sequence + 1; sequence < args.sequences; ++sequence) {
@@ -71,18 +67,19 @@ struct Cursor {
   }
 };
 
-// Which units are whose: `shares` blocks share `units` evenly, but a border between two that would cut
-// off `slack` units of a segment or less moves to the segment's end: a few units more cost less than
-// summing parts.
+// Which units are whose: `shares` blocks share `units` evenly, but a border between two that would
+// cut off `slack` units of a segment or less moves to the segment's end: a few units more cost less
+// than summing parts.
 struct Deal {
-  static constexpr int kLeastUnits = 4;  // of a share
+  static constexpr int kLeastUnits = 4;  // that a segment is cut for
 
   int64_t units, shares;
   int slack;
 
-  __device__ Deal(int all_units, int blocks) : units(all_units) {
-    shares = min(blocks, (all_units + kLeastUnits - 1) / kLeastUnits);
-    slack = shares == 0 ? 0 : max(kLeastUnits / 2, static_cast<int>(units / shares) / 16);
+  __device__ Deal(int all_units, int segments, int blocks) : units(all_units) {
+    shares = min(blocks, max(segments, (all_units + kLeastUnits - 1) / kLeastUnits));
+    const int each = shares == 0 ? 0 : static_cast<int>(units / shares);
+    slack = each < 2 * kLeastUnits ? kLeastUnits / 2 : max(1, each / 16);
   }
   // Where share `share` begins before borders move.
   __device__ int border(int share) const { return static_cast<int>(share * units / shares); }
@@ -111,24 +108,30 @@ struct ShareOfBlock {
   int begin, end;        // units
   int sequence, offset;  // of the first: its sequence, its number in the sequence
   int warp_units[kWarps];
+  int warp_segments[kWarps];
 };
 
-// Sums up to and with this thread's number, and over the block.
+// Units of the sequences up to and with this thread's; units and segments of all.
 struct Sums {
-  int through, total;
+  int through, units, segments;
 };
-__device__ inline Sums sum_in_block(int own, ShareOfBlock& shared) {
+__device__ inline Sums sum_in_block(int own_units, int own_segments, ShareOfBlock& shared) {
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
-  Sums sums{own, 0};
+  Sums sums{.through = own_units};
   for (int offset = 1; offset < 32; offset *= 2) {
     const int below = __shfl_up_sync(0xFFFFFFFFu, sums.through, offset);
     if (lane >= offset) sums.through += below;
+    own_segments += __shfl_xor_sync(0xFFFFFFFFu, own_segments, offset);
   }
-  if (lane == 31) shared.warp_units[warp] = sums.through;
+  if (lane == 31) {
+    shared.warp_units[warp] = sums.through;
+    shared.warp_segments[warp] = own_segments;
+  }
   __syncthreads();
   for (int w = 0; w < kWarps; ++w) {
     if (w < warp) sums.through += shared.warp_units[w];
-    sums.total += shared.warp_units[w];
+    sums.units += shared.warp_units[w];
+    sums.segments += shared.warp_segments[w];
   }
   return sums;
 }
@@ -138,16 +141,20 @@ __device__ inline Deal deal(const AttentionLaunch& args, ShareOfBlock& shared) {
   const int each = (args.sequences + kThreads - 1) / kThreads;
   const int first = min(static_cast<int>(threadIdx.x) * each, args.sequences);
   const int last = min(first + each, args.sequences);
-  int own = 0;
-  for (int b = first; b < last; ++b) own += work_of(args, b).units(args);
-  const Sums sums = sum_in_block(own, shared);
-  const Deal deal(sums.total, static_cast<int>(gridDim.x));
+  int own = 0, own_segments = 0;
+  for (int b = first; b < last; ++b) {
+    const SequenceWork work = work_of(args, b);
+    own += work.units(args);
+    own_segments += work.segments(args);
+  }
+  const Sums sums = sum_in_block(own, own_segments, shared);
+  const Deal deal(sums.units, sums.segments, static_cast<int>(gridDim.x));
   const int share = static_cast<int>(blockIdx.x);
   for (int side = 0; side < 2 && share < deal.shares; ++side) {
     const int border = deal.border(share + side);
     int offset = border - (sums.through - own);
-    if (side == 1 && border == sums.total) {
-      shared.end = sums.total;  // all threads write the same
+    if (side == 1 && border == sums.units) {
+      shared.end = sums.units;  // all threads write the same
     } else if (offset >= 0 && offset < own) {
       int b = first;
       SequenceWork work = work_of(args, b);

@@ -2,14 +2,15 @@
 //
 // The context of every (sequence, KV head, tile of 16 rows), a segment, is cut into units of 64
 // tokens. The units of all segments in a row are dealt out evenly, as contiguous ranges, to thread
-// blocks that fill the device, which read the lengths themselves: the launch depends on no length. The
-// four warps of a block take 16 tokens of each unit through copy pipelines of their own and meet at
-// the end of a segment. A segment that several blocks share is summed from their parts, in order, by
-// the one that finishes last.
+// blocks that fill the device, which read the lengths themselves: the launch depends on no length.
+// The four warps of a block take 16 tokens of each unit through copy pipelines of their own and
+// meet at the end of a segment. A segment that several blocks share is summed from their parts, in
+// order, by the one that finishes last.
 //
 // The kernel reads lengths, block tables and the K and V of earlier steps before it waits for the
-// kernel before it. That is safe because of what launch.cuh asks: when this kernel starts, the last but
-// one has finished, and what the last writes of these (attention_input) is the K and V of this step.
+// kernel before it. That is safe because of what launch.cuh asks: when this kernel starts, the last
+// but one has finished, and what the last writes of these (attention_input) is the K and V of this
+// step.
 #pragma once
 
 #include "kernels/cuda/attention_deal.cuh"
@@ -40,7 +41,7 @@ struct Shared {
 };
 
 template <int kWidth>
-constexpr int kSliceBytes = kSliceTokens * kWidth * 2;  // of K or V
+constexpr int kSliceBytes = kSliceTokens* kWidth * 2;  // of K or V
 template <int kWidth>
 constexpr int kStageBytes = kWarps * 2 * kSliceBytes<kWidth>;
 
@@ -61,8 +62,7 @@ __device__ __forceinline__ void copy_slice(const AttentionLaunch& args, const Cu
 #pragma unroll
   for (int r = 0; r < kSliceTokens; r += kRowsAtOnce) {
     const int row = r + lane / kChunks;
-    const bool read =
-        first + row < kv_len && first + row >= visible && chunk * 8 < args.head_dim;
+    const bool read = first + row < kv_len && first + row >= visible && chunk * 8 < args.head_dim;
     const int64_t from = read ? int64_t{row} * args.head_dim + chunk * 8 : 0;
     const uint32_t at_row = to + tile_offset<kWidth>(row, chunk);
     copy_async(at_row, keys + from, read);
@@ -70,20 +70,24 @@ __device__ __forceinline__ void copy_slice(const AttentionLaunch& args, const Cu
   }
 }
 
-// A warp's copies of its slices of units begin .. end - 1, stages - 1 units ahead of the one in use.
+// A warp's copies of its slices of consecutive units, into as many stages.
 template <class T, int kWidth>
 class SlicePipeline {
  public:
   __device__ SlicePipeline(const AttentionLaunch& args, const Cursor& first, int units,
                            uint32_t memory, int stages)
-      : args_(args), ahead_(first), left_(units), stages_(stages), warp_(threadIdx.x / 32),
+      : args_(args),
+        ahead_(first),
+        left_(units),
+        stages_(stages),
+        warp_(threadIdx.x / 32),
         memory_(memory + static_cast<uint32_t>(warp_ * 2 * kSliceBytes<kWidth>)) {}
 
   // Starts the first copies, those of this step's tokens after the kernel before has finished; that
   // it has finished is so in any case afterwards.
   __device__ void fill() {
     bool waited = false;
-    for (int s = 0; s + 1 < stages_; ++s) {
+    for (int s = 0; s < stages_; ++s) {
       if (!waited && left_ > 0 && !ahead_.is_settled(warp_)) {
         wait_for_previous();
         waited = true;
@@ -93,21 +97,22 @@ class SlicePipeline {
     if (!waited) wait_for_previous();
   }
 
-  // The oldest slice's address, once it is there. What was handed out before is free again: the next
-  // copies go there.
-  __device__ uint32_t take() {
+  // The oldest slice's address, once it is there.
+  __device__ uint32_t take() const {
     switch (stages_) {
-      case 2: wait_copies<0>(); break;
-      case 3: wait_copies<1>(); break;
-      case 4: wait_copies<2>(); break;
-      case 5: wait_copies<3>(); break;
-      default: wait_copies<4>(); break;
+      case 2: wait_copies<1>(); break;
+      case 3: wait_copies<2>(); break;
+      case 4: wait_copies<3>(); break;
+      case 5: wait_copies<4>(); break;
+      default: wait_copies<5>(); break;
     }
     __syncwarp();
+    return stage(current_);
+  }
+  // The oldest slice has been used: another comes in its place.
+  __device__ void give_back() {
+    __syncwarp();
     copy_next();
-    const uint32_t slice = stage(oldest_);
-    oldest_ = oldest_ + 1 == stages_ ? 0 : oldest_ + 1;
-    return slice;
   }
 
  private:
@@ -116,27 +121,27 @@ class SlicePipeline {
   }
   __device__ void copy_next() {
     if (left_ > 0) {
-      copy_slice<T, kWidth>(args_, ahead_, warp_, stage(newest_));
-      newest_ = newest_ + 1 == stages_ ? 0 : newest_ + 1;
+      copy_slice<T, kWidth>(args_, ahead_, warp_, stage(current_));
       if (--left_ > 0) ahead_.next(args_);
     }
     commit_copies();
+    current_ = current_ + 1 == stages_ ? 0 : current_ + 1;
   }
 
   const AttentionLaunch& args_;
   Cursor ahead_;
   int left_, stages_, warp_;
   uint32_t memory_;
-  int oldest_ = 0, newest_ = 0;
+  int current_ = 0;  // stage of the oldest slice, or to fill
 };
 
-// The warps' sums of one segment or part, put together: for each row the maximum, and 32 columns of
-// values at a time to store(row, column, float4).
-template <class T, int kWidth, class Store>
-__device__ void merge_warps(WarpRows<T, kWidth>& rows, Shared& shared, int row_count,
-                            Store&& store) {
+struct RowSum {
+  float max, sum;
+};
+// The softmax over the warps' sums of one segment or part, for row threadIdx.x / 8.
+template <class T, int kWidth>
+__device__ __forceinline__ RowSum share_sums(const WarpRows<T, kWidth>& rows, Shared& shared) {
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
-  float scale[2];
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     const float sum = rows.whole_sum(i);
@@ -145,6 +150,20 @@ __device__ void merge_warps(WarpRows<T, kWidth>& rows, Shared& shared, int row_c
     shared.sum[warp][lane / 4 + 8 * i] = sum;
   }
   __syncthreads();
+  RowSum whole{-INFINITY, 0};
+  for (int w = 0; w < kWarps; ++w) whole.max = fmaxf(whole.max, shared.max[w][thread / 8]);
+  for (int w = 0; w < kWarps; ++w)
+    whole.sum += shared.sum[w][thread / 8] * weight_of(shared.max[w][thread / 8], whole.max);
+  return whole;
+}
+
+// After share_sums: adds up the warps' values, 32 columns at a time. Gives row threadIdx.x / 8 to
+// store(column, float4).
+template <class T, int kWidth, class Store>
+__device__ __forceinline__ void merge_values(const WarpRows<T, kWidth>& rows, Shared& shared,
+                                             int row_count, Store&& store) {
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
+  float scale[2];
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     float most = -INFINITY;
@@ -170,37 +189,33 @@ __device__ void merge_warps(WarpRows<T, kWidth>& rows, Shared& shared, int row_c
         const float4 x = *reinterpret_cast<const float4*>(&shared.merge[w][row][column]);
         total = {total.x + x.x, total.y + x.y, total.z + x.z, total.w + x.w};
       }
-      store(row, pass * kMergeColumns + column, total);
+      store(pass * kMergeColumns + column, total);
     }
     __syncthreads();
   }
 }
 
-struct RowSum {
-  float max, sum;
-};
-// The row's softmax over the warps' sums.
-__device__ __forceinline__ RowSum row_sum(const Shared& shared, int row) {
-  RowSum whole{-INFINITY, 0};
-  for (int w = 0; w < kWarps; ++w) whole.max = fmaxf(whole.max, shared.max[w][row]);
-  for (int w = 0; w < kWarps; ++w)
-    whole.sum += shared.sum[w][row] * weight_of(shared.max[w][row], whole.max);
-  return whole;
-}
-
-// Four columns of one finished row.
+// Where a finished row goes.
 template <class T>
-__device__ __forceinline__ void store_row(const AttentionLaunch& args, const Cursor& at, int row,
-                                          int column, float4 values, RowSum whole) {
-  if (column >= args.head_dim) return;
-  const RowPlace place(args, at.work.place, at.kv_head(), at.first_row() + row);
-  const float scale = normalization(whole.max, whole.sum,
-                                    args.sinks == nullptr ? nullptr : args.sinks + place.head);
-  T* to = static_cast<T*>(args.out) + place.token * args.out_stride + place.head * args.head_dim;
-  const uint2 packed{pack_pair<T>(values.x * scale, values.y * scale),
-                     pack_pair<T>(values.z * scale, values.w * scale)};
-  *reinterpret_cast<uint2*>(to + column) = packed;
-}
+struct OutputRow {
+  T* to;
+  float scale;
+  int head_dim;
+
+  __device__ OutputRow(const AttentionLaunch& args, const Cursor& at, int row, RowSum whole)
+      : head_dim(args.head_dim) {
+    const RowPlace place(args, at.work.place, at.kv_head(), at.first_row() + row);
+    scale = normalization(whole.max, whole.sum,
+                          args.sinks == nullptr ? nullptr : args.sinks + place.head);
+    to = static_cast<T*>(args.out) + place.token * args.out_stride + place.head * args.head_dim;
+  }
+  __device__ void store(int column, float4 values) const {
+    if (column >= head_dim) return;
+    const uint2 packed{pack_pair<T>(values.x * scale, values.y * scale),
+                       pack_pair<T>(values.z * scale, values.w * scale)};
+    *reinterpret_cast<uint2*>(to + column) = packed;
+  }
+};
 
 // Sums the parts that blocks first .. last of the segment have left and stores the rows. A block
 // leaves its first segment's part, cut at its start, in slot 2 b, and its last's in slot 2 b + 1.
@@ -238,7 +253,7 @@ __device__ void sum_parts(const AttentionLaunch& args, const Cursor& at, int row
                  total.z + weight * values[p].z, total.w + weight * values[p].w};
       }
     }
-    store_row<T>(args, at, row, column, total, whole);
+    OutputRow<T>(args, at, row, whole).store(column, total);
   }
 }
 
@@ -247,24 +262,23 @@ template <class T, int kWidth>
 __device__ void finish_segment(const AttentionLaunch& args, const Deal& deal, const Cursor& at,
                                int begin, int end, bool whole, WarpRows<T, kWidth>& rows,
                                Shared& shared) {
-  const int block = static_cast<int>(blockIdx.x);
-  const int row_count =
-      min(kRows, at.work.place.queries * args.group - at.first_row());
+  const int block = static_cast<int>(blockIdx.x), row = static_cast<int>(threadIdx.x) / 8;
+  const int row_count = min(kRows, at.work.place.queries * args.group - at.first_row());
+  const RowSum own = share_sums(rows, shared);
   if (whole) {
-    merge_warps(rows, shared, row_count, [&](int row, int column, float4 values) {
-      store_row<T>(args, at, row, column, values, row_sum(shared, row));
-    });
+    const OutputRow<T> output(args, at, row, own);
+    merge_values(rows, shared, row_count,
+                 [&](int column, float4 values) { output.store(column, values); });
     return;
   }
   const int first = deal.first_share(begin, end), last = deal.last_share(begin, end);
   Part<kWidth>& part =
       reinterpret_cast<Part<kWidth>*>(args.partial)[2 * block + (block == first ? 1 : 0)];
-  merge_warps(rows, shared, row_count, [&](int row, int column, float4 values) {
-    if (column == 0) {
-      const RowSum own = row_sum(shared, row);
-      part.max[row] = own.max;
-      part.sum[row] = own.sum;
-    }
+  if (threadIdx.x % 8 == 0) {
+    part.max[row] = own.max;
+    part.sum[row] = own.sum;
+  }
+  merge_values(rows, shared, row_count, [&](int column, float4 values) {
     *reinterpret_cast<float4*>(&part.values[row][column]) = values;
   });
   __threadfence();
@@ -302,6 +316,7 @@ __device__ void attend_share(const AttentionLaunch& args, const Deal& deal, uint
     const bool masked = token + kSliceTokens > at.work.place.position(0) + 1 ||
                         token < first_visible(args, at.work.place.kv_len - 1);
     rows.template attend<kSliceTokens>(rule, tile, tile + kSliceBytes<kWidth>, token, masked);
+    slices.give_back();
     const bool ends = at.block + 1 == at.work.blocks;
     if (ends || unit + 1 == end_unit) {
       const int begin = unit - at.block;

@@ -9,8 +9,10 @@ void attention_input(Ctx& ctx, const TensorView& qkv, const AttentionInputParams
                      const TensorView& slot_map, const PagedKv& kv) {
   CHECK(params.head_dim <= kMaxHeadDim, "attention_input: head_dim is {}; CUDA has up to {}",
         params.head_dim, kMaxHeadDim);
-  CHECK(kv.dtype == qkv.dtype(), "attention_input: a cache of {} for activations of {}; on CUDA they "
-        "are one type", dtype_name(kv.dtype), dtype_name(qkv.dtype()));
+  CHECK(kv.dtype == qkv.dtype(),
+        "attention_input: a cache of {} for activations of {}; on CUDA they "
+        "are one type",
+        dtype_name(kv.dtype), dtype_name(qkv.dtype()));
   if (qkv.dim(0) == 0) return;
   CudaStream& stream = static_cast<CudaStream&>(ctx.stream);
   const DeviceGuard guard(stream.device().index);

@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "kernels/cuda/attention_input_launch.h"
 #include "kernels/cuda/element_type.cuh"
 #include "kernels/cuda/launch.cuh"
@@ -22,8 +20,9 @@ __device__ __forceinline__ __half to_cache<__half>(float x) {
   return __float2half_rn(x != x ? x : fminf(fmaxf(x, -kMost), kMost));
 }
 
-// A head of one row, held by `lanes` (a power of 2) neighbouring lanes of a warp: lane i of them has
-// the vectors i, i + lanes, ... of kSize elements. `shared` has kVectors * kSize * lanes floats.
+// A head of one row, held by `lanes` (a power of 2) neighbouring lanes of a warp: lane i of them
+// has the vectors i, i + lanes, ... of kSize elements. `shared` has kVectors * kSize * lanes
+// floats.
 template <class T, int kSize>
 struct Head {
   static constexpr int kVectors = kSize == 1 ? kMaxDim / 32 : (kMaxDim / kSize + 31) / 32;
@@ -77,7 +76,30 @@ struct Head {
     const int row = (vector >> lane_bits) * kSize + i % kSize;
     return shared[(row << lane_bits) + (vector & (lanes - 1))];
   }
-  // Pairs (i, half + i).
+  // Pairs (i, half + i) of a head of one vector a lane, where half is a multiple of kSize and
+  // cos_sin is aligned to 16 bytes.
+  __device__ void rotate_vectors(const float* cos_sin, int half) {
+    const int at = lane * kSize;
+    const bool is_first = at < half, rotates = at < 2 * half;
+    const int distance = half / kSize;
+    const int partner = !rotates ? lane : is_first ? lane + distance : lane - distance;
+    float other[kSize];
+#pragma unroll
+    for (int e = 0; e < kSize; ++e) other[e] = __shfl_sync(0xFFFFFFFFu, x[0][e], partner, lanes);
+    if (!rotates) return;
+    const float* of_pair = cos_sin + (is_first ? at : at - half);
+#pragma unroll
+    for (int e = 0; e + 4 <= kSize; e += 4) {
+      const RowVector<float, 4> cosine = load_vector<4>(of_pair + e);
+      const RowVector<float, 4> sine = load_vector<4>(of_pair + half + e);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const float crossed = other[e + i] * sine.elements[i];
+        x[0][e + i] = x[0][e + i] * cosine.elements[i] + (is_first ? -crossed : crossed);
+      }
+    }
+  }
+  // Pairs (i, half + i) of any head.
   __device__ void rotate(const float* cos_sin, int half) {
     each([&](int at, float(&values)[kSize]) {
       for (int e = 0; e < kSize; ++e) exchanged(at + e) = values[e];
@@ -96,8 +118,8 @@ struct Head {
   }
 };
 
-// One head of q, k or v a group of `lanes` lanes; blockIdx.x: the row, blockIdx.y: 32 / lanes *
-// kWarps of its heads.
+// One head of q, k or v a group of lanes: norm, rotation, and where it goes. blockIdx.x: the row,
+// blockIdx.y: as many heads as the block has groups.
 template <class T, int kSize>
 __global__ void __launch_bounds__(kWarps * 32)
     attention_input_kernel(const __grid_constant__ AttentionInputLaunch args, int lane_bits) {
@@ -117,37 +139,46 @@ __global__ void __launch_bounds__(kWarps * 32)
                    .lanes = lanes,
                    .dim = head < all_heads ? args.head_dim : 0};  // the warp's other lanes go along
   x.load(data);
+  const int64_t slot = args.slot_map[row];
   const bool is_q = head < args.heads, is_v = head >= args.heads + args.kv_heads;
   const float* weight = is_q ? args.q_norm : args.k_norm;
-  // The lanes of a warp may hold heads of q, k and v: all take part in the sums, v keeps its values.
+  // The lanes of a warp may hold heads of q, k and v: all take part in the sums, v keeps its
+  // values.
   if (args.q_norm != nullptr || args.k_norm != nullptr) {
     Head<T, kSize> normed = x;
     if (is_v || weight == nullptr) normed.dim = 0;
     normed.norm(weight, args.norm_eps);
     if (normed.dim > 0) x = normed;
   }
-  if (args.rotary_half > 0) x.rotate(args.cos_sin + row * args.cos_sin_stride,
-                                     is_v ? 0 : args.rotary_half);
+  const float* cos_sin = args.cos_sin + row * args.cos_sin_stride;
+  const int half = is_v ? 0 : args.rotary_half;
+  if (args.rotates_vectors) {
+    x.rotate_vectors(cos_sin, half);
+  } else if (args.rotary_half > 0) {
+    x.rotate(cos_sin, half);
+  }
   if (head >= all_heads) return;
   if (is_q) {
     x.store(data);
-    return;
+  } else if (slot >= 0) {
+    char* to = args.pages + slot / args.block_tokens * args.page_bytes +
+               (head - args.heads) * args.head_bytes;
+    x.store_to_cache(reinterpret_cast<T*>(to) + slot % args.block_tokens * args.head_dim);
   }
-  const int64_t slot = args.slot_map[row];
-  if (slot < 0) return;
-  char* to = args.pages + slot / args.block_tokens * args.page_bytes +
-             (head - args.heads) * args.head_bytes;
-  x.store_to_cache(reinterpret_cast<T*>(to) + slot % args.block_tokens * args.head_dim);
 }
 
 template <class T, int kSize>
-cudaError_t launch_vectors(const AttentionInputLaunch& args, cudaStream_t stream) {
+cudaError_t launch_vectors(AttentionInputLaunch args, cudaStream_t stream) {
   int lane_bits = 2;
   while (lane_bits < 5 && (kSize << lane_bits) < args.head_dim) ++lane_bits;
   const int heads_per_block = (kWarps * 32) >> lane_bits;
   const int heads = args.heads + 2 * args.kv_heads;
   const dim3 grid(static_cast<unsigned>(args.rows),
                   static_cast<unsigned>((heads + heads_per_block - 1) / heads_per_block));
+  args.rotates_vectors =
+      Head<T, kSize>::kVectors == 1 && kSize % 4 == 0 && args.rotary_half > 0 &&
+      args.rotary_half % kSize == 0 &&
+      rows_are_vectors(args.cos_sin, args.cos_sin_stride, 2 * args.rotary_half, sizeof(float));
   return launch(attention_input_kernel<T, kSize>, grid, dim3(kWarps * 32), 0, stream, true, args,
                 lane_bits);
 }

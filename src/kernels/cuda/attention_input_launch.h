@@ -24,6 +24,7 @@ struct AttentionInputLaunch {
   int rotary_half;
   int block_tokens;
   float norm_eps;
+  bool rotates_vectors;  // the launch's own affair
 };
 // `dtype` of qkv and the pages: f32, f16 or bf16.
 cudaError_t launch_attention_input(DType dtype, const AttentionInputLaunch& args,

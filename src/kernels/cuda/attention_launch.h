@@ -23,11 +23,11 @@ struct AttentionLaunch {
   unsigned* tickets;           // a counter a thread block, 0 before and after each kernel
   int64_t q_stride, out_stride, block_table_stride;
   int64_t page_bytes, head_bytes;
-  int sequences, tokens;         // at least 1
-  int heads, kv_heads, group;    // group: heads / kv_heads
-  int head_dim;                  // 1 .. 256
-  int block_shift;               // log2 of the tokens of a page
-  int window;                    // 0: none
+  int sequences, tokens;       // at least 1
+  int heads, kv_heads, group;  // group: heads / kv_heads
+  int head_dim;                // 1 .. 256
+  int block_shift;             // log2 of the tokens of a page
+  int window;                  // 0: none
   float scale;
   float softcap;                 // 0: none
   int min_queries, max_queries;  // sequences with so many query tokens are computed, others left

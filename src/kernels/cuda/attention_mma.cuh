@@ -2,10 +2,10 @@
 // fragment loads, and the 16 x 8 x 16 product of 16-bit matrices summed in fp32. sm_80 and later;
 // before that they are empty, and host code launches no kernel that has them.
 //
-// Fragments of a warp (PTX ISA, "Matrix fragments for mma.m16n8k16"): lane l holds, of the row-major
-// 16 x 16 A, rows l / 4 and l / 4 + 8, columns 2 (l % 4) + {0, 1} and those + 8; of the 16 x 8 B,
-// column l / 4, rows 2 (l % 4) + {0, 1} and those + 8; of the 16 x 8 C, rows l / 4 and l / 4 + 8,
-// columns 2 (l % 4) + {0, 1}.
+// Fragments of a warp (PTX ISA, "Matrix fragments for mma.m16n8k16"): lane l holds, of the
+// row-major 16 x 16 A, rows l / 4 and l / 4 + 8, columns 2 (l % 4) + {0, 1} and those + 8; of the
+// 16 x 8 B, column l / 4, rows 2 (l % 4) + {0, 1} and those + 8; of the 16 x 8 C, rows l / 4 and l
+// / 4 + 8, columns 2 (l % 4) + {0, 1}.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -19,8 +19,8 @@ namespace lmdeploy::cuda {
 
 // 16 bytes to shared memory; zeros, without a read, unless `read`.
 __device__ __forceinline__ void copy_async(uint32_t to, const void* from, bool read) {
-  const int bytes = read ? 16 : 0;
 #if __CUDA_ARCH__ >= 800
+  const int bytes = read ? 16 : 0;
   asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(to), "l"(from),
                "r"(bytes)
                : "memory");

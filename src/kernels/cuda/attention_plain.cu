@@ -17,7 +17,10 @@ __device__ int sequence_of(const AttentionLaunch& args, int token) {
   int low = 0, high = args.sequences - 1;
   while (low < high) {
     const int middle = (low + high + 1) / 2;
-    if (args.query_start[middle] <= token) low = middle; else high = middle - 1;
+    if (args.query_start[middle] <= token)
+      low = middle;
+    else
+      high = middle - 1;
   }
   return low;
 }
@@ -53,8 +56,7 @@ struct WarpSoftmax {
 __device__ float score_of(const AttentionLaunch& args, float dot, int head, int distance) {
   float s = dot * args.scale;
   if (args.softcap > 0) s = args.softcap * tanhf(s / args.softcap);
-  if (args.alibi_slopes != nullptr)
-    s -= args.alibi_slopes[head] * static_cast<float>(distance);
+  if (args.alibi_slopes != nullptr) s -= args.alibi_slopes[head] * static_cast<float>(distance);
   return s;
 }
 
@@ -62,14 +64,12 @@ template <class T>
 __device__ WarpSoftmax attend(const AttentionLaunch& args, int sequence, int head, int position,
                               const float (&q)[kPerLane]) {
   const int kv_head = head / args.group;
-  const int first =
-      args.window > 0 && position >= args.window ? position - args.window + 1 : 0;
+  const int first = args.window > 0 && position >= args.window ? position - args.window + 1 : 0;
   const int32_t* table = args.block_table + sequence * args.block_table_stride;
   WarpSoftmax softmax;
-  for (int token = first + static_cast<int>(threadIdx.x) / 32; token <= position;
-       token += kWarps) {
-    const char* block = args.pages + table[token >> args.block_shift] * args.page_bytes +
-                        kv_head * args.head_bytes;
+  for (int token = first + static_cast<int>(threadIdx.x) / 32; token <= position; token += kWarps) {
+    const char* block =
+        args.pages + table[token >> args.block_shift] * args.page_bytes + kv_head * args.head_bytes;
     const int at = (token & ((1 << args.block_shift) - 1)) * args.head_dim;
     float k[kPerLane], v[kPerLane];
     load_head(reinterpret_cast<const T*>(block) + at, args.head_dim, k);
@@ -84,7 +84,8 @@ __device__ WarpSoftmax attend(const AttentionLaunch& args, int sequence, int hea
 
 // Puts the warps' sums together and stores the row.
 template <class T>
-__device__ void store_merged(const AttentionLaunch& args, int head, const WarpSoftmax& own, T* out) {
+__device__ void store_merged(const AttentionLaunch& args, int head, const WarpSoftmax& own,
+                             T* out) {
   __shared__ float max[kWarps], sum[kWarps], values[kWarps][kMaxDim];
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   if (lane == 0) {

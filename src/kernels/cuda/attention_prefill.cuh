@@ -18,7 +18,7 @@ constexpr int kTokens = 64;
 constexpr int kStages = 2;
 
 template <int kWidth>
-constexpr int kTileBytes = kTokens * kWidth * 2;  // of K or V
+constexpr int kTileBytes = kTokens* kWidth * 2;  // of K or V
 template <int kWidth>
 constexpr int kSharedBytes = kStages * 2 * kTileBytes<kWidth>;
 
@@ -57,10 +57,10 @@ __device__ void store_rows(const AttentionLaunch& args, const WarpRows<T, kWidth
     const RowPlace& place = rows.row[i];
     const float sum = rows.whole_sum(i);
     if (!place.valid) continue;
-    const float scale = normalization(rows.max[i], sum,
-                                      args.sinks == nullptr ? nullptr : args.sinks + place.head);
-    T* to = static_cast<T*>(args.out) + place.token * args.out_stride +
-            place.head * args.head_dim + threadIdx.x % 4 * 2;
+    const float scale =
+        normalization(rows.max[i], sum, args.sinks == nullptr ? nullptr : args.sinks + place.head);
+    T* to = static_cast<T*>(args.out) + place.token * args.out_stride + place.head * args.head_dim +
+            threadIdx.x % 4 * 2;
 #pragma unroll
     for (int n = 0; n < kWidth / 8; ++n) {
       if (n * 8 >= args.head_dim) break;
@@ -80,8 +80,8 @@ __device__ void attend_range(const AttentionLaunch& args, const SequencePlace& p
   const ScoreRule rule(args);
   const int start = range.first / kTokens * kTokens;
   const auto stage = [&](int token) {
-    return memory + static_cast<uint32_t>((token - start) / kTokens % kStages * 2 *
-                                          kTileBytes<kWidth>);
+    return memory +
+           static_cast<uint32_t>((token - start) / kTokens % kStages * 2 * kTileBytes<kWidth>);
   };
   const auto copy = [&](int token) {
     if (token < range.end)
@@ -96,8 +96,7 @@ __device__ void attend_range(const AttentionLaunch& args, const SequencePlace& p
     for (int step = token; step < token + kTokens; step += kStep) {
       if (!warp_has_rows || step >= warp_sees.end || step + kStep <= warp_sees.first) continue;
       const bool masked = step + kStep > warp_sees.common_end || step < warp_sees.common_first;
-      const uint32_t keys =
-          stage(token) + static_cast<uint32_t>((step - token) * kWidth * 2);
+      const uint32_t keys = stage(token) + static_cast<uint32_t>((step - token) * kWidth * 2);
       rows.template attend<kStep>(rule, keys, keys + kTileBytes<kWidth>, step, masked);
     }
     __syncthreads();
@@ -120,8 +119,7 @@ __global__ void __launch_bounds__(kThreads, kWidth <= 128 ? 2 : 1)
   WarpRows<T, kWidth> rows;
   rows.start(args, place, kv_head, warp_row);
   attend_range<T, kWidth>(args, place, kv_head, range, warp_sees,
-                          warp_row < place.queries * args.group, shared_address(memory),
-                          rows);
+                          warp_row < place.queries * args.group, shared_address(memory), rows);
   store_rows(args, rows);
 }
 

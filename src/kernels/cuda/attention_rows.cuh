@@ -48,7 +48,8 @@ __device__ __forceinline__ const T* key_row(const AttentionLaunch& args, int seq
          (token & ((1 << args.block_shift) - 1)) * args.head_dim;
 }
 
-// From q.k to a score. softcap * tanh(s / softcap) is softcap - 2 softcap / (exp(2 s / softcap) + 1).
+// From q.k to a score. softcap * tanh(s / softcap) is softcap - 2 softcap / (exp(2 s / softcap) +
+// 1).
 struct ScoreRule {
   float scale;  // of q.k: to log2(e) s, or to log2(e) 2 s / softcap
   float cap;    // log2(e) softcap, or 0
@@ -64,11 +65,11 @@ struct ScoreRule {
 
 // A row as one lane knows it.
 struct RowPlace {
-  int token = 0;       // of q and out
+  int token = 0;  // of q and out
   int head = 0;
-  int position = -1;   // sees no token
-  int first = 0;       // token that it sees
-  float slope = 0;     // ALiBi, in log2(e) per token
+  int position = -1;  // sees no token
+  int first = 0;      // token that it sees
+  float slope = 0;    // ALiBi, in log2(e) per token
   bool valid = false;
 
   RowPlace() = default;
@@ -100,9 +101,9 @@ __device__ __forceinline__ TokenRange range_of(const AttentionLaunch& args,
 }
 
 // Tile number `number` of kRows rows of the sequences' tiles; number 0 is the last sequence's last
-// tile: the later tiles of a prompt take longer and should start early. A warp looks at 32 sequences
-// at a time. Where there is no such tile place.queries is 0, and `beyond` is how far behind the last
-// one `number` is.
+// tile: the later tiles of a prompt take longer and should start early. A warp looks at 32
+// sequences at a time. Where there is no such tile place.queries is 0, and `beyond` is how far
+// behind the last one `number` is.
 struct RowTile {
   SequencePlace place;
   int first_row;
@@ -169,7 +170,7 @@ struct WarpRows {
   uint32_t q[kWidth / 16][4];
   float out[kWidth / 8][4];  // columns 8 n + 2 (lane % 4) + {0, 1} of row 0, then of row 1
   float max[2];
-  float sum[2];              // of this lane's columns of scores
+  float sum[2];  // of this lane's columns of scores
 
   __device__ static int lane() { return static_cast<int>(threadIdx.x) % 32; }
 
@@ -251,7 +252,8 @@ struct WarpRows {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
 #pragma unroll
-      for (int n = 0; n < kTokens / 8; ++n) max[i] = fmaxf(max[i], fmaxf(s[n][2 * i], s[n][2 * i + 1]));
+      for (int n = 0; n < kTokens / 8; ++n)
+        max[i] = fmaxf(max[i], fmaxf(s[n][2 * i], s[n][2 * i + 1]));
       max[i] = fmaxf(max[i], __shfl_xor_sync(0xFFFFFFFFu, max[i], 1));
       max[i] = fmaxf(max[i], __shfl_xor_sync(0xFFFFFFFFu, max[i], 2));
       const float base = max[i] == -INFINITY ? 0.0f : max[i];
@@ -291,8 +293,8 @@ struct WarpRows {
   }
 };
 
-// A row's denominator and what its unnormalized values are multiplied by. `sink`: of the row's head,
-// or nullptr. A row that saw nothing gets 0.
+// A row's denominator and what its unnormalized values are multiplied by. `sink`: of the row's
+// head, or nullptr. A row that saw nothing gets 0.
 __device__ __forceinline__ float normalization(float max, float sum, const float* sink) {
   if (sink != nullptr) {
     const float logit = *sink * kLog2E;

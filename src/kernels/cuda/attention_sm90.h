@@ -7,9 +7,9 @@
 
 namespace lmdeploy::cuda {
 
-// As attention_launch.h's prefill, for head_dim up to 128. `kv`: boxes of 64 columns of 32 or 64 tokens
-// of one head in [pages, K heads then V heads, tokens of a page, head_dim]. Pages before the first and
-// columns behind the last read as zeros.
+// As attention_launch.h's prefill, for head_dim up to 128. `kv`: boxes of 64 columns of 32 or 64
+// tokens of one head in [pages, K heads then V heads, tokens of a page, head_dim]. Pages before the
+// first and columns behind the last read as zeros.
 struct AttentionSm90Launch {
   AttentionLaunch args;
   CUtensorMap kv;

@@ -3,24 +3,14 @@
 #include <algorithm>
 #include <bit>
 
+#include "kernels/cuda/tensor_map.h"
+
 namespace lmdeploy::cuda {
 
 namespace {
 
-using EncodeTiled = decltype(&cuTensorMapEncodeTiled);
-
-// The driver's function; the program does not link libcuda.
-EncodeTiled encode_tiled() {
-  void* function = nullptr;
-  cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
-  const cudaError_t error = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000,
-                                                             cudaEnableDefault, &found);
-  const bool usable = error == cudaSuccess && found == cudaDriverEntryPointSuccess;
-  return usable ? reinterpret_cast<EncodeTiled>(function) : nullptr;
-}
-
 // Boxes [box_rows, 64] of a [rows, k] matrix; what lies behind the ends reads as zeros.
-bool make_map(EncodeTiled encode, const void* matrix, DType dtype, int64_t rows, int64_t k,
+bool make_map(TensorMapEncoder encode, const void* matrix, DType dtype, int64_t rows, int64_t k,
               int64_t stride, int box_rows, CUtensorMap* map) {
   const cuuint64_t sizes[] = {static_cast<cuuint64_t>(k), static_cast<cuuint64_t>(rows)};
   const cuuint64_t strides[] = {static_cast<cuuint64_t>(stride) * 2};
@@ -38,7 +28,7 @@ bool make_map(EncodeTiled encode, const void* matrix, DType dtype, int64_t rows,
 
 cudaError_t launch_matmul_sm90(const GemmLaunch& gemm, DType dtype, const GemmPlan& plan,
                                int multiprocessors, cudaStream_t stream) {
-  static const EncodeTiled encode = encode_tiled();
+  const TensorMapEncoder encode = tensor_map_encoder();
   if (encode == nullptr) return cudaErrorNotSupported;
   const auto count = [](int64_t size, int64_t tile) { return static_cast<int>((size + tile - 1) / tile); };
   GemmSm90Launch launch{.output = gemm.output,

@@ -13,8 +13,8 @@ inline TensorMapEncoder tensor_map_encoder() {
   static const TensorMapEncoder encoder = [] {
     void* function = nullptr;
     cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
-    const cudaError_t error = cudaGetDriverEntryPointByVersion(
-        "cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &found);
+    const cudaError_t error = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function,
+                                                               12000, cudaEnableDefault, &found);
     const bool usable = error == cudaSuccess && found == cudaDriverEntryPointSuccess;
     return usable ? reinterpret_cast<TensorMapEncoder>(function) : nullptr;
   }();

@@ -29,11 +29,12 @@ struct Outcome {
 class Input {
  public:
   Input(const Layout& layout, DType dtype)
-      : layout_(layout), dtype_(dtype),
+      : layout_(layout),
+        dtype_(dtype),
         columns_((layout.heads + 2 * layout.kv_heads) * layout.head_dim),
         slots_(Shape{layout.tokens}, DType::kI64) {
-    qkv_ = test::rounded(
-        test::normal_tensor(Shape{layout.tokens, columns_ + layout.gap}, 1, 2), dtype);
+    qkv_ = test::rounded(test::normal_tensor(Shape{layout.tokens, columns_ + layout.gap}, 1, 2),
+                         dtype);
     q_norm_ = test::normal_tensor(Shape{layout.head_dim}, 2);
     k_norm_ = test::normal_tensor(Shape{layout.head_dim}, 3);
     if (layout.rotary_dim > 0)
@@ -41,8 +42,10 @@ class Input {
   }
 
   Outcome on(Ctx ctx, Device device) {
-    PagedKvFixture cache({.kv_heads = layout_.kv_heads, .head_dim = layout_.head_dim,
-                          .block_tokens = 32, .dtype = dtype_},
+    PagedKvFixture cache({.kv_heads = layout_.kv_heads,
+                          .head_dim = layout_.head_dim,
+                          .block_tokens = 32,
+                          .dtype = dtype_},
                          {layout_.tokens + 3});
     for (int t = 0; t < layout_.tokens; ++t)
       slots_.data<int64_t>()[t] = t == 1 ? -1 : cache.slot(0, t + 3);
@@ -51,8 +54,10 @@ class Input {
                  k_norm = test::copied(k_norm_, device),
                  pages = test::copied(cache.pages(), device);
     Tensor cos_sin;
-    AttentionInputParams params{.heads = layout_.heads, .kv_heads = layout_.kv_heads,
-                                .head_dim = layout_.head_dim, .norm_eps = 1e-6f};
+    AttentionInputParams params{.heads = layout_.heads,
+                                .kv_heads = layout_.kv_heads,
+                                .head_dim = layout_.head_dim,
+                                .norm_eps = 1e-6f};
     if (layout_.norms) {
       params.q_norm = q_norm;
       params.k_norm = k_norm;
@@ -112,9 +117,10 @@ TEST_P(CudaAttentionInput, EqualsTheCpuOp) {
                                Layout{32, 32, 80, 32, false, 3}, Layout{6, 2, 96, 96, true, 3, 8},
                                Layout{5, 5, 100, 100, true, 3}, Layout{3, 1, 24, 8, true, 3},
                                Layout{8, 2, 128, 0, false, 3}, Layout{8, 2, 128, 0, true, 3, 5},
-                               Layout{7, 1, 72, 36, true, 2}, Layout{2, 1, 6, 6, true, 2}}) {
-    SCOPED_TRACE(testing::Message() << layout.heads << "/" << layout.kv_heads << " heads of "
-                                    << layout.head_dim);
+                               Layout{7, 1, 72, 36, true, 2}, Layout{2, 1, 6, 6, true, 2},
+                               Layout{2, 1, 64, 32, false, 3}, Layout{2, 1, 128, 96, true, 3}}) {
+    SCOPED_TRACE(testing::Message()
+                 << layout.heads << "/" << layout.kv_heads << " heads of " << layout.head_dim);
     Input input(layout, GetParam());
     input.expect_same(input.on(gpu.ctx(), CudaRun::kDevice), input.on(cpu.ctx, Device{}));
   }

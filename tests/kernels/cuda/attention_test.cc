@@ -47,7 +47,9 @@ Tensor ints(const std::vector<int>& values) {
 class Attention {
  public:
   Attention(const Case& c, std::vector<int> lengths)
-      : case_(c), cache_(c.kv, std::move(lengths)), slopes_(Shape{c.heads}, DType::kF32),
+      : case_(c),
+        cache_(c.kv, std::move(lengths)),
+        slopes_(Shape{c.heads}, DType::kF32),
         sinks_(Shape{c.heads}, DType::kF32) {
     cache_.fill(1.0);
     for (int h = 0; h < c.heads; ++h) {
@@ -100,10 +102,10 @@ class Attention {
       for (int i = 0; i < step.queries[b]; ++i, ++t) {
         const int position = step.kv_len[b] - step.queries[b] + i;
         for (int64_t c = 0; c < columns() + case_.gap; ++c) {
-          q.view().row<float>(t)[c] =
-              c < columns() ? static_cast<float>(hash_normal(
-                                  7 + b, static_cast<uint64_t>(position * 65536 + c)))
-                            : NAN;
+          q.view().row<float>(t)[c] = c < columns()
+                                          ? static_cast<float>(hash_normal(
+                                                7 + b, static_cast<uint64_t>(position * 65536 + c)))
+                                          : NAN;
         }
       }
     }
@@ -157,8 +159,8 @@ void expect_equals_cpu(const Case& c, const Step& step) {
 std::vector<int> ones(size_t count) { return std::vector<int>(count, 1); }
 
 TEST(CudaAttention, DecodeAtEveryBorderLength) {
-  const std::vector<int> lengths = {1,   2,   15,  16,  17,  31,  33,  63,  64,
-                                    65,  127, 128, 129, 255, 256, 257, 511, 513};
+  const std::vector<int> lengths = {1,  2,   15,  16,  17,  31,  33,  63,  64,
+                                    65, 127, 128, 129, 255, 256, 257, 511, 513};
   for (int head_dim : {64, 80, 96, 128, 256}) {
     for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
       SCOPED_TRACE(testing::Message() << head_dim << " " << dtype_name(dtype));
@@ -268,8 +270,8 @@ TEST(CudaAttention, WindowWithItsPagesFreed) {
                                       step.kv_len[b] - step.queries[b] + 1 - window);
       }
       CudaRun gpu;
-      test::expect_close(attention.on_gpu(gpu, step), attention.on_cpu(step),
-                         tolerance(c.kv.dtype), "element");
+      test::expect_close(attention.on_gpu(gpu, step), attention.on_cpu(step), tolerance(c.kv.dtype),
+                         "element");
     }
   }
 }
@@ -291,7 +293,8 @@ TEST(CudaAttention, PaddedRowsAreZeros) {
 // Parts are summed in order, and the kernels leave the stream's counters as they found them.
 TEST(CudaAttention, RepeatsBitForBit) {
   CudaRun gpu;
-  for (const Step& step : {Step{{1, 1, 1}, {5000, 300, 2111}}, Step{{1, 200, 40}, {900, 300, 400}}}) {
+  for (const Step& step :
+       {Step{{1, 1, 1}, {5000, 300, 2111}}, Step{{1, 200, 40}, {900, 300, 400}}}) {
     Attention attention({}, step.kv_len);
     const Tensor first = attention.on_gpu(gpu, step);
     for (int i = 0; i < 5; ++i) {
@@ -301,8 +304,8 @@ TEST(CudaAttention, RepeatsBitForBit) {
   }
 }
 
-// A row's bits are the same whether its prompt comes whole, in chunks or token by token, alone or in
-// company.
+// A row's bits are the same whether its prompt comes whole, in chunks or token by token, alone or
+// in company.
 void expect_bits_do_not_depend_on_company(Case c, int length) {
   c.batch_invariant = true;
   Attention attention(c, {length, 300, 77});
@@ -333,15 +336,18 @@ TEST(CudaAttention, InvariantBitsDoNotDependOnCompany) {
   expect_bits_do_not_depend_on_company(
       {.kv = {.head_dim = 80, .dtype = DType::kF16}, .window = 70, .softcap = 30.0f}, 330);
   expect_bits_do_not_depend_on_company(
-      {.kv = {.kv_heads = 1, .head_dim = 64, .dtype = DType::kBF16}, .heads = 7, .alibi = true,
+      {.kv = {.kv_heads = 1, .head_dim = 64, .dtype = DType::kBF16},
+       .heads = 7,
+       .alibi = true,
        .sinks = true},
       530);
 }
 
 TEST(CudaAttention, InvariantEqualsTheCpu) {
   for (int head_dim : {64, 128, 256}) {
-    expect_equals_cpu({.kv = {.head_dim = head_dim, .dtype = DType::kBF16}, .batch_invariant = true},
-                      {{1, 1, 90, 4, 1}, {300, 1, 190, 270, 65}});
+    expect_equals_cpu(
+        {.kv = {.head_dim = head_dim, .dtype = DType::kBF16}, .batch_invariant = true},
+        {{1, 1, 90, 4, 1}, {300, 1, 190, 270, 65}});
   }
 }
 
