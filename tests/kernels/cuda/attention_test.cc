@@ -187,6 +187,15 @@ TEST(CudaAttention, DecodeOfManyRaggedSequences) {
   for (int heads : {2, 8, 14}) expect_equals_cpu({.heads = heads}, {ones(150), lengths});
 }
 
+// More sequences than a block has threads, several to each.
+TEST(CudaAttention, DecodeOfOverAThousandSequences) {
+  std::vector<int> lengths;
+  for (int b = 0; b < 1100; ++b)
+    lengths.push_back(1 + static_cast<int>(hash_random(6, static_cast<uint64_t>(b)) % 100));
+  expect_equals_cpu({.kv = {.kv_heads = 1, .head_dim = 64, .dtype = DType::kF16}, .heads = 2},
+                    {ones(1100), lengths});
+}
+
 TEST(CudaAttention, SeveralQueryTokensPerSequence) {
   for (int heads : {2, 6, 8, 16, 20}) {
     SCOPED_TRACE(heads);
