@@ -96,7 +96,11 @@ std::string help_text(const OptionInfo& info, const T& value) {
 }
 
 template <class T>
-CLI::Option* add(CLI::App& app, const OptionInfo& info, T& value, const char* type) {
+CLI::Option* add(CLI::App& app, CommandLineSpellings& spellings, const OptionInfo& info, T& value,
+                 const char* type) {
+  for (const std::string alias : info.aliases) {
+    if (alias.size() == 2) spellings.short_words.insert("-" + alias);
+  }
   CLI::Option* option = nullptr;
   if constexpr (std::is_same_v<T, std::optional<std::string>>) {
     // CLI11 reads an empty text as no text.
@@ -217,27 +221,27 @@ void Command::operator()(const OptionInfo& info, bool& value) {
     node_->root->spellings.flags.insert("--" + name);
   }
 }
-void Command::operator()(const OptionInfo& info, int& value) { add(*node_->app, info, value, "N"); }
+void Command::operator()(const OptionInfo& info, int& value) { add(*node_->app, node_->root->spellings, info, value, "N"); }
 void Command::operator()(const OptionInfo& info, int64_t& value) {
-  add(*node_->app, info, value, "N");
+  add(*node_->app, node_->root->spellings, info, value, "N");
 }
 void Command::operator()(const OptionInfo& info, double& value) {
-  add(*node_->app, info, value, "X");
+  add(*node_->app, node_->root->spellings, info, value, "X");
 }
 void Command::operator()(const OptionInfo& info, std::string& value) {
-  add(*node_->app, info, value, "TEXT");
+  add(*node_->app, node_->root->spellings, info, value, "TEXT");
 }
 void Command::operator()(const OptionInfo& info, std::vector<std::string>& value) {
-  add(*node_->app, info, value, "TEXT ...")->expected(0, 1 << 20);
+  add(*node_->app, node_->root->spellings, info, value, "TEXT ...")->expected(0, 1 << 20);
 }
 void Command::operator()(const OptionInfo& info, std::optional<int64_t>& value) {
-  add(*node_->app, info, value, "N");
+  add(*node_->app, node_->root->spellings, info, value, "N");
 }
 void Command::operator()(const OptionInfo& info, std::optional<double>& value) {
-  add(*node_->app, info, value, "X");
+  add(*node_->app, node_->root->spellings, info, value, "X");
 }
 void Command::operator()(const OptionInfo& info, std::optional<std::string>& value) {
-  add(*node_->app, info, value, "TEXT");
+  add(*node_->app, node_->root->spellings, info, value, "TEXT");
 }
 
 void Command::run(std::function<int()> action) {

@@ -40,7 +40,7 @@ Words normalize_command_line(const Words& given, const CommandLineSpellings& spe
       break;
     }
     if (!is_option(word)) {
-      out.push_back(word);
+      out.push_back(spellings.short_words.contains(word) ? "-" + word : word);
       continue;
     }
     const size_t name_end = std::min(word.find('='), word.size());

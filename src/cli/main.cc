@@ -9,6 +9,7 @@ int main(int argc, char** argv) {
   add_list(root);
   add_check_env(root);
   add_debug(root);
+  add_bench(root);
   root.not_in_this_version("convert",
                            "models load from a Hugging Face directory or a GGUF file as they are");
   root.not_in_this_version("lite", "use a checkpoint that is quantized already (GGUF)");

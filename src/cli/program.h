@@ -42,5 +42,6 @@ void add_serve(Command& root);  // api_server
 void add_list(Command& root);
 void add_check_env(Command& root);
 void add_debug(Command& root);  // tokens, prompt, logits
+void add_bench(Command& root);  // generation, throughput, serving
 
 }  // namespace lmdeploy::cli

@@ -290,6 +290,10 @@ Result<std::unique_ptr<Engine>> Engine::create(const std::string& model, const E
   info.block_tokens = options.cache_block_seq_len;
   info.num_blocks = memory.num_blocks;
   info.max_batch_size = batch;
+  info.weight_bytes = model_info.weight_bytes;
+  const size_t cache_bytes = memory.page_bytes * static_cast<size_t>(memory.num_blocks);
+  info.kv_bytes_per_token = memory.page_bytes * model_info.kv_groups.size() / static_cast<size_t>(options.cache_block_seq_len);
+  info.memory_bytes = info.weight_bytes + cache_bytes;
   info.end_ids = impl->text.end_ids;
   info.sampling_defaults = impl->text.sampling_defaults;
   info.startup_table = fmt::format("{} on {}\n{}{}", info.model_name, info.device, memory.table, startup.table());

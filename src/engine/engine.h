@@ -37,6 +37,9 @@ struct EngineInfo {
   int block_tokens = 0;
   int num_blocks = 0;
   int max_batch_size = 0;
+  size_t weight_bytes = 0;       // packed, on the device
+  size_t kv_bytes_per_token = 0;
+  size_t memory_bytes = 0;       // of the device: weights and KV cache
   std::vector<int32_t> end_ids;  // generation_config, tokenizer and chat template joined
   SamplingDefaults sampling_defaults;
   std::string startup_table;     // memory and seconds by phase, for the log

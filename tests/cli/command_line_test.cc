@@ -10,6 +10,7 @@ using Words = std::vector<std::string>;
 Words normalize(const Words& words) {
   CommandLineSpellings spellings;
   spellings.flags = {"--ssl", "--trust-remote-code"};
+  spellings.short_words = {"-pt"};
   spellings.older[{"chat", "torch"}] = {"chat", "--backend=pytorch"};
   return normalize_command_line(words, spellings);
 }
@@ -40,6 +41,10 @@ TEST(CommandLine, OlderSpellingsCountAtTheBeginningOnly) {
   EXPECT_EQ(normalize({"chat", "torch", "m"}), (Words{"chat", "--backend=pytorch", "m"}));
   EXPECT_EQ(normalize({"chat", "m", "torch"}), (Words{"chat", "m", "torch"}));
   EXPECT_EQ(normalize({"chat"}), Words{"chat"});
+}
+
+TEST(CommandLine, TwoLettersAfterOneDashAreOneOption) {
+  EXPECT_EQ(normalize({"-pt", "8", "-p", "-tx"}), (Words{"--pt", "8", "-p", "-tx"}));
 }
 
 TEST(CommandLine, NothingAfterALoneDashDashIsTouched) {

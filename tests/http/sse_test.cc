@@ -33,5 +33,15 @@ TEST(Sse, ParsesWhatItWritesInAnyPieces) {
   }
 }
 
+TEST(SseParser, SaysThatAnEventGrewBeyondTheLimit) {
+  SseParser parser(100);
+  parser.push("data: " + std::string(90, 'x'));
+  EXPECT_FALSE(parser.next());
+  EXPECT_FALSE(parser.overflowed());
+  parser.push(std::string(90, 'x'));
+  EXPECT_FALSE(parser.next());
+  EXPECT_TRUE(parser.overflowed());
+}
+
 }  // namespace
 }  // namespace lmdeploy

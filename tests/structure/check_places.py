@@ -16,7 +16,7 @@ PLACES = [
     (r"#\s*include\s*<spdlog", r"^src/base/log\.cc$", "spdlog has one wrapper"),
     (r"#\s*include\s*<pcre2", r"^src/text/", "PCRE2 stays in text/"),
     (r"#\s*include\s*<(editline|histedit)", r"^src/cli/", "libedit stays in cli/"),
-    (r"#\s*if(def|ndef)?\b.*CUDA", r"$^", "no backend #ifdef; CMake picks a folder"),
+    (r"#\s*if(def|ndef)?\b.*CUDA", r"/cuda/", "no backend #ifdef; CMake picks a folder"),
     (r"\b(TODO|FIXME|XXX)\b", r"$^", "write an issue instead"),
 ]
 
