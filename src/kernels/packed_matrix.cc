@@ -110,7 +110,8 @@ PackedMatrix pack_matrix(std::span<const RowSource> sources, DType want, const C
 
 PackedMatrix row_major_matrix(Tensor storage) {
   const DType format = storage.dtype();
-  CHECK(storage.shape().rank() == 2 && (format == DType::kF32 || format == DType::kF16 || format == DType::kBF16),
+  const bool plain = format == DType::kF32 || format == DType::kF16 || format == DType::kBF16;
+  CHECK(plain && storage.shape().rank() == 2,
         "a row-major weight is {} {}; expected f32, f16 or bf16 [n, k]", dtype_name(format),
         storage.shape().to_string());
   PackedMatrix matrix{.n = storage.shape()[0],

@@ -63,14 +63,14 @@ size_t packed_bytes(std::span<const RowSource> sources, DType want, const CpuIsa
 // The kRowMajor matrix whose rows are those of `storage` [n, k], f32, f16 or bf16.
 PackedMatrix row_major_matrix(Tensor storage);
 
-// Rows [first_row, first_row + rows) of the source, after its row_order, as consecutive `dtype` (f32,
-// f16 or bf16) rows at `out`, host memory of rows * k elements: what is copied into the storage of a
-// kRowMajor matrix. Rounds to nearest even; rows of the wanted type are copied as they are.
-// Thread-safe for disjoint `out`.
+// Rows [first_row, first_row + rows) of the source, after its row_order, as consecutive `dtype`
+// (f32, f16 or bf16) rows at `out`, host memory of rows * k elements: what is copied into the
+// storage of a kRowMajor matrix. Rounds to nearest even; rows of the wanted type are copied as they
+// are. Thread-safe for disjoint `out`.
 void pack_rows(const RowSource& source, int64_t first_row, int64_t rows, DType dtype, void* out);
 
-// Row `row` of a kInterleaved matrix as fp32 [k]: the embedding lookup of a tied table, and the truth
-// in tests.
+// Row `row` of a kInterleaved matrix as fp32 [k]: the embedding lookup of a tied table, and the
+// truth in tests.
 void unpack_row(const PackedMatrix& matrix, int64_t row, float* out);
 
 }  // namespace lmdeploy

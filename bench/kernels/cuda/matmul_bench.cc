@@ -29,11 +29,11 @@ struct Shape2 {
   int64_t n, k;
 };
 constexpr Shape2 kShapes[] = {
-    {"7b qkv", 12288, 4096},    {"7b/8b o", 4096, 4096},       {"7b gate_up", 22016, 4096},
-    {"7b down", 4096, 11008},   {"8b qkv", 6144, 4096},        {"8b gate_up", 28672, 4096},
-    {"8b down", 4096, 14336},   {"7b lm_head", 32000, 4096},   {"8b lm_head", 128256, 4096},
-    {"1.7b qkv", 6144, 2048},   {"1.7b o", 2048, 2048},        {"1.7b gate_up", 16384, 2048},
-    {"1.7b down", 2048, 8192},  {"1.7b lm_head", 49152, 2048},
+    {"7b qkv", 12288, 4096},   {"7b/8b o", 4096, 4096},       {"7b gate_up", 22016, 4096},
+    {"7b down", 4096, 11008},  {"8b qkv", 6144, 4096},        {"8b gate_up", 28672, 4096},
+    {"8b down", 4096, 14336},  {"7b lm_head", 32000, 4096},   {"8b lm_head", 128256, 4096},
+    {"1.7b qkv", 6144, 2048},  {"1.7b o", 2048, 2048},        {"1.7b gate_up", 16384, 2048},
+    {"1.7b down", 2048, 8192}, {"1.7b lm_head", 49152, 2048},
 };
 
 struct Model {
@@ -43,9 +43,18 @@ struct Model {
   Shape2 head;
 };
 const Model kModels[] = {
-    {"llama-2-7b", {{"", 12288, 4096}, {"", 4096, 4096}, {"", 22016, 4096}, {"", 4096, 11008}}, 32, {"", 32000, 4096}},
-    {"llama-3-8b", {{"", 6144, 4096}, {"", 4096, 4096}, {"", 28672, 4096}, {"", 4096, 14336}}, 32, {"", 128256, 4096}},
-    {"smollm2-1.7b", {{"", 6144, 2048}, {"", 2048, 2048}, {"", 16384, 2048}, {"", 2048, 8192}}, 24, {"", 49152, 2048}},
+    {"llama-2-7b",
+     {{"", 12288, 4096}, {"", 4096, 4096}, {"", 22016, 4096}, {"", 4096, 11008}},
+     32,
+     {"", 32000, 4096}},
+    {"llama-3-8b",
+     {{"", 6144, 4096}, {"", 4096, 4096}, {"", 28672, 4096}, {"", 4096, 14336}},
+     32,
+     {"", 128256, 4096}},
+    {"smollm2-1.7b",
+     {{"", 6144, 2048}, {"", 2048, 2048}, {"", 16384, 2048}, {"", 2048, 8192}},
+     24,
+     {"", 49152, 2048}},
 };
 
 // Memory of random values, cut into weights one after the other.
@@ -95,14 +104,17 @@ class Bench {
   using Multiply = std::function<bool(int64_t rows, int64_t n, int64_t k, const void* weights)>;
   double seconds_each(int64_t rows, const Shape2& shape, const Multiply& multiply) {
     const double bytes = 2.0 * static_cast<double>(shape.n * shape.k);
-    const double expected = std::max(bytes / kReadBytesPerSecond, 2.0 * static_cast<double>(rows * shape.n * shape.k) / kFlops);
-    const int count = std::clamp(static_cast<int>(1.5e-3 / expected), std::max(2, static_cast<int>(2e8 / bytes)), 64);
+    const double expected = std::max(bytes / kReadBytesPerSecond,
+                                     2.0 * static_cast<double>(rows * shape.n * shape.k) / kFlops);
+    const int count = std::clamp(static_cast<int>(1.5e-3 / expected),
+                                 std::max(2, static_cast<int>(2e8 / bytes)), 64);
     return seconds_of([&] {
              for (int i = 0; i < count; ++i) {
                if (!multiply(rows, shape.n, shape.k, pool_.take(shape.n, shape.k))) return false;
              }
              return true;
-           }) / count;
+           }) /
+           count;
   }
 
   double seconds_of_model(int64_t rows, const Model& model, const Multiply& multiply) {
@@ -112,27 +124,47 @@ class Bench {
           if (!multiply(rows, s.n, s.k, pool_.take(s.n, s.k))) return false;
         }
       }
-      return multiply(std::min<int64_t>(rows, 256), model.head.n, model.head.k, pool_.take(model.head.n, model.head.k));
+      return multiply(std::min<int64_t>(rows, 256), model.head.n, model.head.k,
+                      pool_.take(model.head.n, model.head.k));
     });
   }
 
   bool ours(int64_t rows, int64_t n, int64_t k, const void* weights, const cuda::GemmPlan& plan) {
-    const cuda::GemmLaunch gemm{.x = x_.view().raw(), .weights = weights, .x_stride = kMostColumns, .k = k,
-                                .output = {.out = out_.view().raw(), .stride = n, .bias = nullptr, .rows = rows,
-                                           .n = static_cast<int>(n), .add = false, .f32 = false, .vectors = true}};
-    return cuda::launch_matmul_sm90(gemm, dtype_, plan, multiprocessors(), stream_.handle()) == cudaSuccess;
+    const cuda::GemmLaunch gemm{.x = x_.view().raw(),
+                                .weights = weights,
+                                .x_stride = kMostColumns,
+                                .k = k,
+                                .output = {.out = out_.view().raw(),
+                                           .stride = n,
+                                           .bias = nullptr,
+                                           .rows = rows,
+                                           .n = static_cast<int>(n),
+                                           .add = false,
+                                           .f32 = false,
+                                           .vectors = true}};
+    return cuda::launch_matmul_sm90(gemm, dtype_, plan, multiprocessors(), stream_.handle()) ==
+           cudaSuccess;
   }
   Multiply planned(bool batch_invariant) {
     return [=, this](int64_t rows, int64_t n, int64_t k, const void* weights) {
-      return ours(rows, n, k, weights, cuda::plan_gemm(rows, n, k, multiprocessors(), batch_invariant));
+      return ours(rows, n, k, weights,
+                  cuda::plan_gemm(rows, n, k, multiprocessors(), batch_invariant));
     };
   }
   Multiply library() {
     return [this](int64_t rows, int64_t n, int64_t k, const void* weights) {
-      return stream_.state<cuda::CublasLt>().multiply(
-          {.dtype = dtype_, .x = x_.view().raw(), .weights = weights, .out = out_.view().raw(), .x_stride = kMostColumns,
-           .out_stride = n, .rows = rows, .n = n, .k = k, .f32 = false, .add = false},
-          workspace_.view().raw(), stream_.handle());
+      return stream_.state<cuda::CublasLt>().multiply({.dtype = dtype_,
+                                                       .x = x_.view().raw(),
+                                                       .weights = weights,
+                                                       .out = out_.view().raw(),
+                                                       .x_stride = kMostColumns,
+                                                       .out_stride = n,
+                                                       .rows = rows,
+                                                       .n = n,
+                                                       .k = k,
+                                                       .f32 = false,
+                                                       .add = false},
+                                                      workspace_.view().raw(), stream_.handle());
     };
   }
 
@@ -194,13 +226,15 @@ bool wanted(const Options& options, const char* name) {
 }
 
 std::string plan_name(const cuda::GemmPlan& plan) {
-  return std::to_string(plan.tile_n) + "x" + std::to_string(plan.tile_t) + " /" + std::to_string(plan.split) + " m" +
-         std::to_string(plan.multicast);
+  return std::to_string(plan.tile_n) + "x" + std::to_string(plan.tile_t) + " /" +
+         std::to_string(plan.split) + " m" + std::to_string(plan.multicast);
 }
 
 void bench_shapes(Bench& bench, const Options& options) {
-  std::printf("| layer | n x k | rows | plan | us | GB/s | of read | TFLOP/s | of peak | cuBLASLt us | ours / it |\n"
-              "|---|---|---:|---|---:|---:|---:|---:|---:|---:|---:|\n");
+  std::printf(
+      "| layer | n x k | rows | plan | us | GB/s | of read | TFLOP/s | of peak | cuBLASLt us | "
+      "ours / it |\n"
+      "|---|---|---:|---|---:|---:|---:|---:|---:|---:|---:|\n");
   for (const Shape2& s : kShapes) {
     if (!wanted(options, s.name)) continue;
     for (int64_t rows : row_counts(options, {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 2048, 8192})) {
@@ -209,19 +243,23 @@ void bench_shapes(Bench& bench, const Options& options) {
       const double theirs = bench.seconds_each(rows, s, bench.library());
       const double bytes = 2.0 * static_cast<double>(s.n * s.k + rows * (s.n + s.k));
       const double flops = 2.0 * static_cast<double>(rows * s.n * s.k);
-      std::printf("| %s | %lldx%lld | %lld | %s | %.1f | %.0f | %.0f%% | %.0f | %.0f%% | %.1f | %.2f |\n", s.name,
-                  static_cast<long long>(s.n), static_cast<long long>(s.k), static_cast<long long>(rows),
-                  plan_name(cuda::plan_gemm(rows, s.n, s.k, bench.multiprocessors(), false)).c_str(), ours * 1e6,
-                  bytes / ours * 1e-9, 100 * bytes / ours / kReadBytesPerSecond, flops / ours * 1e-12,
-                  100 * flops / ours / kFlops, theirs * 1e6, theirs > 0 ? ours / theirs : 0.0);
+      std::printf(
+          "| %s | %lldx%lld | %lld | %s | %.1f | %.0f | %.0f%% | %.0f | %.0f%% | %.1f | %.2f |\n",
+          s.name, static_cast<long long>(s.n), static_cast<long long>(s.k),
+          static_cast<long long>(rows),
+          plan_name(cuda::plan_gemm(rows, s.n, s.k, bench.multiprocessors(), false)).c_str(),
+          ours * 1e6, bytes / ours * 1e-9, 100 * bytes / ours / kReadBytesPerSecond,
+          flops / ours * 1e-12, 100 * flops / ours / kFlops, theirs * 1e6,
+          theirs > 0 ? ours / theirs : 0.0);
       std::fflush(stdout);
     }
   }
 }
 
 void bench_models(Bench& bench, const Options& options) {
-  std::printf("| linear layers of | rows | ms | of read | of peak | cuBLASLt ms | batch-invariant ms |\n"
-              "|---|---:|---:|---:|---:|---:|---:|\n");
+  std::printf(
+      "| linear layers of | rows | ms | of read | of peak | cuBLASLt ms | batch-invariant ms |\n"
+      "|---|---:|---:|---:|---:|---:|---:|\n");
   for (const Model& model : kModels) {
     if (!wanted(options, model.name)) continue;
     double weights = static_cast<double>(model.head.n * model.head.k);
@@ -230,9 +268,10 @@ void bench_models(Bench& bench, const Options& options) {
       const double ours = bench.seconds_of_model(rows, model, bench.planned(false));
       const double theirs = bench.seconds_of_model(rows, model, bench.library());
       const double fixed = bench.seconds_of_model(rows, model, bench.planned(true));
-      std::printf("| %s | %lld | %.3f | %.0f%% | %.0f%% | %.3f | %.3f |\n", model.name, static_cast<long long>(rows),
-                  ours * 1e3, 100 * 2 * weights / ours / kReadBytesPerSecond,
-                  100 * 2 * weights * static_cast<double>(rows) / ours / kFlops, theirs * 1e3, fixed * 1e3);
+      std::printf(
+          "| %s | %lld | %.3f | %.0f%% | %.0f%% | %.3f | %.3f |\n", model.name,
+          static_cast<long long>(rows), ours * 1e3, 100 * 2 * weights / ours / kReadBytesPerSecond,
+          100 * 2 * weights * static_cast<double>(rows) / ours / kFlops, theirs * 1e3, fixed * 1e3);
       std::fflush(stdout);
     }
   }
@@ -252,12 +291,15 @@ void bench_plans(Bench& bench, const Options& options) {
           if (tile.n < 128 && split > 4) continue;
           if (tile.t / multicast < 64 && multicast > 1) continue;
           const cuda::GemmPlan plan{tile.n, tile.t, split, multicast};
-          const auto multiply = [&](int64_t t, int64_t n, int64_t k, const void* w) { return bench.ours(t, n, k, w, plan); };
+          const auto multiply = [&](int64_t t, int64_t n, int64_t k, const void* w) {
+            return bench.ours(t, n, k, w, plan);
+          };
           times.emplace_back(bench.seconds_each(rows, s, multiply), plan_name(plan));
         }
       }
       std::sort(times.begin(), times.end());
-      std::printf("| %s | %lld | %.1f |", s.name, static_cast<long long>(rows), bench.seconds_each(rows, s, bench.library()) * 1e6);
+      std::printf("| %s | %lld | %.1f |", s.name, static_cast<long long>(rows),
+                  bench.seconds_each(rows, s, bench.library()) * 1e6);
       for (size_t i = 0; i < std::min<size_t>(times.size(), 6); ++i) {
         std::printf(" %s: %.1f;", times[i].second.c_str(), times[i].first * 1e6);
       }
@@ -275,7 +317,8 @@ Options parse(int argc, char** argv) {
     if (flag == "--dtype") options.dtype = value == "f16" ? DType::kF16 : DType::kBF16;
     if (flag == "--only") options.only = value;
     if (flag == "--rows") {
-      for (size_t at = 0; at < value.size(); at = value.find(',', at) == std::string::npos ? value.size() : value.find(',', at) + 1) {
+      for (size_t at = 0; at < value.size();
+           at = value.find(',', at) == std::string::npos ? value.size() : value.find(',', at) + 1) {
         options.rows.push_back(std::atoll(value.c_str() + at));
       }
     }
@@ -300,7 +343,8 @@ int main(int argc, char** argv) {
   }
   Bench bench(std::move(*stream), options.dtype);
   std::printf("%s; cuBLASLt %s; limits %.2f TB/s, %.0f TFLOP/s\n\n", dtype_name(options.dtype),
-              bench.has_library() ? "found" : "not found", kReadBytesPerSecond * 1e-12, kFlops * 1e-12);
+              bench.has_library() ? "found" : "not found", kReadBytesPerSecond * 1e-12,
+              kFlops * 1e-12);
   if (options.mode == "plans") {
     bench_plans(bench, options);
   } else if (options.mode == "models") {

@@ -10,8 +10,8 @@ namespace lmdeploy::cuda {
 
 namespace {
 
-// The part of cuBLASLt's C interface that is used, as its reference documents it. Handles are opaque
-// pointers; 0 is success everywhere.
+// The part of cuBLASLt's C interface that is used, as its reference documents it. Handles are
+// opaque pointers; 0 is success everywhere.
 constexpr int kCompute32F = 68;
 constexpr int kDescTransA = 3;
 constexpr int kTransposed = 1;
@@ -100,10 +100,12 @@ bool CublasLt::Library::load() {
   find(matmul, "cublasLtMatmul");
   if (!complete || create(&handle) != 0 || preference_create(&preference) != 0) return false;
   const size_t workspace = kWorkspaceBytes;
-  if (preference_set(preference, kPreferenceWorkspace, &workspace, sizeof workspace) != 0) return false;
+  if (preference_set(preference, kPreferenceWorkspace, &workspace, sizeof workspace) != 0)
+    return false;
   const uint32_t alignment = 16;
   for (int operand = 0; operand < 4; ++operand) {
-    if (preference_set(preference, kPreferenceAlignmentA + operand, &alignment, sizeof alignment) != 0) {
+    if (preference_set(preference, kPreferenceAlignmentA + operand, &alignment, sizeof alignment) !=
+        0) {
       return false;
     }
   }
@@ -168,8 +170,8 @@ bool CublasLt::multiply(const Product& p, void* workspace, cudaStream_t stream) 
   const Library::Plan& plan = library_->plan_of(p);
   if (!plan.works) return false;
   const float one = 1, beta = p.add ? 1 : 0;
-  return library_->matmul(library_->handle, plan.desc, &one, p.weights, plan.weights, p.x, plan.x, &beta,
-                          p.out, plan.out, p.out, plan.out, &plan.algorithm, workspace,
+  return library_->matmul(library_->handle, plan.desc, &one, p.weights, plan.weights, p.x, plan.x,
+                          &beta, p.out, plan.out, p.out, plan.out, &plan.algorithm, workspace,
                           kWorkspaceBytes, stream) == 0;
 }
 

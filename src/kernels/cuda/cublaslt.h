@@ -1,5 +1,5 @@
-// cuBLASLt where it is installed: opened at run time (libcublasLt.so.13 or .12 on the loader's path),
-// for the large products in which it is faster than our kernels.
+// cuBLASLt where it is installed: opened at run time (libcublasLt.so.13 or .12 on the loader's
+// path), for the large products in which it is faster than our kernels.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -15,8 +15,8 @@ namespace lmdeploy::cuda {
 // Used by one thread at a time, with the device of its first use current.
 class CublasLt {
  public:
-  // out [rows, n] (+)= x [rows, k] weights [n, k]^T with fp32 sums. x, weights: `dtype`, f16 or bf16;
-  // out: that or f32. Pointers and rows are multiples of 16 bytes.
+  // out [rows, n] (+)= x [rows, k] weights [n, k]^T with fp32 sums. x, weights: `dtype`, f16 or
+  // bf16; out: that or f32. Pointers and rows are multiples of 16 bytes.
   struct Product {
     DType dtype;
     const void* x;

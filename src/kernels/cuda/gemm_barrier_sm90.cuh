@@ -33,8 +33,9 @@ __device__ __forceinline__ uint32_t shared_address_in(uint32_t address, int rank
 __device__ __forceinline__ void barrier_arrive(uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
-// `barrier` from shared_address_in. Orders this thread's reads before it, which is what giving a buffer
-// back needs; a release at the scope of the cluster would wait for all of its stores to memory.
+// `barrier` from shared_address_in. Orders this thread's reads before it, which is what giving a
+// buffer back needs; a release at the scope of the cluster would wait for all of its stores to
+// memory.
 __device__ __forceinline__ void barrier_arrive_in_cluster(uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
@@ -52,7 +53,8 @@ __device__ __forceinline__ bool barrier_passed(uint32_t barrier, uint32_t parity
 }
 // Until the phase of this parity is over.
 __device__ __forceinline__ void barrier_wait(uint32_t barrier, uint32_t parity) {
-  while (!barrier_passed(barrier, parity)) {}
+  while (!barrier_passed(barrier, parity)) {
+  }
 }
 __device__ __forceinline__ int cluster_rank() {
   uint32_t rank;
@@ -63,15 +65,17 @@ __device__ __forceinline__ int cluster_rank() {
 __device__ __forceinline__ void cluster_arrive() {
   asm volatile("barrier.cluster.arrive.relaxed;" ::: "memory");
 }
-__device__ __forceinline__ void cluster_wait() { asm volatile("barrier.cluster.wait;" ::: "memory"); }
+__device__ __forceinline__ void cluster_wait() {
+  asm volatile("barrier.cluster.wait;" ::: "memory");
+}
 
-// Four values to shared memory of the cluster; their bytes count on `barrier` of the same block. Both
-// addresses from shared_address_in.
+// Four values to shared memory of the cluster; their bytes count on `barrier` of the same block.
+// Both addresses from shared_address_in.
 __device__ __forceinline__ void send(uint32_t to, float a, float b, float c, float d,
                                      uint32_t barrier) {
   asm volatile(
-      "st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1, %2, %3, %4}, [%5];" ::
-          "r"(to),
+      "st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1, %2, %3, %4}, "
+      "[%5];" ::"r"(to),
       "f"(a), "f"(b), "f"(c), "f"(d), "r"(barrier)
       : "memory");
 }

@@ -1,5 +1,6 @@
-// The end of every 16-bit product: bias and residual are added in fp32, then one rounding. Loops stay
-// loops where that keeps the code small: a product of microseconds waits for its instructions too.
+// The end of every 16-bit product: bias and residual are added in fp32, then one rounding. Loops
+// stay loops where that keeps the code small: a product of microseconds waits for its instructions
+// too.
 #pragma once
 
 #include "kernels/cuda/matmul_launch.h"

@@ -1,6 +1,7 @@
 #include "kernels/cuda/gemm_plan.h"
 
 #include <algorithm>
+#include <span>
 
 namespace lmdeploy::cuda {
 
@@ -8,8 +9,7 @@ namespace {
 
 int64_t tiles(int64_t size, int64_t tile) { return (size + tile - 1) / tile; }
 
-// Parts of k, so that `wanted` blocks have work. 60 multiprocessors already fill the memory bus: one
-// alone reads 50 GB/s and more (bench/results/2026-11-23-cuda-matmul.md).
+// Parts of k, so that `wanted` blocks have work.
 int split_for(int64_t tile_count, int64_t k, int64_t wanted, int most) {
   const int64_t k_blocks = tiles(k, kGemmSm90BlockK);
   int split = 1;
@@ -33,25 +33,39 @@ int narrowest_tile(int64_t rows) {
   return 128;
 }
 
-// The same split of k for every number of rows.
+// Few rows: the weights' bytes count. Two thirds of the multiprocessors fill the memory bus; tiles
+// of 64 weight rows and a split of k see to that many blocks.
+GemmPlan narrow_plan(int64_t rows, int64_t n, int64_t k, int multiprocessors) {
+  const int64_t wanted = multiprocessors * 2 / 3;
+  if (tiles(n, 128) >= wanted) return {128, narrowest_tile(rows), 1, 1};
+  return {64, narrowest_tile(rows), split_for(tiles(n, 64), k, wanted, 4), 1};
+}
+
+GemmPlan cheapest(int64_t rows, int64_t n, int multiprocessors, std::span<const GemmPlan> plans) {
+  return *std::min_element(plans.begin(), plans.end(), [&](const GemmPlan& a, const GemmPlan& b) {
+    return cost(rows, n, a, multiprocessors) < cost(rows, n, b, multiprocessors);
+  });
+}
+
+// The split of few rows for every number of rows, and one width of wgmma above 64.
 GemmPlan invariant_plan(int64_t rows, int64_t n, int64_t k, int multiprocessors) {
-  const int split = split_for(tiles(n, 64), k, multiprocessors * 2 / 5, 4);
-  const int tile_t = narrowest_tile(rows);
-  const bool narrow = tile_t <= 32 && tiles(n, 128) < multiprocessors * 3 / 4;
-  return {narrow ? 64 : 128, tile_t, split, 1};
+  const GemmPlan narrow = narrow_plan(rows, n, k, multiprocessors);
+  if (rows <= 32) return narrow;
+  if (rows <= 64 || narrow.split > 1) return {128, narrowest_tile(rows), narrow.split, 1};
+  const GemmPlan plans[] = {{128, 128, 1, 1}, {128, 128, 1, 2}, {256, 128, 1, 2}};
+  return cheapest(rows, n, multiprocessors, plans);
 }
 
 }  // namespace
 
 GemmPlan plan_gemm(int64_t rows, int64_t n, int64_t k, int multiprocessors, bool batch_invariant) {
-  if (batch_invariant || rows <= 32) return invariant_plan(rows, n, k, multiprocessors);
+  if (batch_invariant) return invariant_plan(rows, n, k, multiprocessors);
+  if (rows <= 32) return narrow_plan(rows, n, k, multiprocessors);
   const int tile_t = narrowest_tile(rows);
   const int split = split_for(tiles(n, 128) * tiles(rows, tile_t), k, multiprocessors * 2 / 5, 8);
   if (rows <= 64 || split > 1) return {128, tile_t, split, 1};
-  const GemmPlan large[] = {{128, 128, 1, 1}, {128, 128, 1, 2}, {256, 128, 1, 2}, {128, 256, 1, 2}};
-  return *std::min_element(std::begin(large), std::end(large), [&](const GemmPlan& a, const GemmPlan& b) {
-    return cost(rows, n, a, multiprocessors) < cost(rows, n, b, multiprocessors);
-  });
+  const GemmPlan plans[] = {{128, 128, 1, 1}, {128, 128, 1, 2}, {256, 128, 1, 2}, {128, 256, 1, 2}};
+  return cheapest(rows, n, multiprocessors, plans);
 }
 
 }  // namespace lmdeploy::cuda

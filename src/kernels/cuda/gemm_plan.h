@@ -7,9 +7,9 @@
 
 namespace lmdeploy::cuda {
 
-// x [rows, k] times weights [n, k]^T on a device of `multiprocessors`. batch_invariant: the order in
-// which a row's sums are made does not depend on `rows` (wgmma adds along k alike for every width of
-// tile, and the split depends on n and k alone).
+// x [rows, k] times weights [n, k]^T on a device of `multiprocessors`. batch_invariant: the order
+// in which a row's sums are made does not depend on `rows` (wgmma adds along k alike for every
+// width of tile, and the split depends on n and k alone).
 GemmPlan plan_gemm(int64_t rows, int64_t n, int64_t k, int multiprocessors, bool batch_invariant);
 
 }  // namespace lmdeploy::cuda

@@ -30,7 +30,9 @@ cudaError_t launch_matmul_sm90(const GemmLaunch& gemm, DType dtype, const GemmPl
                                int multiprocessors, cudaStream_t stream) {
   const TensorMapEncoder encode = tensor_map_encoder();
   if (encode == nullptr) return cudaErrorNotSupported;
-  const auto count = [](int64_t size, int64_t tile) { return static_cast<int>((size + tile - 1) / tile); };
+  const auto count = [](int64_t size, int64_t tile) {
+    return static_cast<int>((size + tile - 1) / tile);
+  };
   GemmSm90Launch launch{.output = gemm.output,
                         .k_blocks = count(gemm.k, kGemmSm90BlockK),
                         .t_tiles = count(gemm.output.rows, plan.tile_t),
@@ -38,13 +40,13 @@ cudaError_t launch_matmul_sm90(const GemmLaunch& gemm, DType dtype, const GemmPl
                         .columns = count(gemm.output.n, plan.tile_n * plan.multicast),
                         .split_shift = std::countr_zero(static_cast<unsigned>(plan.split)),
                         .multicast_shift = std::countr_zero(static_cast<unsigned>(plan.multicast)),
-                        .next_at = 0};
+                        .next_at = plan.tile_t <= 32 ? 4 : 0};
   launch.clusters = std::min(launch.columns * launch.t_tiles,
                              std::max(1, multiprocessors / (plan.split * plan.multicast)));
-  const bool mapped =
-      make_map(encode, gemm.weights, dtype, gemm.output.n, gemm.k, gemm.k, plan.tile_n, &launch.weights) &&
-      make_map(encode, gemm.x, dtype, gemm.output.rows, gemm.k, gemm.x_stride,
-               plan.tile_t / plan.multicast, &launch.x);
+  const bool mapped = make_map(encode, gemm.weights, dtype, gemm.output.n, gemm.k, gemm.k,
+                               plan.tile_n, &launch.weights) &&
+                      make_map(encode, gemm.x, dtype, gemm.output.rows, gemm.k, gemm.x_stride,
+                               plan.tile_t / plan.multicast, &launch.x);
   if (!mapped) return cudaErrorInvalidValue;
   return dtype == DType::kF16 ? launch_matmul_f16_sm90(launch, plan, stream)
                               : launch_matmul_bf16_sm90(launch, plan, stream);

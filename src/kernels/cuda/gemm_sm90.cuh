@@ -1,7 +1,7 @@
 // The Hopper product: a warp streams tiles of the weights and of x through shared memory with bulk
 // tensor copies, two warpgroups multiply them with wgmma. The weights are wgmma's first operand, so
-// that a tile is as narrow as the number of rows of x: with few rows the kernel reads the weights once
-// at the speed of memory, with many it is a GEMM.
+// that a tile is as narrow as the number of rows of x: with few rows the kernel reads the weights
+// once at the speed of memory, with many it is a GEMM.
 //
 // - Blocks stay for all their tiles; the copies run ahead over the ends of tiles.
 // - The first stages of weights are asked for before the kernel waits for its predecessor.
@@ -30,8 +30,8 @@ struct GemmLayout {
   static constexpr int kRowBytes = kGemmSm90BlockK * 2;
   static constexpr int kWeightBytes = kTileN * kRowBytes;
   static constexpr int kStageBytes = kWeightBytes + kTileT * kRowBytes;
-  // Whole sums go out through shared memory, kChunk rows of x and 64 weight rows of a warpgroup at a
-  // time.
+  // Whole sums go out through shared memory, kChunk rows of x and 64 weight rows of a warpgroup at
+  // a time.
   static constexpr int kChunk = kTileT < 16 ? kTileT : kTileT <= 64 ? 16 : 32;
   static constexpr int kChunkStride = 68;  // floats: accesses of a warp meet every bank once
   static constexpr int kChunkBytes = kChunk * kChunkStride * 4;
@@ -44,15 +44,14 @@ struct GemmLayout {
   static constexpr int kBytes = kBarriersAt + (2 * kStages + 2) * 8;
   // Large tiles take the registers of a whole loading warpgroup.
   static constexpr bool kMovesRegisters = kTileN * kTileT > 128 * 128;
-  static constexpr int kThreads =
-      kGroups * kGroupThreads + (kMovesRegisters ? kGroupThreads : 32);
+  static constexpr int kThreads = kGroups * kGroupThreads + (kMovesRegisters ? kGroupThreads : 32);
 
   // A stage's operands have arrived.
-  static __device__ uint32_t full(uint32_t base, int stage) { return base + kBarriersAt + stage * 8; }
-  // A stage has been multiplied.
-  static __device__ uint32_t empty(uint32_t base, int stage) {
-    return full(base, kStages + stage);
+  static __device__ uint32_t full(uint32_t base, int stage) {
+    return base + kBarriersAt + stage * 8;
   }
+  // A stage has been multiplied.
+  static __device__ uint32_t empty(uint32_t base, int stage) { return full(base, kStages + stage); }
   // The round's parts from all blocks of the cluster have arrived here.
   static __device__ uint32_t arrived(uint32_t base) { return full(base, 2 * kStages); }
   // All blocks have added the parts up that this one sent.
@@ -82,8 +81,8 @@ struct GemmCorner {
   int n, t;
 };
 
-// Units go through `t_group` neighbouring tiles of x for each column of weights: what is worked on at
-// one time shares both operands in L2.
+// Units go through `t_group` neighbouring tiles of x for each column of weights: what is worked on
+// at one time shares both operands in L2.
 template <int kTileN, int kTileT>
 __device__ __forceinline__ GemmCorner corner_of(const GemmSm90Launch& gemm, int unit, int rank) {
   int column = unit, t_tile = 0;
@@ -143,7 +142,8 @@ class GemmLoader {
     int unit, k_block;
     GemmCorner corner;
     __device__ Cursor(const GemmSm90Launch& gemm, const GemmWork& work)
-        : unit(work.first), k_block(work.k_begin),
+        : unit(work.first),
+          k_block(work.k_begin),
           corner(corner_of<kTileN, kTileT>(gemm, unit, work.rank)) {}
     __device__ void next(const GemmSm90Launch& gemm, const GemmWork& work) {
       if (++k_block < work.k_end) return;
@@ -182,9 +182,14 @@ class GemmLoader {
 template <class T, class Layout, int kTileN, int kTileT>
 class GemmMultiplier {
  public:
-  __device__ GemmMultiplier(const GemmSm90Launch& gemm, const GemmWork& work, uint32_t base, char* shared)
-      : gemm_(gemm), work_(work), base_(base), group_(threadIdx.x / kGroupThreads),
-        thread_(threadIdx.x % kGroupThreads), shared_sums_(shared + Layout::kSumsAt) {}
+  __device__ GemmMultiplier(const GemmSm90Launch& gemm, const GemmWork& work, uint32_t base,
+                            char* shared)
+      : gemm_(gemm),
+        work_(work),
+        base_(base),
+        group_(threadIdx.x / kGroupThreads),
+        thread_(threadIdx.x % kGroupThreads),
+        shared_sums_(shared + Layout::kSumsAt) {}
 
   __device__ void run() {
     for (int unit = work_.first; unit < work_.count; unit += work_.step) {
@@ -209,7 +214,8 @@ class GemmMultiplier {
     int former = -1;
     for (int k = work_.k_begin; k < work_.k_end; ++k) {
       barrier_wait(Layout::full(base_, stage_), parity_);
-      const uint32_t weights = base_ + stage_ * Layout::kStageBytes + group_ * kRows * Layout::kRowBytes;
+      const uint32_t weights =
+          base_ + stage_ * Layout::kStageBytes + group_ * kRows * Layout::kRowBytes;
       const uint32_t x = base_ + stage_ * Layout::kStageBytes + Layout::kWeightBytes;
       wgmma_begin();
 #pragma unroll
@@ -255,7 +261,8 @@ class GemmMultiplier {
       sync_group(1 + group_, kGroupThreads);  // the former chunk has been read
 #pragma unroll
       for (int same = 0; same < kMmas * kChunks; ++same) {  // registers have no run-time index
-        if (same == c) write_chunk(&sums_[same / kChunks][same % kChunks * Layout::kChunk / 2], chunk);
+        if (same == c)
+          write_chunk(&sums_[same / kChunks][same % kChunks * Layout::kChunk / 2], chunk);
       }
       sync_group(1 + group_, kGroupThreads);
       const int n = corner.n + group_ * kRows + c / kChunks * 64;
@@ -278,9 +285,9 @@ class GemmMultiplier {
     }
   }
 
-  // Each block owns kTileN / split weight rows of the tile: every warp sends its sums of 16 rows to their
-  // owner, who adds the parts in the order of k. In shared memory of the owner a part's fragments lie
-  // as [part][16 rows][8 rows of x][lane] of 4 sums.
+  // Each block owns kTileN / split weight rows of the tile: every warp sends its sums of 16 rows to
+  // their owner, who adds the parts in the order of k. In shared memory of the owner a part's
+  // fragments lie as [part][16 rows][8 rows of x][lane] of 4 sums.
   __device__ void add_parts(const GemmCorner& corner, bool last_unit) {
 #pragma unroll
     for (int r = 0; r < kTileT / Layout::kRound; ++r) {
@@ -400,15 +407,15 @@ cudaError_t launch_gemm_sm90(const GemmSm90Launch& gemm, cudaStream_t stream) {
     return cudaErrorInvalidValue;
   }
   const auto kernel = gemm_sm90_kernel<T, Layout, kTileN, kTileT>;
-  const cudaError_t error = cudaFuncSetAttribute(
-      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Layout::kBytes);
+  const cudaError_t error =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Layout::kBytes);
   if (error != cudaSuccess) return error;
   return launch_clusters(kernel, gemm.clusters, 1 << (gemm.split_shift + gemm.multicast_shift),
                          Layout::kThreads, Layout::kBytes, stream, gemm);
 }
 
-// The instance of the plan's tile. Stages: two blocks a multiprocessor while tiles are small, so that
-// the next product's weights come while this one ends; as many as fit above.
+// The instance of the plan's tile. Stages: two blocks a multiprocessor while tiles are small, so
+// that the next product's weights come while this one ends; as many as fit above.
 template <class T>
 cudaError_t launch_planned(const GemmSm90Launch& gemm, const GemmPlan& plan, cudaStream_t stream) {
   switch (plan.tile_n * 1000 + plan.tile_t) {

@@ -1,6 +1,6 @@
 // wgmma: a warpgroup's asynchronous product of two operands in shared memory (PTX ISA 9.7.15),
-// D[64, kN] (+)= A[64, 16] B[kN, 16]^T, fp32 sums. Rows of both operands are 64 elements (128 bytes) of
-// k, swizzled over 128 bytes as a tensor copy writes them, 1,024-byte aligned groups of 8 rows.
+// D[64, kN] (+)= A[64, 16] B[kN, 16]^T, fp32 sums. Rows of both operands are 64 elements (128 bytes)
+// of k, swizzled over 128 bytes as a tensor copy writes them, 1,024-byte aligned groups of 8 rows.
 //
 // D of thread t: element j * 4 + 2 h + c is row t / 32 * 16 + t % 32 / 4 + 8 h, column
 // 8 j + t % 4 * 2 + c.
@@ -21,7 +21,9 @@ __device__ __forceinline__ uint64_t wgmma_operand(uint32_t address) {
 }
 
 // Before the first wgmma, and after other code touched the sums.
-__device__ __forceinline__ void wgmma_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+__device__ __forceinline__ void wgmma_begin() {
+  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
 __device__ __forceinline__ void wgmma_commit() {
   asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 }

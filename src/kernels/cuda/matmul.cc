@@ -16,8 +16,9 @@ bool sixteen_byte_rows(const void* data, int64_t stride, int64_t element_bytes) 
   return reinterpret_cast<uintptr_t>(data) % 16 == 0 && stride * element_bytes % 16 == 0;
 }
 
-// Rows of x from which cuBLASLt is faster (bench/results/2026-11-23-cuda-matmul.md).
-constexpr int64_t kCublasLtRows = 129;
+// Where cuBLASLt is the faster one on an H100 (bench/results/2026-11-23-cuda-matmul.md). Its
+// kernels overlap with neither the kernel before nor the one after, so it has to be clearly faster.
+bool library_is_faster(int64_t rows, int64_t n) { return rows > 128 || (rows > 32 && n < 12000); }
 
 GemmLaunch gemm_of(const TensorView& x, const PackedMatrix& w, const TensorView& bias,
                    const TensorView& out, MatmulEpilogue epilogue) {
@@ -37,14 +38,15 @@ GemmLaunch gemm_of(const TensorView& x, const PackedMatrix& w, const TensorView&
 }
 
 Path path_of(const Ctx& ctx, const CudaStream& stream, const GemmLaunch& gemm, DType dtype) {
-  const bool vectors = sixteen_byte_rows(gemm.x, gemm.x_stride, 2) &&
-                       sixteen_byte_rows(gemm.weights, gemm.k, 2);
+  const bool vectors =
+      sixteen_byte_rows(gemm.x, gemm.x_stride, 2) && sixteen_byte_rows(gemm.weights, gemm.k, 2);
   if (dtype == DType::kF32 || !vectors || stream.properties().compute_capability < 80) {
     return Path::kPlain;
   }
   if (stream.portable()) return Path::kMma;
   const GemmOutput& out = gemm.output;
-  if (!ctx.batch_invariant && out.rows >= kCublasLtRows && out.bias == nullptr && out.vectors) {
+  if (!ctx.batch_invariant && library_is_faster(out.rows, out.n) && out.bias == nullptr &&
+      out.vectors) {
     return Path::kCublasLt;
   }
   return stream.hopper() ? Path::kSm90 : Path::kMma;
@@ -75,10 +77,10 @@ cudaError_t launch_on(Path path, const Ctx& ctx, const CudaStream& stream, const
   const int multiprocessors = stream.properties().multiprocessors;
   switch (path) {
     case Path::kSm90:
-      return launch_matmul_sm90(gemm, dtype,
-                                plan_gemm(gemm.output.rows, gemm.output.n, gemm.k, multiprocessors,
-                                          ctx.batch_invariant),
-                                multiprocessors, stream.handle());
+      return launch_matmul_sm90(
+          gemm, dtype,
+          plan_gemm(gemm.output.rows, gemm.output.n, gemm.k, multiprocessors, ctx.batch_invariant),
+          multiprocessors, stream.handle());
     case Path::kMma: return launch_matmul_mma(gemm, dtype, stream.handle());
     default: return launch_matmul_plain(gemm, dtype, stream.handle());
   }

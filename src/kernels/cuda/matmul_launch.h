@@ -19,14 +19,14 @@ struct GemmOutput {
   const float* bias;  // [n] or nullptr
   int64_t rows;       // T, at least 1
   int n;
-  bool add;      // out += the result
+  bool add;  // out += the result
   bool f32;
   bool vectors;  // rows of `out` are whole aligned 16-byte vectors
 };
 
 // Operands of the portable kernels. Strides in elements.
 struct GemmLaunch {
-  const void* x;  // [rows, k]
+  const void* x;        // [rows, k]
   const void* weights;  // [n, k], rows one after the other
   int64_t x_stride;
   int64_t k;
@@ -46,7 +46,8 @@ struct GemmPlan {
   int tile_t = 128;   // rows of x of a tile
   int split = 1;      // blocks of a cluster that share a tile, each with a part of k: 1, 2, 4 or 8
                       // (tile_n 128; up to 4 with tile_n 64)
-  int multicast = 1;  // or blocks of a cluster with neighbouring weight rows that share x: 1 or 2 (tile_t >= 16)
+  int multicast = 1;  // or blocks of a cluster with neighbouring weight rows that share x: 1 or 2
+                      // (tile_t >= 16)
   bool operator==(const GemmPlan&) const = default;
 };
 
@@ -61,7 +62,7 @@ struct GemmSm90Launch {
   int columns;  // tiles of weights, or groups of `multicast` of them
   int clusters;
   int split_shift, multicast_shift;  // powers of two
-  int next_at;  // copies left to issue when the next kernel may start
+  int next_at;                       // copies left to issue when the next kernel may start
 };
 // The plan's tile is one of kGemmSm90Tiles.
 cudaError_t launch_matmul_f16_sm90(const GemmSm90Launch& gemm, const GemmPlan& plan,
@@ -72,8 +73,8 @@ cudaError_t launch_matmul_bf16_sm90(const GemmSm90Launch& gemm, const GemmPlan& 
 struct GemmTile {
   int n, t;
 };
-inline constexpr GemmTile kGemmSm90Tiles[] = {{64, 8},   {64, 16},   {64, 32},   {128, 8},
-                                              {128, 16}, {128, 32},  {128, 64},  {128, 128},
+inline constexpr GemmTile kGemmSm90Tiles[] = {{64, 8},    {64, 16},  {64, 32},  {128, 8},
+                                              {128, 16},  {128, 32}, {128, 64}, {128, 128},
                                               {256, 128}, {128, 256}};
 inline constexpr int kGemmSm90BlockK = 64;
 

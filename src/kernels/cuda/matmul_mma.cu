@@ -9,19 +9,20 @@ namespace {
 
 constexpr int kBlockK = 64;
 constexpr int kRowBytes = kBlockK * 2;
-constexpr int kStages = 3;
 
 // Tile [kTileN, kTileT] of a block, made of warps [kWarpN, kWarpT] in the same order.
-template <int kTileN_, int kTileT_, int kWarpN_, int kWarpT_>
+template <int kTileN_, int kTileT_, int kWarpN_, int kWarpT_, int kStages_>
 struct MmaShape {
   static constexpr int kTileN = kTileN_, kTileT = kTileT_, kWarpN = kWarpN_, kWarpT = kWarpT_;
+  static constexpr int kStages = kStages_;
   static constexpr int kWarpsN = kTileN / kWarpN;
   static constexpr int kThreads = kWarpsN * (kTileT / kWarpT) * 32;
   static constexpr int kWeightBytes = kTileN * kRowBytes;
   static constexpr int kStageBytes = kWeightBytes + kTileT * kRowBytes;
   static constexpr int kSumStride = kTileN + 4;  // floats
   static constexpr int kSumBytes = kTileT * kSumStride * 4;
-  static constexpr int kBytes = kStages * kStageBytes > kSumBytes ? kStages * kStageBytes : kSumBytes;
+  static constexpr int kBytes =
+      kStages * kStageBytes > kSumBytes ? kStages* kStageBytes : kSumBytes;
 };
 
 #if __CUDA_ARCH__ >= 800
@@ -61,8 +62,8 @@ __device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], uint3
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// Rows [first, first + kRows) of a [count, k] matrix, columns [column, column + 64); zeros behind the
-// ends.
+// Rows [first, first + kRows) of a [count, k] matrix, columns [column, column + 64); zeros behind
+// the ends.
 template <class T, int kRows, int kThreads>
 __device__ void copy_tile(const T* matrix, int64_t stride, int64_t first, int64_t count,
                           int64_t column, int64_t k, uint32_t to) {
@@ -112,33 +113,34 @@ __global__ void __launch_bounds__(S::kThreads) matmul_mma_kernel(GemmLaunch gemm
   const T* x = static_cast<const T*>(gemm.x);
   const int blocks = static_cast<int>((gemm.k + kBlockK - 1) / kBlockK);
   const auto copy_weights = [&](int block) {
-    copy_tile<T, S::kTileN, S::kThreads>(weights, gemm.k, n0, gemm.output.n, int64_t{block} * kBlockK,
-                                         gemm.k, base + block % kStages * S::kStageBytes);
+    copy_tile<T, S::kTileN, S::kThreads>(weights, gemm.k, n0, gemm.output.n,
+                                         int64_t{block} * kBlockK, gemm.k,
+                                         base + block % S::kStages * S::kStageBytes);
   };
   const auto copy_x = [&](int block) {
     copy_tile<T, S::kTileT, S::kThreads>(
         x, gemm.x_stride, t0, gemm.output.rows, int64_t{block} * kBlockK, gemm.k,
-        base + block % kStages * S::kStageBytes + S::kWeightBytes);
+        base + block % S::kStages * S::kStageBytes + S::kWeightBytes);
   };
   allow_next();
-  for (int block = 0; block < kStages - 1 && block < blocks; ++block) copy_weights(block);
+  for (int block = 0; block < S::kStages - 1 && block < blocks; ++block) copy_weights(block);
   wait_for_previous();
-  for (int block = 0; block < kStages - 1; ++block) {
+  for (int block = 0; block < S::kStages - 1; ++block) {
     if (block < blocks) copy_x(block);
     asm volatile("cp.async.commit_group;" ::: "memory");
   }
   float sums[S::kWarpN / 16][S::kWarpT / 8][4] = {};
   for (int block = 0; block < blocks; ++block) {
-    asm volatile("cp.async.wait_group %0;" ::"n"(kStages - 2) : "memory");
+    asm volatile("cp.async.wait_group %0;" ::"n"(S::kStages - 2) : "memory");
     __syncthreads();
-    if (const int next = block + kStages - 1; next < blocks) {
+    if (const int next = block + S::kStages - 1; next < blocks) {
       copy_weights(next);
       copy_x(next);
     }
     asm volatile("cp.async.commit_group;" ::: "memory");
-    const uint32_t stage = base + block % kStages * S::kStageBytes;
-    multiply_stage<T, S>(stage + warp_n * kRowBytes,
-                         stage + S::kWeightBytes + warp_t * kRowBytes, sums);
+    const uint32_t stage = base + block % S::kStages * S::kStageBytes;
+    multiply_stage<T, S>(stage + warp_n * kRowBytes, stage + S::kWeightBytes + warp_t * kRowBytes,
+                         sums);
   }
   asm volatile("cp.async.wait_group 0;" ::: "memory");
   __syncthreads();
@@ -151,7 +153,8 @@ __global__ void __launch_bounds__(S::kThreads) matmul_mma_kernel(GemmLaunch gemm
     for (int j = 0; j < S::kWarpT / 8; ++j) {
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
-        const int t = warp_t + j * 8 + lane % 4 * 2 + e % 2, n = warp_n + i * 16 + lane / 4 + e / 2 * 8;
+        const int t = warp_t + j * 8 + lane % 4 * 2 + e % 2,
+                  n = warp_n + i * 16 + lane / 4 + e / 2 * 8;
         tile[t * S::kSumStride + n] = sums[i][j][e];
       }
     }
@@ -159,7 +162,8 @@ __global__ void __launch_bounds__(S::kThreads) matmul_mma_kernel(GemmLaunch gemm
   __syncthreads();
   for (int i = threadIdx.x; i < S::kTileT * (S::kTileN / 8); i += S::kThreads) {
     const int t = i / (S::kTileN / 8), n = i % (S::kTileN / 8) * 8;
-    store_eight_sums<T>(gemm.output, t0 + t, static_cast<int>(n0) + n, tile + t * S::kSumStride + n);
+    store_eight_sums<T>(gemm.output, t0 + t, static_cast<int>(n0) + n,
+                        tile + t * S::kSumStride + n);
   }
 #endif
 }
@@ -177,9 +181,9 @@ cudaError_t launch_shape(const GemmLaunch& gemm, cudaStream_t stream) {
 
 template <class T>
 cudaError_t launch_type(const GemmLaunch& gemm, cudaStream_t stream) {
-  if (gemm.output.rows <= 16) return launch_shape<T, MmaShape<64, 16, 16, 16>>(gemm, stream);
-  if (gemm.output.rows <= 64) return launch_shape<T, MmaShape<64, 64, 32, 32>>(gemm, stream);
-  return launch_shape<T, MmaShape<128, 128, 32, 64>>(gemm, stream);
+  if (gemm.output.rows <= 16) return launch_shape<T, MmaShape<64, 16, 16, 16, 8>>(gemm, stream);
+  if (gemm.output.rows <= 64) return launch_shape<T, MmaShape<64, 64, 32, 32, 4>>(gemm, stream);
+  return launch_shape<T, MmaShape<128, 128, 32, 64, 3>>(gemm, stream);
 }
 
 }  // namespace

@@ -41,7 +41,8 @@ __global__ void __launch_bounds__(kThreads) matmul_plain_kernel(GemmLaunch gemm)
   allow_next();
   wait_for_previous();
   for (int64_t k = 0; k < gemm.k; k += kDepth) {
-    load_tile(static_cast<const T*>(gemm.x), gemm.x_stride, t0, gemm.output.rows, k, gemm.k, x_tile);
+    load_tile(static_cast<const T*>(gemm.x), gemm.x_stride, t0, gemm.output.rows, k, gemm.k,
+              x_tile);
     load_tile(static_cast<const T*>(gemm.weights), gemm.k, n0, gemm.output.n, k, gemm.k,
               weight_tile);
     __syncthreads();

@@ -18,8 +18,12 @@ constexpr double kWeightSize = 0.05;
 
 // A product's inputs, rounded to `dtype`, on both devices, and the plain op's result for all rows.
 struct Case {
-  Case(DType dtype, int64_t rows, int64_t n, int64_t k, bool with_bias = false, bool with_residual = false)
-      : dtype(dtype), rows(rows), n(n), k(k),
+  Case(DType dtype, int64_t rows, int64_t n, int64_t k, bool with_bias = false,
+       bool with_residual = false)
+      : dtype(dtype),
+        rows(rows),
+        n(n),
+        k(k),
         x(test::rounded(test::normal_tensor(Shape{rows, k}, 1), dtype)),
         weight(test::rounded(test::normal_tensor(Shape{n, k}, 2, kWeightSize), dtype)),
         want(Shape{rows, n}, DType::kF32) {
@@ -27,8 +31,9 @@ struct Case {
     if (with_residual) residual = test::rounded(test::normal_tensor(Shape{rows, n}, 4, 4), dtype);
     test::CpuRun cpu(0, CpuIsa::detect().name());
     const Tensor weight_f32 = test::as_f32(weight), x_f32 = test::as_f32(x);
-    const RowSource source{DType::kF32, n, k, weight_f32.data<std::byte>(),
-                           static_cast<size_t>(k) * sizeof(float), {}};
+    const RowSource source{
+        DType::kF32, n, k, weight_f32.data<std::byte>(), static_cast<size_t>(k) * sizeof(float),
+        {}};
     const PackedMatrix packed = pack_matrix({&source, 1}, DType::kF32, CpuIsa{});
     if (with_residual) want = test::as_f32(residual);
     matmul(cpu.ctx, x_f32, packed, bias.view(), want,
@@ -44,7 +49,8 @@ struct Case {
 };
 
 // `rows` rows of a host tensor, `stride` elements apart, on the GPU; NaN between them.
-Tensor strided_on_gpu(const Tensor& from, int64_t rows, int64_t columns, int64_t stride, DType dtype) {
+Tensor strided_on_gpu(const Tensor& from, int64_t rows, int64_t columns, int64_t stride,
+                      DType dtype) {
   Tensor host(Shape{rows, stride}, dtype);
   std::memset(host.data<char>(), 0xFF, host.bytes());
   const auto bytes = static_cast<size_t>(dtype_bytes(dtype, columns));
@@ -64,8 +70,9 @@ struct Layout {
 Tensor multiply(test::CudaRun& gpu, const Case& c, int64_t rows, const Layout& layout,
                 bool batch_invariant = false) {
   const DType out_type = layout.f32_out ? DType::kF32 : c.dtype;
-  const Tensor residual = c.residual.empty() ? Tensor() : layout.f32_out ? test::as_f32(c.residual)
-                                                           : test::rounded(test::as_f32(c.residual), c.dtype);
+  const Tensor residual = c.residual.empty() ? Tensor()
+                          : layout.f32_out   ? test::as_f32(c.residual)
+                                             : test::rounded(test::as_f32(c.residual), c.dtype);
   const Tensor x = strided_on_gpu(c.x, rows, c.k, c.k + layout.x_padding, c.dtype);
   const Tensor out = strided_on_gpu(residual, rows, c.n, c.n + layout.out_padding, out_type);
   Ctx ctx = gpu.ctx();
@@ -78,7 +85,9 @@ Tensor multiply(test::CudaRun& gpu, const Case& c, int64_t rows, const Layout& l
 
 // Twice the rounding of the result, and what fp32 sums of k products cost.
 double allowed(const Case& c, double want, DType out_type) {
-  const double rounding = out_type == DType::kF32 ? 0x1p-23 : out_type == DType::kF16 ? 0x1p-11 : 0x1p-8;
+  const double rounding = out_type == DType::kF32   ? 0x1p-23
+                          : out_type == DType::kF16 ? 0x1p-11
+                                                    : 0x1p-8;
   return 2 * rounding * std::fabs(want) + 4e-7 * kWeightSize * static_cast<double>(c.k);
 }
 
@@ -90,18 +99,19 @@ void expect_rows(const Tensor& got, const Case& c, int64_t rows, const std::stri
       const double value = test::element(got, t * stride + n);
       const bool gap = n >= c.n;
       const double want = gap ? NAN : c.want.data<float>()[t * c.n + n];
-      const bool right = gap ? std::isnan(value)
-                             : std::fabs(value - want) <= allowed(c, want, got.dtype());
+      const bool right =
+          gap ? std::isnan(value) : std::fabs(value - want) <= allowed(c, want, got.dtype());
       if (right) continue;
       ++wrong;
-      ADD_FAILURE() << what << ": row " << t << " column " << n << " is " << value << ", expected " << want;
+      ADD_FAILURE() << what << ": row " << t << " column " << n << " is " << value << ", expected "
+                    << want;
     }
   }
 }
 
 std::string name_of(const Case& c, int64_t rows) {
-  return std::string(dtype_name(c.dtype)) + " T " + std::to_string(rows) + " n " + std::to_string(c.n) +
-         " k " + std::to_string(c.k);
+  return std::string(dtype_name(c.dtype)) + " T " + std::to_string(rows) + " n " +
+         std::to_string(c.n) + " k " + std::to_string(c.k);
 }
 
 std::vector<int64_t> many_row_counts() {
@@ -143,7 +153,8 @@ TEST_P(CudaMatmul, StridedRowsBiasAndResidual) {
         added(GetParam(), 140, n, 1024, true, true);
     for (const Case* c : {&plain, &biased, &added}) {
       for (int64_t rows : {1, 7, 16, 40, 140}) {
-        for (const Layout& layout : {Layout{8, 16, false}, Layout{3, 5, false}, Layout{64, 4, true}}) {
+        for (const Layout& layout :
+             {Layout{8, 16, false}, Layout{3, 5, false}, Layout{64, 4, true}}) {
           expect_rows(multiply(gpu, *c, rows, layout), *c, rows, name_of(*c, rows) + " strided");
         }
       }
@@ -160,7 +171,8 @@ TEST_P(CudaMatmul, BatchInvariantRowsKeepTheirBits) {
     expect_rows(all, c, 300, name_of(c, 300));
     for (int64_t rows : {1, 2, 7, 8, 9, 16, 17, 33, 64, 65, 128, 129, 257}) {
       const Tensor some = multiply(gpu, c, rows, {}, true);
-      EXPECT_EQ(std::memcmp(some.data<char>(), all.data<char>(), some.bytes()), 0) << name_of(c, rows);
+      EXPECT_EQ(std::memcmp(some.data<char>(), all.data<char>(), some.bytes()), 0)
+          << name_of(c, rows);
     }
   }
 }
@@ -172,20 +184,22 @@ TEST_P(CudaMatmul, ARunRepeatsToTheBit) {
     const Tensor first = multiply(gpu, c, rows, {});
     for (int run = 0; run < 5; ++run) {
       const Tensor again = multiply(gpu, c, rows, {});
-      EXPECT_EQ(std::memcmp(first.data<char>(), again.data<char>(), first.bytes()), 0) << name_of(c, rows);
+      EXPECT_EQ(std::memcmp(first.data<char>(), again.data<char>(), first.bytes()), 0)
+          << name_of(c, rows);
     }
   }
 }
 
-// Products that read each other's results, in one graph, give what they give one at a time: no kernel
-// reads its input before the kernel before it is done.
+// Products that read each other's results, in one graph, give what they give one at a time: no
+// kernel reads its input before the kernel before it is done.
 TEST_P(CudaMatmul, ChainsInAGraph) {
   test::CudaRun gpu;
   auto& stream = static_cast<cuda::CudaStream&>(gpu.stream());
   for (int64_t rows : {1, 12, 64, 192}) {
     const Case c(GetParam(), rows, 1024, 1024);
     const Tensor x = test::to_gpu(c.x);
-    Tensor a(Shape{rows, 1024}, c.dtype, test::CudaRun::kDevice), b(Shape{rows, 1024}, c.dtype, test::CudaRun::kDevice);
+    Tensor a(Shape{rows, 1024}, c.dtype, test::CudaRun::kDevice),
+        b(Shape{rows, 1024}, c.dtype, test::CudaRun::kDevice);
     constexpr int kLength = 24;
     const auto chain = [&](bool waits) {
       Ctx ctx = gpu.ctx();
@@ -230,23 +244,30 @@ TEST(CudaMatmulPlans, EveryPlanIsRight) {
     const Tensor x = test::to_gpu(c.x);
     for (const cuda::GemmTile& tile : cuda::kGemmSm90Tiles) {
       for (const auto& [split, multicast] : {std::pair{1, 1}, {2, 1}, {4, 1}, {8, 1}, {1, 2}}) {
-        if (tile.t / multicast < 8 || (tile.n > 128 && split > 1) || (tile.n < 128 && split > 4)) continue;
+        if (tile.t / multicast < 8 || (tile.n > 128 && split > 1) || (tile.n < 128 && split > 4))
+          continue;
         for (int64_t rows : {1, 29, 300}) {
           const Tensor out = strided_on_gpu({}, rows, c.n, c.n + 4, dtype);
           const cuda::GemmLaunch gemm{.x = x.view().raw(),
                                       .weights = c.gpu_weight.storage.view().raw(),
                                       .x_stride = c.k,
                                       .k = c.k,
-                                      .output = {.out = out.view().raw(), .stride = c.n + 4, .bias = nullptr,
-                                                 .rows = rows, .n = static_cast<int>(c.n), .add = false,
-                                                 .f32 = false, .vectors = true}};
+                                      .output = {.out = out.view().raw(),
+                                                 .stride = c.n + 4,
+                                                 .bias = nullptr,
+                                                 .rows = rows,
+                                                 .n = static_cast<int>(c.n),
+                                                 .add = false,
+                                                 .f32 = false,
+                                                 .vectors = true}};
           const GemmPlan plan{tile.n, tile.t, split, multicast};
-          CUDA_CHECK(cuda::launch_matmul_sm90(gemm, dtype, plan, stream.properties().multiprocessors,
-                                              stream.handle()));
+          CUDA_CHECK(cuda::launch_matmul_sm90(
+              gemm, dtype, plan, stream.properties().multiprocessors, stream.handle()));
           stream.synchronize();
           expect_rows(test::to_host(out), c, rows,
-                      name_of(c, rows) + " tile " + std::to_string(tile.n) + "x" + std::to_string(tile.t) +
-                          " split " + std::to_string(split) + " multicast " + std::to_string(multicast));
+                      name_of(c, rows) + " tile " + std::to_string(tile.n) + "x" +
+                          std::to_string(tile.t) + " split " + std::to_string(split) +
+                          " multicast " + std::to_string(multicast));
         }
       }
     }
