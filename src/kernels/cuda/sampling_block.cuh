@@ -89,6 +89,24 @@ __device__ Prefix<T> block_prefix(T x) {
   return {warps_before + before, total};
 }
 
+// Lists up to here are worked on by a thread an entry that looks at all the others: quicker than
+// the barriers of a scan or of a sorting network.
+constexpr int kShortList = 256;
+
+// Sorts list[0, count) in place, largest first; count at most kShortList, no two equal.
+__device__ inline void sort_short(uint64_t* list, int count) {
+  const int i = static_cast<int>(threadIdx.x);
+  const uint64_t mine = i < count ? list[i] : 0;
+  int larger = 0;
+  if (i < count) {
+#pragma unroll 4
+    for (int j = 0; j < count; ++j) larger += list[j] > mine;
+  }
+  __syncthreads();
+  if (i < count) list[larger] = mine;
+  __syncthreads();
+}
+
 // Sorts list[0, count) in place, largest first; count at most a power of two that the list's memory
 // holds.
 __device__ inline void sort_descending(uint64_t* list, int count) {

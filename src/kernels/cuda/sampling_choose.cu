@@ -25,7 +25,74 @@ class RowChooser {
     const bool possible = select_.load(choose_.block_max + int64_t{index_} * kMaxTokenBlocks);
     if (!possible || (row_.flags & DeviceSamplingRow::kActive) == 0) return -1;
     if ((row_.flags & DeviceSamplingRow::kGreedy) != 0) return select_.first_of_top();
-    const Kept kept{filter(), fminf(row_.min_p, 1.0f)};
+    if (!has_top_k(row_, choose_.logits.vocab)) return draw_from_row(cut_of_all());
+    const uint64_t cut = select_.cut_by_count(row_.top_k);
+    return select_.list_is_short() ? draw_from_list() : draw_from_row(cut_further(cut));
+  }
+
+ private:
+  // Where the filters cut, without top-k.
+  __device__ uint64_t cut_of_all() {
+    if (row_.top_p < 1) {
+      return select_.cut_by_masses(choose_.masses + int64_t{index_} * kMassBins, share());
+    }
+    return row_.min_p > 0 ? low_for_weight(row_.min_p) : first_rank(kLowestBits);
+  }
+
+  // Where they cut among the tokens that top-k left.
+  __device__ uint64_t cut_further(uint64_t cut) {
+    if (!(row_.top_p < 1)) return cut;
+    if (select_.list_is_whole()) {
+      return select_.cut_list_by_mass(0, share() * select_.list_total());
+    }
+    return select_.cut_by_mass(select_.range_from(cut), share() * select_.row_total(cut));
+  }
+
+  __device__ double share() const { return double{row_.top_p} * (1 - kTopPSlack); }
+  __device__ float min_weight() const { return fminf(row_.min_p, 1.0f); }
+
+  // The draw among the tokens of a short list, a thread a token: each adds up the weights that it
+  // needs itself.
+  __device__ int draw_from_list() {
+    __shared__ double weights[kShortList];
+    const uint64_t* list = select_.list();
+    const int i = static_cast<int>(threadIdx.x);
+    int count = select_.list_size();
+    const int token = i < count ? rank_token(list[i]) : 0;
+    if (i < count) weights[i] = double{select_.weight(rank_logit(list[i]))};
+    __syncthreads();
+    if (row_.top_p < 1) count = count_by_mass(weights, count);
+    const double least = double{min_weight()};
+    double total = 0, upto = 0;  // of the kept tokens, and of those up to this one by id
+    for (int j = 0; i < count && j < count && weights[j] >= least; ++j) {
+      total += weights[j];
+      if (rank_token(list[j]) <= token) upto += weights[j];
+    }
+    // The least id that passes; where rounding keeps all from it, the largest id.
+    constexpr int kNotPassing = 1 << 30;
+    const bool possible = i < count && weights[i] >= least && weights[i] > 0;
+    const bool passes = upto > draw_uniform(row_) * total;
+    const int vocab = choose_.logits.vocab;
+    const int order = block_reduce<Smaller>(
+        !possible ? 2 * (kNotPassing - 1) : (passes ? token : kNotPassing + vocab - token));
+    return order < kNotPassing ? order : vocab - (order - kNotPassing);
+  }
+
+  // How many of the list's tokens top-p keeps.
+  __device__ int count_by_mass(const double* weights, int count) const {
+    const int i = static_cast<int>(threadIdx.x);
+    double total = 0, upto = 0;
+    for (int j = 0; i < count && j < count; ++j) {
+      total += weights[j];
+      if (j == i) upto = total;
+    }
+    const bool reaches = i < count && upto >= share() * total;
+    return block_reduce<Smaller>(reaches ? i : count - 1) + 1;
+  }
+
+  // The draw among the row's tokens of ranks from `low` on.
+  __device__ int draw_from_row(uint64_t low) {
+    const Kept kept{low, min_weight()};
     const int hot = select_.find_hot(kept.low);
     if (needs_sums(row_, choose_.logits.vocab)) {
       take_sums(hot);
@@ -34,22 +101,6 @@ class RowChooser {
     }
     __syncthreads();
     return draw(hot, kept);
-  }
-
- private:
-  __device__ uint64_t filter() {
-    const bool top_p = row_.top_p < 1;
-    const double share = double{row_.top_p} * (1 - kTopPSlack);
-    if (has_top_k(row_, choose_.logits.vocab)) {
-      const uint64_t cut = select_.cut_by_count(row_.top_k);
-      if (!top_p) return cut;
-      if (select_.list_is_whole()) {
-        return select_.cut_list_by_mass(0, share * select_.list_total());
-      }
-      return select_.cut_by_mass(select_.range_from(cut), share * select_.row_total(cut));
-    }
-    if (top_p) return select_.cut_by_masses(choose_.masses + int64_t{index_} * kMassBins, share);
-    return row_.min_p > 0 ? low_for_weight(row_.min_p) : first_rank(kLowestBits);
   }
 
   // A rank that every token of at least this weight reaches.

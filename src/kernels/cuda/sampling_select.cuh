@@ -239,6 +239,7 @@ class RowSelect {
 
   // After cut_by_count(): whether the list holds every token that it keeps.
   __device__ bool list_is_whole() const { return whole_; }
+  __device__ bool list_is_short() const { return whole_ && kept_ <= kShortList; }
   __device__ const uint64_t* list() const { return shared_.list; }
   __device__ int list_size() const { return kept_; }
 
@@ -298,7 +299,11 @@ class RowSelect {
     found_ = shared_.found;
     __syncthreads();
     if (found_ > kListMax) return false;
-    sort_descending(shared_.list, found_);
+    if (found_ <= kShortList) {
+      sort_short(shared_.list, found_);
+    } else {
+      sort_descending(shared_.list, found_);
+    }
     return true;
   }
 
