@@ -38,7 +38,9 @@ int narrowest_tile(int64_t rows) {
 GemmPlan narrow_plan(int64_t rows, int64_t n, int64_t k, int multiprocessors) {
   const int64_t wanted = multiprocessors * 2 / 3;
   if (tiles(n, 128) >= wanted) return {128, narrowest_tile(rows), 1, 1};
-  return {64, narrowest_tile(rows), split_for(tiles(n, 64), k, wanted, 4), 1};
+  const int split = split_for(tiles(n, 64), k, wanted, 4);
+  const bool is_short = rows <= 8 && k <= 4096 && split > 1;  // fewer blocks end sooner
+  return {is_short ? 128 : 64, narrowest_tile(rows), split, 1};
 }
 
 GemmPlan cheapest(int64_t rows, int64_t n, int multiprocessors, std::span<const GemmPlan> plans) {
