@@ -352,8 +352,8 @@ class RowSelect {
       reached = sum >= wanted;
     }
     range.low += static_cast<uint64_t>(chosen) << shift;
-    const uint64_t end = range.low + (uint64_t{1} << shift);
-    if (end < high) range.high = end;
+    const uint64_t width = uint64_t{1} << shift;
+    if (high - range.low > width) range.high = range.low + width;
   }
 
   Shared& shared_;

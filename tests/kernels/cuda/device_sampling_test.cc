@@ -206,6 +206,12 @@ TEST_F(CudaSampling, AgreesWithThePlainSamplerDrawByDraw) {
       rows.push_back({.top_k = 700, .top_p = 0.9f});
       rows.push_back({.top_k = 20000, .top_p = 0.95f, .min_p = 1e-4f});
       rows.push_back({.top_p = 0.9999f});
+      rows.push_back({.temperature = 6, .top_k = 40});
+      rows.push_back({.temperature = 9, .top_k = 300, .top_p = 0.9f});
+      rows.push_back({.temperature = 5, .top_k = static_cast<int32_t>(vocab / 2)});
+      rows.push_back({.temperature = 5, .top_k = static_cast<int32_t>(vocab / 3), .top_p = 0.7f});
+      rows.push_back({.temperature = 20, .top_p = 0.9f});
+      rows.push_back({.temperature = 8, .min_p = 0.02f});
       rows.push_back({.top_p = 0.6f, .min_p = 0.01f});
       for (SamplingRow& row : rows) {
         row.seed = ++key;
