@@ -22,8 +22,9 @@ DType kv_dtype(const EngineOptions& options, const Checkpoint& checkpoint, Devic
   if (options.dtype == "float32") return DType::kF32;
   if (options.dtype == "bfloat16") return DType::kBF16;
   if (options.dtype == "float16") return DType::kF16;
+  // bf16 for block-quantized models too: AMX multiplies it, and their weights are coarser than it.
   const TensorRecord* embedding = checkpoint.find("model.embed_tokens.weight");
-  return embedding != nullptr && embedding->dtype == DType::kBF16 ? DType::kBF16 : DType::kF16;
+  return embedding != nullptr && embedding->dtype == DType::kF16 ? DType::kF16 : DType::kBF16;
 }
 
 RunnerOptions runner_options(const EngineOptions& options, Device device) {
