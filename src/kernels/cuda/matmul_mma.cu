@@ -99,6 +99,30 @@ __device__ void multiply_stage(uint32_t weights, uint32_t x,
   }
 }
 
+// The block's sums from (t0, n0) on, through shared memory as tile[t][n].
+template <class T, class S>
+__device__ void store_tile(const GemmOutput& output, int64_t t0, int64_t n0, int warp_t, int warp_n,
+                           const float (&sums)[S::kWarpN / 16][S::kWarpT / 8][4], float* tile) {
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int i = 0; i < S::kWarpN / 16; ++i) {
+#pragma unroll
+    for (int j = 0; j < S::kWarpT / 8; ++j) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const int t = warp_t + j * 8 + lane % 4 * 2 + e % 2;
+        const int n = warp_n + i * 16 + lane / 4 + e / 2 * 8;
+        tile[t * S::kSumStride + n] = sums[i][j][e];
+      }
+    }
+  }
+  __syncthreads();
+  for (int i = threadIdx.x; i < S::kTileT * (S::kTileN / 8); i += S::kThreads) {
+    const int t = i / (S::kTileN / 8), n = i % (S::kTileN / 8) * 8;
+    store_eight_sums<T>(output, t0 + t, static_cast<int>(n0) + n, tile + t * S::kSumStride + n);
+  }
+}
+
 #endif  // __CUDA_ARCH__ >= 800
 
 template <class T, class S>
@@ -144,27 +168,7 @@ __global__ void __launch_bounds__(S::kThreads) matmul_mma_kernel(GemmLaunch gemm
   }
   asm volatile("cp.async.wait_group 0;" ::: "memory");
   __syncthreads();
-  // Through shared memory as [t][n].
-  float* tile = reinterpret_cast<float*>(shared);
-  const int lane = threadIdx.x % 32;
-#pragma unroll
-  for (int i = 0; i < S::kWarpN / 16; ++i) {
-#pragma unroll
-    for (int j = 0; j < S::kWarpT / 8; ++j) {
-#pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        const int t = warp_t + j * 8 + lane % 4 * 2 + e % 2,
-                  n = warp_n + i * 16 + lane / 4 + e / 2 * 8;
-        tile[t * S::kSumStride + n] = sums[i][j][e];
-      }
-    }
-  }
-  __syncthreads();
-  for (int i = threadIdx.x; i < S::kTileT * (S::kTileN / 8); i += S::kThreads) {
-    const int t = i / (S::kTileN / 8), n = i % (S::kTileN / 8) * 8;
-    store_eight_sums<T>(gemm.output, t0 + t, static_cast<int>(n0) + n,
-                        tile + t * S::kSumStride + n);
-  }
+  store_tile<T, S>(gemm.output, t0, n0, warp_t, warp_n, sums, reinterpret_cast<float*>(shared));
 #endif
 }
 
