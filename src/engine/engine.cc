@@ -254,7 +254,7 @@ Result<std::unique_ptr<Engine>> Engine::create(const std::string& model, const E
   auto impl = std::make_unique<Impl>();
   impl->options = options;
   impl->hooks = std::move(hooks);
-  ASSIGN_OR_RETURN(impl->text, load_model_text(*checkpoint, chat_template));
+  ASSIGN_OR_RETURN(impl->text, load_model_text(*checkpoint, chat_template, dummy));
   logger.info("chat template: {}", impl->text.chat_template_reason);
   startup.phase_done("text");
 

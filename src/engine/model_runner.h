@@ -38,6 +38,7 @@ struct RunnerOptions {
   int block_tokens = 0;
   DType kv_dtype = DType::kF32;
   bool batch_invariant = false;  // CUDA: a row's result does not depend on its company
+  bool time_graphs = false;      // CUDA: measure graph_seconds(), which costs microseconds a step
 };
 
 // Upper estimate of the activations of the largest step and the logits of the largest batch, for the
@@ -74,6 +75,8 @@ class ModelRunner {
   // Results of the oldest launched step, valid until the next call. kInternal when the device has
   // failed: nothing can run any more.
   virtual Result<const StepOutput*> collect() = 0;
+  // Seconds that the device has spent in the graphs of collected decode steps; 0 unless they are timed.
+  virtual double graph_seconds() const { return 0; }
 };
 
 // The runner of the stream's device. kResourceExhausted when the largest step does not fit the

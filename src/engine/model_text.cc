@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/utf8.h"
 #include "checkpoint/model_path.h"
+#include "text/byte_level.h"
 #include "text/builtin_templates.h"
 
 namespace lmdeploy {
@@ -27,6 +29,16 @@ GgufVocabulary to_vocabulary(const GgufTokenizerMetadata& metadata) {
   vocabulary.add_eos = metadata.add_eos;
   vocabulary.add_space_prefix = metadata.add_space_prefix;
   return vocabulary;
+}
+
+Result<std::unique_ptr<Tokenizer>> byte_tokenizer() {
+  GgufVocabulary vocabulary;
+  vocabulary.model = "gpt2";
+  vocabulary.pre = "gpt-2";
+  for (int byte = 0; byte < 256; ++byte) {
+    append_utf8(vocabulary.tokens.emplace_back(), byte_level_char(static_cast<unsigned char>(byte)));
+  }
+  return Tokenizer::from_gguf(std::move(vocabulary));
 }
 
 Result<std::unique_ptr<Tokenizer>> tokenizer_of(const Checkpoint& checkpoint) {
@@ -61,9 +73,12 @@ SamplingDefaults defaults_of(const GenerationDefaults& generation) {
 
 }  // namespace
 
-Result<ModelText> load_model_text(const Checkpoint& checkpoint, const std::string& chat_template) {
+Result<ModelText> load_model_text(const Checkpoint& checkpoint, const std::string& chat_template,
+                                  bool bytes_will_do) {
   ModelText text;
-  ASSIGN_OR_RETURN(text.tokenizer, tokenizer_of(checkpoint));
+  const bool bytes = bytes_will_do && !checkpoint.is_gguf() &&
+                     !std::filesystem::exists(std::filesystem::path(checkpoint.path()) / "tokenizer.json");
+  ASSIGN_OR_RETURN(text.tokenizer, bytes ? byte_tokenizer() : tokenizer_of(checkpoint));
   const Tokenizer& tokenizer = *text.tokenizer;
   ChatTemplateFacts facts;
   facts.model_name = checkpoint.model_name();

@@ -22,8 +22,11 @@ struct ModelText {
   SamplingDefaults sampling_defaults;
 };
 
-// `chat_template`: what --chat-template said; empty takes the model's own.
-Result<ModelText> load_model_text(const Checkpoint& checkpoint, const std::string& chat_template);
+// `chat_template`: what --chat-template said; empty takes the model's own. With `bytes_will_do`
+// (random weights need a config.json alone) a directory without tokenizer.json gets a vocabulary of the
+// 256 bytes.
+Result<ModelText> load_model_text(const Checkpoint& checkpoint, const std::string& chat_template,
+                                  bool bytes_will_do = false);
 
 // The --chat-template that does what LMDeploy's --cap says. "chat": `spec` itself; "completion" and
 // "python": the text is the prompt; "infilling": Code Llama's marks around the one <FILL> in it. Of a

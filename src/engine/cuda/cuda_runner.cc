@@ -75,28 +75,48 @@ CudaRunner::CudaRunner(std::unique_ptr<CausalLm> model, std::unique_ptr<Stream> 
       arena_(stream_->device()),
       table_(stream_->device(), options.max_batch_size, model_->info().vocab_size),
       buffers_(stream_->device(), options, static_cast<int>(model_->info().kv_groups.size())),
-      lists_(Shape{static_cast<int64_t>(kListWords * sizeof(uint32_t))}, DType::kU8,
-             stream_->device()),
-      results_(Shape{static_cast<int64_t>(result_bytes(options))}, DType::kU8, stream_->device()),
       scorer_(stream_->device(), model_->info().vocab_size),
       graphs_(options.max_batch_size),
       sampling_(model_->info().vocab_size) {}
 
 CudaRunner::~CudaRunner() {
   const DeviceGuard guard(stream_->device().index);
-  cudaStreamSynchronize(stream_->handle());
+  cudaDeviceSynchronize();
   for (Pending& pending : pending_) {
-    if (pending.done != nullptr) cudaEventDestroy(pending.done);
+    for (cudaEvent_t event : {pending.uploaded, pending.computed, pending.done}) {
+      if (event != nullptr) cudaEventDestroy(event);
+    }
+    for (cudaEvent_t border : pending.borders) {
+      if (border != nullptr) cudaEventDestroy(border);
+    }
+  }
+  for (cudaStream_t stream : {uploads_, downloads_}) {
+    if (stream != nullptr) cudaStreamDestroy(stream);
   }
 }
 
 Status CudaRunner::allocate() {
+  static_assert(kDepth == StepBuffers::kSides);
+  const Device device = stream_->device();
+  for (cudaStream_t* stream : {&uploads_, &downloads_}) {
+    CUDA_CHECK(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking));
+  }
+  for (Tensor& lists : lists_) {
+    lists = Tensor(Shape{static_cast<int64_t>(kListWords * sizeof(uint32_t))}, DType::kU8, device);
+  }
+  for (Tensor& results : results_) {
+    results = Tensor(Shape{static_cast<int64_t>(result_bytes(options_))}, DType::kU8, device);
+  }
   for (Pending& pending : pending_) {
     const size_t upload_bytes = static_cast<size_t>(buffers_.upload_words()) * sizeof(int32_t);
     ASSIGN_OR_RETURN(pending.upload, PinnedMemory::allocate(upload_bytes));
     ASSIGN_OR_RETURN(pending.lists, PinnedMemory::allocate(kListWords * sizeof(uint32_t)));
     ASSIGN_OR_RETURN(pending.results, PinnedMemory::allocate(result_bytes(options_)));
-    CUDA_CHECK(cudaEventCreateWithFlags(&pending.done, cudaEventDisableTiming));
+    for (cudaEvent_t* event : {&pending.uploaded, &pending.computed, &pending.done}) {
+      CUDA_CHECK(cudaEventCreateWithFlags(event, cudaEventDisableTiming));
+    }
+    if (!options_.time_graphs) continue;
+    for (cudaEvent_t& border : pending.borders) CUDA_CHECK(cudaEventCreate(&border));
   }
   return scorer_.allocate();
 }
@@ -140,6 +160,7 @@ void CudaRunner::run_padding(int rows, int length, uint32_t flags) {
   row_states_.assign(plan.rows.size(), nullptr);
   rope_lengths_.assign(plan.rows.size(), length);
   const StepLayout layout(plan.total_tokens, rows, count_logit_rows(plan), plan.num_groups);
+  side_ = 0;
   upload(plan, layout, pending_[0]);
   run_eagerly(plan, layout);
   stream_->synchronize();  // the pinned memory is used again
@@ -158,7 +179,8 @@ PromptScores CudaRunner::take_prompt_scores(SequenceId id) {
 void CudaRunner::launch(const StepPlan& plan) {
   CHECK(launched_ - collected_ < kDepth, "{} steps are on their way", launched_ - collected_);
   const DeviceGuard guard(stream_->device().index);
-  Pending& pending = pending_[static_cast<size_t>(launched_++ % kDepth)];
+  side_ = static_cast<int>(launched_++ % kDepth);
+  Pending& pending = pending_[static_cast<size_t>(side_)];
   describe_rows(plan, pending);
   const int groups = static_cast<int>(model_->info().kv_groups.size());
   const bool graphs = decodes_only(plan) && !stream_->debug();
@@ -170,7 +192,7 @@ void CudaRunner::launch(const StepPlan& plan) {
   upload(plan, layout, pending);
   copy_blocks(plan);
   if (graphs) {
-    run_graphs(layout);
+    run_graphs(layout, pending);
   } else {
     run_eagerly(plan, layout);
   }
@@ -180,6 +202,7 @@ void CudaRunner::launch(const StepPlan& plan) {
 // What the host knows of each row: its state, its rotation, what to draw.
 void CudaRunner::describe_rows(const StepPlan& plan, Pending& pending) {
   pending.step = plan.step;
+  pending.timed = false;
   pending.rows = plan.rows.size();
   pending.sampled.clear();
   row_states_.clear();
@@ -204,8 +227,14 @@ void CudaRunner::upload(const StepPlan& plan, const StepLayout& layout, Pending&
   const int64_t count = write_upload(plan, layout, rope_lengths_, ranges_, space);
   const std::span<const DeviceSamplingRow> rows = sampling_.rows();
   std::memcpy(words + layout.sampling, rows.data(), rows.size_bytes());
-  buffers_.upload(*stream_, words, count);
+  copy_on(uploads_, buffers_.upload(side_), words, static_cast<size_t>(count) * sizeof(int32_t));
   if (!sampling_.words().empty()) upload_lists(pending);
+  stream_->launched("upload", cudaEventRecord(pending.uploaded, uploads_));
+  stream_->launched("upload", cudaStreamWaitEvent(stream_->handle(), pending.uploaded));
+}
+
+void CudaRunner::copy_on(cudaStream_t stream, void* destination, const void* source, size_t bytes) {
+  stream_->launched("copy", cudaMemcpyAsync(destination, source, bytes, cudaMemcpyDefault, stream));
 }
 
 void CudaRunner::upload_lists(Pending& pending) {
@@ -215,14 +244,15 @@ void CudaRunner::upload_lists(Pending& pending) {
     CHECK(larger.ok(), "{}", larger.status().message());
     pending.lists = std::move(*larger);
   }
-  if (words.size_bytes() > lists_.bytes()) {
+  Tensor& lists = lists_[static_cast<size_t>(side_)];
+  if (words.size_bytes() > lists.bytes()) {
     stream_->synchronize();
     graphs_.drop_samplers();
-    lists_ = Tensor(Shape{static_cast<int64_t>(2 * words.size_bytes())}, DType::kU8,
-                    stream_->device());
+    lists = Tensor(Shape{static_cast<int64_t>(2 * words.size_bytes())}, DType::kU8,
+                   stream_->device());
   }
   std::memcpy(pending.lists.data(), words.data(), words.size_bytes());
-  stream_->copy(lists_.view().raw(), pending.lists.data(), words.size_bytes());
+  copy_on(uploads_, lists.view().raw(), pending.lists.data(), words.size_bytes());
 }
 
 void CudaRunner::copy_blocks(const StepPlan& plan) {
@@ -236,7 +266,7 @@ void CudaRunner::copy_blocks(const StepPlan& plan) {
 
 // Both graphs allocate the same things in the same order from the beginning of the arena, so that the
 // sampler finds the logits where the forward leaves them.
-void CudaRunner::run_graphs(const StepLayout& layout) {
+void CudaRunner::run_graphs(const StepLayout& layout, Pending& pending) {
   const auto in_memory = [&](auto&& issue) {
     ArenaScope scope(arena_);
     const ModelInfo& info = model_->info();
@@ -244,16 +274,35 @@ void CudaRunner::run_graphs(const StepLayout& layout) {
     const TensorView hidden = arena_.allocate(Shape{layout.rows, info.hidden_size}, activations_);
     issue(hidden, logits);
   };
-  graphs_.forward(*stream_, layout.rows, [&] {
+  mark(pending, 0);
+  graphs_.forward(*stream_, layout.rows, side_, [&] {
     in_memory([&](const TensorView& hidden, const TensorView& logits) {
       forward(layout, 1, static_cast<int>(options_.session_len), hidden);
       Ctx context = ctx();
       model_->logits(context, hidden, logits);
     });
   });
-  graphs_.sample(*stream_, layout.rows, sampling_.features(), [&] {
+  mark(pending, 1);
+  mark(pending, 2);
+  graphs_.sample(*stream_, layout.rows, side_, sampling_.features(), [&] {
     in_memory([&](const TensorView&, const TensorView& logits) { sample(layout, logits); });
   });
+  mark(pending, 3);
+  pending.timed = options_.time_graphs;
+}
+
+void CudaRunner::mark(Pending& pending, size_t border) {
+  if (!options_.time_graphs) return;
+  stream_->launched("a timer", cudaEventRecord(pending.borders[border], stream_->handle()));
+}
+
+void CudaRunner::add_graph_time(const Pending& pending) {
+  for (size_t begin : {0, 2}) {
+    float milliseconds = 0;
+    stream_->launched("a timer", cudaEventElapsedTime(&milliseconds, pending.borders[begin],
+                                                      pending.borders[begin + 1]));
+    graph_seconds_ += milliseconds * 1e-3;
+  }
 }
 
 void CudaRunner::run_eagerly(const StepPlan& plan, const StepLayout& layout) {
@@ -273,7 +322,7 @@ void CudaRunner::run_eagerly(const StepPlan& plan, const StepLayout& layout) {
   TensorView last = hidden;
   if (count != hidden.dim(0)) {
     last = arena_.allocate(Shape{count, info.hidden_size}, activations_);
-    gather_rows(context, hidden, buffers_.samples(layout, count), last);
+    gather_rows(context, hidden, buffers_.samples(layout, side_, count), last);
   }
   const TensorView logits = arena_.allocate(Shape{count, info.vocab_size}, DType::kF32);
   model_->logits(context, last, logits);
@@ -282,8 +331,8 @@ void CudaRunner::run_eagerly(const StepPlan& plan, const StepLayout& layout) {
 
 void CudaRunner::forward(const StepLayout& layout, int max_query_len, int max_kv_len,
                          const TensorView& hidden) {
-  buffers_.expand(*stream_, layout, table_);
-  buffers_.make_batch(layout, max_query_len, max_kv_len, batch_);
+  buffers_.expand(*stream_, layout, side_, table_);
+  buffers_.make_batch(layout, side_, max_query_len, max_kv_len, batch_);
   Ctx context = ctx();
   model_->forward(context, batch_, *kv_, hidden);
 }
@@ -307,19 +356,23 @@ void CudaRunner::score_prompts(const StepPlan& plan, const TensorView& hidden) {
 }
 
 void CudaRunner::sample(const StepLayout& layout, const TensorView& logits) {
-  const DeviceSamplingRows rows{buffers_.sampling_rows(layout), lists_.data<uint32_t>(),
+  const DeviceSamplingRows rows{buffers_.sampling_rows(layout, side_),
+                                lists_[static_cast<size_t>(side_)].data<uint32_t>(),
                                 sampling_.features()};
   Ctx context = ctx();
-  device_sample(context, logits, rows, table_,
-                reinterpret_cast<SampledToken*>(results_.data<std::byte>()));
+  device_sample(context, logits, rows, table_, results());
+}
+
+SampledToken* CudaRunner::results() const {
+  return static_cast<SampledToken*>(results_[static_cast<size_t>(side_)].view().raw());
 }
 
 void CudaRunner::download(Pending& pending) {
+  stream_->launched("a step", cudaEventRecord(pending.computed, stream_->handle()));
+  stream_->launched("a step", cudaStreamWaitEvent(downloads_, pending.computed));
   const size_t count = pending.sampled.size();
-  if (count > 0) {
-    stream_->copy(pending.results.data(), results_.view().raw(), count * sizeof(SampledToken));
-  }
-  stream_->launched("the end of a step", cudaEventRecord(pending.done, stream_->handle()));
+  if (count > 0) copy_on(downloads_, pending.results.data(), results(), count * sizeof(SampledToken));
+  stream_->launched("a step", cudaEventRecord(pending.done, downloads_));
 }
 
 Result<const StepOutput*> CudaRunner::collect() {
@@ -330,6 +383,7 @@ Result<const StepOutput*> CudaRunner::collect() {
   if (!stream_->status().ok()) {
     return internal_error("step {}: {}", pending.step, stream_->status().message());
   }
+  if (pending.timed) add_graph_time(pending);
   output_.step = pending.step;
   output_.sampled.assign(pending.rows, SampledToken{});
   const auto* results = reinterpret_cast<const SampledToken*>(pending.results.data());

@@ -1,9 +1,11 @@
 // CudaRunner: the ModelRunner of a GPU. Two steps are on their way at a time: while the device runs
-// one, the host plans, uploads and queues the next. Everything a step does is queued on one stream:
+// one, the host plans, uploads and queues the next. What a step computes is queued on one stream
 //
-//   upload -> page copies -> forward -> logits -> sampler -> download -> event
+//   page copies -> forward -> logits -> sampler
 //
-// so a step's decode rows find their token in the sampling table, where the step before left it.
+// so its decode rows find their token in the sampling table, where the step before left it. Uploads
+// and downloads have streams of their own: the next upload is there before this step ends, and the
+// next step begins while this one's tokens are on their way to the host.
 // Steps of decode rows alone replay captured graphs; all others, and all in debug mode
 // (TM_DEBUG_LEVEL=DEBUG), queue their kernels one by one.
 #pragma once
@@ -38,6 +40,7 @@ class CudaRunner final : public ModelRunner {
   int depth() const override { return kDepth; }
   void launch(const StepPlan& plan) override;
   Result<const StepOutput*> collect() override;
+  double graph_seconds() const override { return graph_seconds_; }
 
  private:
   static constexpr int kDepth = 2;
@@ -47,7 +50,9 @@ class CudaRunner final : public ModelRunner {
     PinnedMemory upload;   // i32 words of StepLayout
     PinnedMemory lists;    // words of the sampling rows' lists; grows
     PinnedMemory results;  // SampledToken [max batch]
-    cudaEvent_t done = nullptr;
+    cudaEvent_t uploaded = nullptr, computed = nullptr, done = nullptr;
+    std::array<cudaEvent_t, 4> borders = {};  // of forward and sampler graph, where they are timed
+    bool timed = false;
     StepId step = 0;
     size_t rows = 0;
     struct Sampled {
@@ -67,9 +72,13 @@ class CudaRunner final : public ModelRunner {
   void describe_rows(const StepPlan& plan, Pending& pending);
   void upload(const StepPlan& plan, const StepLayout& layout, Pending& pending);
   void upload_lists(Pending& pending);
+  void copy_on(cudaStream_t stream, void* destination, const void* source, size_t bytes);
   void copy_blocks(const StepPlan& plan);
-  void run_graphs(const StepLayout& layout);
+  void run_graphs(const StepLayout& layout, Pending& pending);
+  void mark(Pending& pending, size_t border);
+  void add_graph_time(const Pending& pending);
   void run_eagerly(const StepPlan& plan, const StepLayout& layout);
+  SampledToken* results() const;
   void forward(const StepLayout& layout, int max_query_len, int max_kv_len,
                const TensorView& hidden);
   void score_prompts(const StepPlan& plan, const TensorView& hidden);
@@ -85,18 +94,21 @@ class CudaRunner final : public ModelRunner {
   Arena arena_;
   SamplingTable table_;
   StepBuffers buffers_;
-  Tensor lists_;    // u8: words of the sampling rows' lists; grows
-  Tensor results_;  // SampledToken [max batch]
+  std::array<Tensor, kDepth> lists_;    // u8, by side: words of the sampling rows' lists; grow
+  std::array<Tensor, kDepth> results_;  // by side: SampledToken [max batch]
+  cudaStream_t uploads_ = nullptr, downloads_ = nullptr;
   PromptScorer scorer_;
   DecodeGraphs graphs_;
   size_t workspace_bytes_ = 0;
+  double graph_seconds_ = 0;
   std::unordered_map<SequenceId, SequenceState> states_;
 
   std::array<Pending, kDepth> pending_;
   int64_t launched_ = 0, collected_ = 0;
   StepOutput output_;
 
-  // Of the step being launched; kept for their capacity.
+  // Of the step being launched; vectors are kept for their capacity.
+  int side_ = 0;  // of the buffers: steps take turns
   Batch batch_;
   SamplingBatch sampling_;
   std::vector<SequenceState*> row_states_;

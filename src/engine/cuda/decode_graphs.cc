@@ -50,13 +50,14 @@ void DecodeGraphs::replay(CudaStream& stream, cudaGraphExec_t& graph, const char
   if (graph != nullptr) stream.launched(name, cudaGraphLaunch(graph, stream.handle()));
 }
 
-void DecodeGraphs::forward(CudaStream& stream, int bucket, FunctionRef<void()> issue) {
-  replay(stream, forwards_[{bucket, 0}], "the graph of a decode step", issue);
+void DecodeGraphs::forward(CudaStream& stream, int bucket, int side, FunctionRef<void()> issue) {
+  replay(stream, forwards_[{bucket, side}], "the graph of a decode step", issue);
 }
 
-void DecodeGraphs::sample(CudaStream& stream, int bucket, SamplingFeatures features,
+void DecodeGraphs::sample(CudaStream& stream, int bucket, int side, SamplingFeatures features,
                           FunctionRef<void()> issue) {
-  replay(stream, samplers_[{bucket, features.bits()}], "the graph of a sampler", issue);
+  const int variant = 2 * features.bits() + side;
+  replay(stream, samplers_[{bucket, variant}], "the graph of a sampler", issue);
 }
 
 void DecodeGraphs::drop_samplers() { destroy(samplers_); }

@@ -26,9 +26,11 @@ class DecodeGraphs {
   int bucket_of(int rows) const;
   const std::vector<int>& buckets() const { return buckets_; }
 
-  // Replays the bucket's forward (sampler); `issue` queues its kernels when it has to be captured.
-  void forward(CudaStream& stream, int bucket, FunctionRef<void()> issue);
-  void sample(CudaStream& stream, int bucket, SamplingFeatures features, FunctionRef<void()> issue);
+  // Replays the bucket's forward (sampler) on a side of the step's buffers; `issue` queues its kernels
+  // when it has to be captured.
+  void forward(CudaStream& stream, int bucket, int side, FunctionRef<void()> issue);
+  void sample(CudaStream& stream, int bucket, int side, SamplingFeatures features,
+              FunctionRef<void()> issue);
   // Forgets the samplers: they read memory that is going.
   void drop_samplers();
 
@@ -39,8 +41,8 @@ class DecodeGraphs {
   static void destroy(Graphs& graphs);
 
   std::vector<int> buckets_;
-  Graphs forwards_;  // by (bucket, 0)
-  Graphs samplers_;  // by (bucket, features as bits)
+  Graphs forwards_;  // by (bucket, side)
+  Graphs samplers_;  // by (bucket, features and side)
 };
 
 }  // namespace lmdeploy::cuda
