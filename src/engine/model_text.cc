@@ -36,7 +36,7 @@ Result<std::unique_ptr<Tokenizer>> byte_tokenizer() {
   vocabulary.model = "gpt2";
   vocabulary.pre = "gpt-2";
   for (int byte = 0; byte < 256; ++byte) {
-    append_utf8(vocabulary.tokens.emplace_back(), byte_level_char(static_cast<unsigned char>(byte)));
+    utf8_append(vocabulary.tokens.emplace_back(), byte_level_char(static_cast<unsigned char>(byte)));
   }
   return Tokenizer::from_gguf(std::move(vocabulary));
 }

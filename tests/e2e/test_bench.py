@@ -91,3 +91,17 @@ def test_what_cannot_be_measured_is_refused(program, smollm, tmp_path, lengths):
                              (["serving", "http://127.0.0.1:1", "--lengths", lengths], "127.0.0.1")):
         done = run(program, *arguments, cwd=tmp_path)
         assert done.returncode != 0 and words in done.stderr, done.stderr
+
+
+def test_dummy_weights_need_a_configuration_alone(program, tmp_path):
+    config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "torch_dtype": "bfloat16", "hidden_size": 128,
+              "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
+              "vocab_size": 1000, "max_position_embeddings": 256, "rms_norm_eps": 1e-5, "hidden_act": "silu",
+              "rope_theta": 10000.0, "tie_word_embeddings": False}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    done = run(program, "generation", str(tmp_path), "--device", "cpu", "--load-format", "dummy", "-c", "2", "-pt", "9", "-ct", "5",
+               "--csv", "", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "number of completion tokens: 30\n" in done.stdout
+    missing = run(program, "generation", str(tmp_path), "--device", "cpu", cwd=tmp_path)
+    assert missing.returncode != 0
