@@ -31,12 +31,19 @@ GgufVocabulary to_vocabulary(const GgufTokenizerMetadata& metadata) {
   return vocabulary;
 }
 
-Result<std::unique_ptr<Tokenizer>> byte_tokenizer() {
+// The 256 bytes, then a word for each other id, so that every drawn token shows.
+Result<std::unique_ptr<Tokenizer>> byte_tokenizer(const json::object& config) {
+  constexpr int64_t kMostIds = 1 << 20;
+  ASSIGN_OR_RETURN(const std::optional<int64_t> ids, get_int(config, "vocab_size"));
   GgufVocabulary vocabulary;
   vocabulary.model = "gpt2";
   vocabulary.pre = "gpt-2";
   for (int byte = 0; byte < 256; ++byte) {
     utf8_append(vocabulary.tokens.emplace_back(), byte_level_char(static_cast<unsigned char>(byte)));
+  }
+  for (int64_t id = 256; id < std::min(ids.value_or(0), kMostIds); ++id) {
+    utf8_append(vocabulary.tokens.emplace_back(), byte_level_char(' '));
+    vocabulary.tokens.back() += fmt::format("t{}", id);
   }
   return Tokenizer::from_gguf(std::move(vocabulary));
 }
@@ -78,7 +85,7 @@ Result<ModelText> load_model_text(const Checkpoint& checkpoint, const std::strin
   ModelText text;
   const bool bytes = bytes_will_do && !checkpoint.is_gguf() &&
                      !std::filesystem::exists(std::filesystem::path(checkpoint.path()) / "tokenizer.json");
-  ASSIGN_OR_RETURN(text.tokenizer, bytes ? byte_tokenizer() : tokenizer_of(checkpoint));
+  ASSIGN_OR_RETURN(text.tokenizer, bytes ? byte_tokenizer(checkpoint.config()) : tokenizer_of(checkpoint));
   const Tokenizer& tokenizer = *text.tokenizer;
   ChatTemplateFacts facts;
   facts.model_name = checkpoint.model_name();

@@ -24,7 +24,7 @@ struct ModelText {
 
 // `chat_template`: what --chat-template said; empty takes the model's own. With `bytes_will_do`
 // (random weights need a config.json alone) a directory without tokenizer.json gets a vocabulary of the
-// 256 bytes.
+// 256 bytes and a word for each other id.
 Result<ModelText> load_model_text(const Checkpoint& checkpoint, const std::string& chat_template,
                                   bool bytes_will_do = false);
 
