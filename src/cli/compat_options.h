@@ -14,7 +14,7 @@ namespace lmdeploy::cli {
 // Of every command that loads a model.
 struct ModelCompatOptions {
   std::string backend = "turbomind";
-  bool trust_remote_code = false, eager_mode = false, empty_init = false;
+  bool trust_remote_code = false, empty_init = false;
   bool enable_microbatch = false, enable_eplb = false;
   std::string communicator = "nccl", distributed_executor_backend, logprobs_mode;
   int async = 1, kernel_block_size = -1;
@@ -54,11 +54,6 @@ struct ModelCompatOptions {
            .group = kGroup,
            .notice = "no code of a checkpoint is ever run"},
           self.trust_remote_code);
-    visit({.name = "eager-mode",
-           .help = "run without captured CUDA graphs",
-           .group = kGroup,
-           .notice = "the CPU has none"},
-          self.eager_mode);
     visit({.name = "enable-microbatch",
            .help = "overlap two halves of a batch in expert-parallel models",
            .group = kGroup,

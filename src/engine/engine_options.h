@@ -30,6 +30,7 @@ struct EngineOptions {
   int cpu_threads = 0;
   int max_queued_requests = 1024;
   bool batch_invariant = false;
+  bool eager_mode = false;
 
   template <class Visitor, class Self>
   static void describe(Visitor& visit, Self& self) {
@@ -72,6 +73,8 @@ struct EngineOptions {
     visit({.name = "batch-invariant", .help = "CUDA: the same text for a request whatever runs beside it, at some cost "
                                               "in speed; on the CPU it is always so",
            .group = "Engine"}, self.batch_invariant);
+    visit({.name = "eager-mode", .help = "CUDA: queue the kernels of each step one by one instead of replaying captured graphs",
+           .group = "Engine"}, self.eager_mode);
   }
 };
 

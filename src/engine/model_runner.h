@@ -1,5 +1,5 @@
-// ModelRunner: executes step plans on one device: batch, forward, logits, sampling. It owns the model,
-// its stream, the KV pages and what the sampler remembers of each sequence.
+// ModelRunner: executes step plans on one device: batch, forward, logits, sampling. It owns the
+// model, its stream, the KV pages and what the sampler remembers of each sequence.
 //
 // launch() gives a step to the device, collect() waits for the oldest one that was launched. On the
 // CPU a step is over when launch() returns (depth 1); on CUDA the next step is launched while the
@@ -33,16 +33,17 @@ struct StepOutput {
 
 struct RunnerOptions {
   int max_batch_size = 0;
-  int step_tokens = 0;         // the most of one step
-  int64_t session_len = 0;     // the longest context
+  int step_tokens = 0;      // the most of one step
+  int64_t session_len = 0;  // the longest context
   int block_tokens = 0;
   DType kv_dtype = DType::kF32;
   bool batch_invariant = false;  // CUDA: a row's result does not depend on its company
+  bool eager_mode = false;       // CUDA: no captured graphs
   bool time_graphs = false;      // CUDA: measure graph_seconds(), which costs microseconds a step
 };
 
-// Upper estimate of the activations of the largest step and the logits of the largest batch, for the
-// usual ratios of hidden to intermediate size.
+// Upper estimate of the activations of the largest step and the logits of the largest batch, for
+// the usual ratios of hidden to intermediate size.
 size_t estimated_workspace(const ModelInfo& info, const RunnerOptions& options);
 
 // Engine thread only.
@@ -59,8 +60,8 @@ class ModelRunner {
   struct Sequence {
     const GenerateRequest* request = nullptr;  // outlives the sequence
     int choice = 0;
-    SamplingState::Context context;            // copied from while adding
-    bool score_prompt = false;                 // choice 0 of prompt_logprobs / last_logits
+    SamplingState::Context context;  // copied from while adding
+    bool score_prompt = false;       // choice 0 of prompt_logprobs / last_logits
   };
   virtual void add_sequence(SequenceId id, const Sequence& sequence) = 0;
   // Rows of the sequence in launched steps are ignored.
@@ -75,7 +76,8 @@ class ModelRunner {
   // Results of the oldest launched step, valid until the next call. kInternal when the device has
   // failed: nothing can run any more.
   virtual Result<const StepOutput*> collect() = 0;
-  // Seconds that the device has spent in the graphs of collected decode steps; 0 unless they are timed.
+  // Seconds that the device has spent in the graphs of collected decode steps; 0 unless they are
+  // timed.
   virtual double graph_seconds() const { return 0; }
 };
 

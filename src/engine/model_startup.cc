@@ -39,7 +39,8 @@ RunnerOptions runner_options(const EngineOptions& options, Device device) {
           .step_tokens = std::max(prefill, batch),
           .session_len = options.session_len,
           .block_tokens = options.cache_block_seq_len,
-          .batch_invariant = options.batch_invariant};
+          .batch_invariant = options.batch_invariant,
+          .eager_mode = options.eager_mode};
 }
 
 Result<HostMemory> available_memory(Device device) {
@@ -75,14 +76,17 @@ void report_dequantization(const Checkpoint& checkpoint, const ModelInfo& info, 
     if (is_block_quantized(record.dtype)) bytes += record.bytes;
   }
   if (bytes == 0) return;
-  logger.info("block-quantized weights ({:.2f} GiB in the file) become {} on the GPU: all weights take {:.2f} GiB there",
-              static_cast<double>(bytes) / kGiB, dtype_name(info.activations),
-              static_cast<double>(info.weight_bytes) / kGiB);
+  logger.info(
+      "block-quantized weights ({:.2f} GiB in the file) become {} on the GPU: all weights take "
+      "{:.2f} GiB there",
+      static_cast<double>(bytes) / kGiB, dtype_name(info.activations),
+      static_cast<double>(info.weight_bytes) / kGiB);
 }
 
 // With what the warm-up has really taken, which counts as available here: the plan takes it off.
 Result<MemoryPlan> plan_device_memory(const ModelInfo& info, const EngineOptions& options,
-                                      const RunnerOptions& runner, Device device, size_t workspace) {
+                                      const RunnerOptions& runner, Device device,
+                                      size_t workspace) {
   ASSIGN_OR_RETURN(HostMemory memory, available_memory(device));
   memory.available -= std::min(memory.available, kGraphBytes);
   memory.available += info.weight_bytes + workspace;

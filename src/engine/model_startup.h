@@ -28,7 +28,7 @@ struct StartedModel {
   std::unique_ptr<ModelRunner> runner;  // with its cache
   RunnerOptions options;
   MemoryPlan memory;
-  std::string device;                   // "cpu (amx, 2 threads)"
+  std::string device;  // "cpu (amx, 2 threads)"
 };
 
 // Everything wrong with the model, the device or the memory is one Status. The sum of memory is

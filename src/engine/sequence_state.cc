@@ -17,7 +17,8 @@ SequenceState::SequenceState(const ModelRunner::Sequence& sequence)
   scores.tokens[0].logprob = std::numeric_limits<float>::quiet_NaN();
 }
 
-void score_prompt(Ctx& cpu, SequenceState& state, int64_t first_position, const TensorView& logits) {
+void score_prompt(Ctx& cpu, SequenceState& state, int64_t first_position,
+                  const TensorView& logits) {
   const std::vector<int32_t>& prompt = state.request->prompt;
   const auto prompt_len = static_cast<int64_t>(prompt.size());
   const int64_t rows = logits.dim(0);

@@ -36,9 +36,9 @@ void write_rows(const StepPlan& plan, const StepLayout& layout,
     token += row.num_tokens;
   }
   const int rows = static_cast<int>(plan.rows.size());
-  CHECK(rows <= layout.rows && token <= layout.tokens &&
-            layout.rows - rows == layout.tokens - token,
-        "{} rows of {} tokens in a layout of {} and {}", rows, token, layout.rows, layout.tokens);
+  CHECK(
+      rows <= layout.rows && token <= layout.tokens && layout.rows - rows == layout.tokens - token,
+      "{} rows of {} tokens in a layout of {} and {}", rows, token, layout.rows, layout.tokens);
   for (int r = rows; r < layout.rows; ++r, ++token) {
     words[layout.query_start + r] = token;
     words[layout.kv_len + r] = 0;
@@ -124,7 +124,8 @@ int64_t write_upload(const StepPlan& plan, const StepLayout& layout,
                      std::span<int32_t> words) {
   CHECK(plan.num_groups == layout.groups && layout.groups <= kMaxKvGroups &&
             layout.tables <= static_cast<int64_t>(words.size()),
-        "{} KV groups and {} words in an upload of {}", plan.num_groups, layout.tables, words.size());
+        "{} KV groups and {} words in an upload of {}", plan.num_groups, layout.tables,
+        words.size());
   words[kUploadRows] = static_cast<int32_t>(plan.rows.size());
   write_rows(plan, layout, rope_lengths, words.data());
   write_logit_rows(plan, layout, ranges, words.data());

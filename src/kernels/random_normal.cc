@@ -35,7 +35,8 @@ void random_normal(Ctx& ctx, const RandomNormal& values, const TensorView& out) 
     case DType::kF32: return fill<float>(ctx, values, out);
     case DType::kF16: return fill<f16>(ctx, values, out);
     case DType::kBF16: return fill<bf16>(ctx, values, out);
-    default: CHECK(false, "random_normal: out is {}; expected f32, f16 or bf16", dtype_name(out.dtype()));
+    default:
+      CHECK(false, "random_normal: out is {}; expected f32, f16 or bf16", dtype_name(out.dtype()));
   }
 }
 

@@ -15,8 +15,8 @@ struct RandomNormal {
   float stddev = 0;
 };
 
-// out[r][c] = mean + stddev * hash_normal(key, first + r * row_elements + c) in double, rounded to fp32
-// and then to out's type. out [R, C] f32, f16 or bf16 (rows may be strided).
+// out[r][c] = mean + stddev * hash_normal(key, first + r * row_elements + c) in double, rounded to
+// fp32 and then to out's type. out [R, C] f32, f16 or bf16 (rows may be strided).
 void random_normal(Ctx& ctx, const RandomNormal& values, const TensorView& out);
 
 }  // namespace lmdeploy

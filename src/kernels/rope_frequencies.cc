@@ -28,7 +28,8 @@ void rope_frequencies(Ctx& ctx, const TensorView& lengths, const RopeByLength& r
       continue;
     }
     const double stretch =
-        rope.factor * static_cast<double>(length) / static_cast<double>(rope.limit) - (rope.factor - 1.0);
+        rope.factor * static_cast<double>(length) / static_cast<double>(rope.limit) -
+        (rope.factor - 1.0);
     for (int64_t i = 0; i < half; ++i) {
       const double exponent = -static_cast<double>(i) / static_cast<double>(half - 1);
       row[i] = static_cast<float>(double{within[i]} * std::pow(stretch, exponent));

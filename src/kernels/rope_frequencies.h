@@ -13,8 +13,8 @@ struct RopeByLength {
   double factor = 1;  // of dynamic NTK
 };
 
-// out[b] f32 [B, d/2] for a sequence of lengths[b] tokens (i32 [B]): within, where lengths[b] <= limit;
-// else beyond, or with dynamic NTK, whose base theta is theta * s^(d / (d - 2)),
+// out[b] f32 [B, d/2] for a sequence of lengths[b] tokens (i32 [B]): within, where lengths[b] <=
+// limit; else beyond, or with dynamic NTK, whose base theta is theta * s^(d / (d - 2)),
 //   out[b][i] = within[i] * s^(-2 i / (d - 2)),  s = factor * lengths[b] / limit - (factor - 1).
 void rope_frequencies(Ctx& ctx, const TensorView& lengths, const RopeByLength& rope,
                       const TensorView& out);

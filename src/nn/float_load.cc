@@ -42,7 +42,8 @@ Tensor float_tensor(std::span<const float> values, Shape shape, const BuildOptio
   Tensor tensor = options.memory->allocate(shape, DType::kF32);
   const size_t most = options.uploader->buffer_bytes() / sizeof(float);
   for (size_t begin = 0; begin < values.size(); begin += most) {
-    const std::span<const float> part = values.subspan(begin, std::min(most, values.size() - begin));
+    const std::span<const float> part =
+        values.subspan(begin, std::min(most, values.size() - begin));
     options.uploader->write(tensor.data<float>() + begin, part.size_bytes(), [&](std::byte* to) {
       std::memcpy(to, part.data(), part.size_bytes());
     });

@@ -28,7 +28,8 @@ Status store_rows(const LoadedSlice& slice, std::span<const int32_t> order,
     Arena no_scratch(options.device);
     Ctx ctx{*options.stream, no_scratch};
     const DummyValues& dummy = *slice.dummy;
-    random_normal(ctx, {dummy.key, dummy.first, dummy.row_elements, dummy.mean, dummy.stddev}, rows);
+    random_normal(ctx, {dummy.key, dummy.first, dummy.row_elements, dummy.mean, dummy.stddev},
+                  rows);
     return {};
   }
   const auto row_bytes = static_cast<size_t>(dtype_bytes(rows.dtype(), rows.dim(1)));
@@ -52,8 +53,7 @@ Result<PackedMatrix> load_on_device(std::span<const LoadedSlice> slices,
                                     const BuildOptions& options) {
   int64_t rows = 0;
   for (const LoadedSlice& slice : slices) rows += slice.rows;
-  Tensor storage =
-      options.memory->allocate(Shape{rows, slices[0].cols}, options.activation_type());
+  Tensor storage = options.memory->allocate(Shape{rows, slices[0].cols}, options.activation_type());
   int64_t first = 0;
   for (size_t i = 0; i < slices.size(); ++i) {
     RETURN_IF_ERROR(

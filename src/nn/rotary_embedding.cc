@@ -63,7 +63,8 @@ TensorView RotaryEmbedding::cos_sin(Ctx& ctx, const Batch& batch) const {
   ArenaScope scope(ctx.scratch);
   const TensorView frequencies =
       ctx.scratch.allocate(Shape{batch.num_sequences, config_.rotary_dim / 2}, DType::kF32);
-  rope_frequencies(ctx, batch.rope_len, {limit_, frequencies_, beyond_, config_.factor}, frequencies);
+  rope_frequencies(ctx, batch.rope_len, {limit_, frequencies_, beyond_, config_.factor},
+                   frequencies);
   rope_cos_sin(ctx, batch.positions, frequencies, batch.token_rows, config_.attention_scale, out);
   return out;
 }

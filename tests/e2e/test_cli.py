@@ -480,6 +480,6 @@ def test_devices_and_settings_of_the_environment(run, smollm):
     failed(load("--device", "cpu", LMDEPLOY_CPU_THREADS="many"), 2, "LMDEPLOY_CPU_THREADS",
            "'many'")
     failed(load(TM_LOG_LEVEL="loud"), 2, "TM_LOG_LEVEL", "'loud'")
-    quiet = load("--device", "cpu", "--eager-mode", "--log-level", "ERROR")
-    loud = load("--device", "cpu", "--eager-mode", "--log-level", "ERROR", TM_LOG_LEVEL="INFO")
-    assert quiet.stderr == "" and "--eager-mode" in loud.stderr and "\x1b" not in loud.stderr
+    quiet = load("--device", "cpu", "--empty-init", "--log-level", "ERROR")
+    loud = load("--device", "cpu", "--empty-init", "--log-level", "ERROR", TM_LOG_LEVEL="INFO")
+    assert quiet.stderr == "" and "--empty-init" in loud.stderr and "\x1b" not in loud.stderr

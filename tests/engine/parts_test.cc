@@ -1,4 +1,4 @@
-// The engine's parts by themselves: text of a choice, sampling state, sessions, batches.
+// The engine's parts by themselves: text of a choice, sampling state, sessions, text threads, batches.
 
 #include <gtest/gtest.h>
 
@@ -104,9 +104,9 @@ TEST(SamplingState, CountsPromptAndGeneratedTokensApart) {
   SamplingState state = state_of(sampling, {1, 2, 1}, {}, 3);
   state.accept(2);
   state.accept(5);
-  const SamplingRow row = state.row(9);
+  const SamplingRow row = state.row(5);
   EXPECT_EQ(row.seed, 43u);
-  EXPECT_EQ(row.position, 9);
+  EXPECT_EQ(row.position, 5);
   ASSERT_EQ(row.seen.size(), 3u);
   EXPECT_EQ(row.seen[0].token, 1);
   EXPECT_EQ(row.seen[0].in_prompt, 2);
@@ -121,7 +121,7 @@ TEST(SamplingState, BansTheEndBeforeTheMinimumAndTheEndOfAPhraseAfterItsBeginnin
   sampling.stop_token_ids = {7};
   SamplingState state = state_of(sampling, {1, 2, 3}, {{50}, {3, 4, 60}});
   const auto banned = [&](int32_t token) {
-    const SamplingRow row = state.row(0);
+    const SamplingRow row = state.row(3 + state.generated());
     return std::find(row.banned.begin(), row.banned.end(), token) != row.banned.end();
   };
   EXPECT_TRUE(banned(50));
@@ -140,6 +140,27 @@ TEST(SamplingState, BansTheEndBeforeTheMinimumAndTheEndOfAPhraseAfterItsBeginnin
   EXPECT_TRUE(banned(60));
   state.accept(4);
   EXPECT_FALSE(banned(60));
+}
+
+TEST(SamplingState, BansDependOnATokenThatOnlyTheDeviceKnows) {
+  SamplingParams sampling;
+  sampling.min_new_tokens = 2;
+  SamplingState state = state_of(sampling, {1, 3}, {{3, 4, 60}, {9, 61}});
+  SamplingRow row = state.row(3);  // the token at 2 is drawn and not known
+  EXPECT_TRUE(std::find(row.banned.begin(), row.banned.end(), 100) != row.banned.end());
+  ASSERT_EQ(state.conditional_bans().size(), 2u);
+  EXPECT_EQ(state.conditional_bans()[0].token, 60);
+  EXPECT_EQ(state.conditional_bans()[0].after, 4);
+  EXPECT_EQ(state.conditional_bans()[1].token, 61);
+  EXPECT_EQ(state.conditional_bans()[1].after, 9);
+  state.accept(4);
+  row = state.row(4);
+  EXPECT_TRUE(row.banned.empty());  // two tokens are there
+  ASSERT_EQ(state.conditional_bans().size(), 1u);
+  EXPECT_EQ(state.conditional_bans()[0].token, 61);
+  row = state.row(3);
+  EXPECT_TRUE(std::find(row.banned.begin(), row.banned.end(), 60) != row.banned.end());
+  EXPECT_TRUE(state.conditional_bans().empty());
 }
 
 TEST(SessionTable, OneRequestAtATimeAndEndWhileBusy) {

@@ -15,11 +15,23 @@ StepPlan mixed_plan() {
   plan.num_decode_rows = 1;
   plan.total_tokens = 6;
   plan.tokens = {11, 12, 13, 21, 22};
-  plan.rows = {{.slot = 4, .first_position = 70, .num_tokens = 1, .kv_length = 71,
-                .token_offset = kTokenOnSlot, .flags = kRowSample},
-               {.slot = 2, .first_position = 0, .num_tokens = 3, .kv_length = 3, .token_offset = 0,
+  plan.rows = {{.slot = 4,
+                .first_position = 70,
+                .num_tokens = 1,
+                .kv_length = 71,
+                .token_offset = kTokenOnSlot,
+                .flags = kRowSample},
+               {.slot = 2,
+                .first_position = 0,
+                .num_tokens = 3,
+                .kv_length = 3,
+                .token_offset = 0,
                 .flags = kRowPrefill | kRowSample},
-               {.slot = 3, .first_position = 5, .num_tokens = 2, .kv_length = 7, .token_offset = 3,
+               {.slot = 3,
+                .first_position = 5,
+                .num_tokens = 2,
+                .kv_length = 7,
+                .token_offset = 3,
                 .flags = kRowPrefill | kRowAllLogits}};
   plan.block_ids = {5, 6, 7, 8, 9, 1, 2, 3};
   plan.row_blocks = {{0, 3, 0}, {3, 1, 2}, {4, 1, 0}, {5, 1, 0}, {6, 1, 0}, {7, 1, 0}};
@@ -37,7 +49,8 @@ TEST(StepUpload, HoldsRowsTokensLogitRowsAndTables) {
   std::vector<int32_t> words(static_cast<size_t>(most_upload_words(6, 3, 2, 4)), -7);
   std::vector<LogitRange> ranges(3);
   const int64_t count = write_upload(plan, layout, std::vector<int32_t>{40, 3, 9}, ranges, words);
-  EXPECT_EQ(part(words, layout.token_ids, 6), (std::vector<int32_t>{kTokenOnSlot, 11, 12, 13, 21, 22}));
+  EXPECT_EQ(part(words, layout.token_ids, 6),
+            (std::vector<int32_t>{kTokenOnSlot, 11, 12, 13, 21, 22}));
   EXPECT_EQ(part(words, layout.token_rows, 6), (std::vector<int32_t>{0, 1, 1, 1, 2, 2}));
   EXPECT_EQ(part(words, layout.query_start, 4), (std::vector<int32_t>{0, 1, 4, 6}));
   EXPECT_EQ(part(words, layout.kv_len, 3), (std::vector<int32_t>{71, 3, 7}));
@@ -51,7 +64,8 @@ TEST(StepUpload, HoldsRowsTokensLogitRowsAndTables) {
   EXPECT_EQ(words[kUploadRows], 3);
   EXPECT_EQ(part(words, 0, 2), (std::vector<int32_t>{3, 3}));  // widths
   EXPECT_EQ(part(words, layout.tables, 9), (std::vector<int32_t>{5, 6, 7, 9, -1, -1, 2, -1, -1}));
-  EXPECT_EQ(part(words, layout.tables + 9, 9), (std::vector<int32_t>{-1, -1, 8, 1, -1, -1, 3, -1, -1}));
+  EXPECT_EQ(part(words, layout.tables + 9, 9),
+            (std::vector<int32_t>{-1, -1, 8, 1, -1, -1, 3, -1, -1}));
   EXPECT_EQ(count, layout.tables + 18);
 }
 

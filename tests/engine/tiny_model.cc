@@ -2,9 +2,11 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <vector>
 
 #include "base/json.h"
@@ -32,6 +34,10 @@ class TensorFile {
     header_[name] = {{"dtype", "F32"}, {"shape", dims},
                      {"data_offsets", {begin, data_.size() * sizeof(float)}}};
   }
+  // Elements of everything added so far.
+  void fill_with_nan(int64_t first, int64_t count) {
+    std::fill_n(data_.begin() + first, count, std::numeric_limits<float>::quiet_NaN());
+  }
   void write(const std::string& path) const {
     const std::string header = to_json_text(header_);
     const uint64_t size = header.size();
@@ -49,6 +55,7 @@ class TensorFile {
 void write_weights(const TinyModelOptions& options, const std::string& path) {
   TensorFile file;
   file.add("model.embed_tokens.weight", {kTinyVocab, kHidden}, 1.0);
+  if (options.nan_token >= 0) file.fill_with_nan(options.nan_token * kHidden, kHidden);
   file.add("lm_head.weight", {kTinyVocab, kHidden}, 0.4);
   file.add("model.norm.weight", {kHidden}, 0.1, 1.0);
   for (int layer = 0; layer < options.layers; ++layer) {

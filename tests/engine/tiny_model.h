@@ -13,6 +13,7 @@ struct TinyModelOptions {
   int layers = 2;
   int sliding_window = 0;       // > 0: a Mistral model with this window, else Llama
   int max_position = 640;
+  int32_t nan_token = -1;       // >= 0: its embedding is NaN
   double dynamic_ntk = 0;       // > 0: rope by length, stretching max_position by this factor
 };
 

@@ -1,5 +1,5 @@
-// What a decode step costs beside its graphs: wall time of the steps minus the device's time in their
-// graphs, and the wall time without timers. Random weights, distinct contexts, greedy.
+// What a decode step costs beside its graphs: wall time of the steps minus the device's time in
+// their graphs, and the wall time without timers. Random weights, distinct contexts, greedy.
 //
 //   decode_loop_cuda_bench CONFIG_DIR [rows = 64] [context = 128] [steps = 512]
 #include <cstdio>
@@ -32,7 +32,8 @@ class Loop {
       GenerateRequest& request = requests_[static_cast<size_t>(r)];
       for (int i = 0; i < work.context; ++i) request.prompt.push_back((r * 131 + i * 7) % 1000);
       request.sampling.greedy = true;
-      runner_->add_sequence(static_cast<SequenceId>(r), {&request, 0, {request.prompt, {}, no_words_, 0}, false});
+      runner_->add_sequence(static_cast<SequenceId>(r),
+                            {&request, 0, {request.prompt, {}, no_words_, 0}, false});
     }
   }
 
@@ -72,9 +73,13 @@ class Loop {
     return plan;
   }
   void add_row(StepPlan& plan, int r, int tokens, uint32_t flags, int first, int32_t token_offset) {
-    plan.rows.push_back({.sequence = static_cast<SequenceId>(r), .slot = r, .first_position = first,
-                         .num_tokens = tokens, .kv_length = first + tokens,
-                         .token_offset = token_offset, .flags = flags});
+    plan.rows.push_back({.sequence = static_cast<SequenceId>(r),
+                         .slot = r,
+                         .first_position = first,
+                         .num_tokens = tokens,
+                         .kv_length = first + tokens,
+                         .token_offset = token_offset,
+                         .flags = flags});
     plan.total_tokens += tokens;
     const int32_t count = (first + tokens + kBlockTokens - 1) / kBlockTokens;
     for (int32_t group = 0; group < plan.num_groups; ++group) {
@@ -96,8 +101,11 @@ Result<std::unique_ptr<ModelRunner>> start(const Work& work, bool time_graphs) {
   ASSIGN_OR_RETURN(auto model, load_model(*checkpoint, {.dummy_weights = true}, *stream));
   const DType kv_dtype = model->info().activations;
   return make_model_runner(std::move(model), std::move(stream),
-                           {.max_batch_size = work.rows, .step_tokens = 512, .session_len = 4096,
-                            .block_tokens = kBlockTokens, .kv_dtype = kv_dtype,
+                           {.max_batch_size = work.rows,
+                            .step_tokens = 512,
+                            .session_len = 4096,
+                            .block_tokens = kBlockTokens,
+                            .kv_dtype = kv_dtype,
                             .time_graphs = time_graphs});
 }
 
@@ -116,10 +124,10 @@ Status run(const Work& work) {
     if (!time_graphs) plain = each;
     if (!time_graphs) continue;
     const double graphs = (loop.graph_seconds() - before) / steps * 1e6;
-    std::printf("%s, %d rows, contexts of %d to %d, %d steps\n", work.model, work.rows, work.context,
-                work.context + work.steps, steps);
-    std::printf("step %.1f us (with timers %.1f us), its graphs %.1f us, beside them %.1f us\n", plain,
-                each, graphs, plain - graphs);
+    std::printf("%s, %d rows, contexts of %d to %d, %d steps\n", work.model, work.rows,
+                work.context, work.context + work.steps, steps);
+    std::printf("step %.1f us (with timers %.1f us), its graphs %.1f us, beside them %.1f us\n",
+                plain, each, graphs, plain - graphs);
   }
   return {};
 }

@@ -25,7 +25,8 @@ bool decodes_only(const StepPlan& plan) {
 size_t least_workspace(const ModelInfo& info, DType activations, const RunnerOptions& options) {
   const auto each = static_cast<size_t>(dtype_bytes(activations, 1));
   const auto batch = static_cast<size_t>(options.max_batch_size);
-  return static_cast<size_t>(info.hidden_size) * 8 * each * static_cast<size_t>(options.step_tokens) +
+  return static_cast<size_t>(info.hidden_size) * 8 * each *
+             static_cast<size_t>(options.step_tokens) +
          static_cast<size_t>(info.vocab_size) * batch * sizeof(float) +
          SamplingTable::bytes(options.max_batch_size, info.vocab_size);
 }
@@ -35,11 +36,12 @@ Status check_memory(const CausalLm& model, Device device, const RunnerOptions& o
   const size_t needed = least_workspace(model.info(), model.info().activations, options);
   if (needed <= memory.free) return {};
   return resource_exhausted(
-      "GPU {} has {:.0f} MiB left beside {:.0f} MiB of weights, but a step of {} tokens and {} rows takes at "
+      "GPU {} has {:.0f} MiB left beside {:.0f} MiB of weights, but a step of {} tokens and {} "
+      "rows takes at "
       "least {:.0f} MiB; lower --max-prefill-token-num or --max-batch-size",
       device.index, static_cast<double>(memory.free) / kMiB,
-      static_cast<double>(model.info().weight_bytes) / kMiB, options.step_tokens, options.max_batch_size,
-      static_cast<double>(needed) / kMiB);
+      static_cast<double>(model.info().weight_bytes) / kMiB, options.step_tokens,
+      options.max_batch_size, static_cast<double>(needed) / kMiB);
 }
 
 }  // namespace
@@ -122,13 +124,15 @@ Status CudaRunner::allocate() {
 }
 
 // Loads every kernel and makes the scratch memory as large as it will ever be: the longest prompt
-// chunk, whose logits are all wanted, and batches of every power of two up to the largest. All their
-// tokens are stored in one page, which is thrown away.
+// chunk, whose logits are all wanted, and batches of every power of two up to the largest. All
+// their tokens are stored in one page, which is thrown away.
 Status CudaRunner::warm_up() {
   kv_ = std::make_unique<KvCache>(model_->info().kv_groups, options_.block_tokens, 1,
                                   options_.kv_dtype, stream_->device());
-  const int prompt = static_cast<int>(std::min<int64_t>(options_.step_tokens, options_.session_len));
-  run_padding(std::min(options_.step_tokens / prompt, options_.max_batch_size), prompt, kRowAllLogits);
+  const int prompt =
+      static_cast<int>(std::min<int64_t>(options_.step_tokens, options_.session_len));
+  run_padding(std::min(options_.step_tokens / prompt, options_.max_batch_size), prompt,
+              kRowAllLogits);
   for (int rows = 1; rows < options_.max_batch_size; rows *= 2) run_padding(rows, 1, 0);
   run_padding(options_.max_batch_size, 1, 0);
   stream_->synchronize();
@@ -151,7 +155,8 @@ void CudaRunner::run_padding(int rows, int length, uint32_t flags) {
                          .kv_length = length,
                          .token_offset = r * length,
                          .flags = kRowPrefill | kRowSample | flags});
-    for (int32_t group = 0; group < plan.num_groups; ++group) plan.row_blocks.push_back({0, blocks, 0});
+    for (int32_t group = 0; group < plan.num_groups; ++group)
+      plan.row_blocks.push_back({0, blocks, 0});
     SamplingRow row;
     row.logprobs = 0;
     row.repetition_penalty = 1.5f;
@@ -183,11 +188,12 @@ void CudaRunner::launch(const StepPlan& plan) {
   Pending& pending = pending_[static_cast<size_t>(side_)];
   describe_rows(plan, pending);
   const int groups = static_cast<int>(model_->info().kv_groups.size());
-  const bool graphs = decodes_only(plan) && !stream_->debug();
+  const bool graphs = decodes_only(plan) && !stream_->debug() && !options_.eager_mode;
   const int rows = static_cast<int>(plan.rows.size());
   const int bucket = graphs ? graphs_.bucket_of(rows) : 0;
-  const StepLayout layout = graphs ? StepLayout(bucket, bucket, bucket, groups)
-                                   : StepLayout(plan.total_tokens, rows, count_logit_rows(plan), groups);
+  const StepLayout layout =
+      graphs ? StepLayout(bucket, bucket, bucket, groups)
+             : StepLayout(plan.total_tokens, rows, count_logit_rows(plan), groups);
   if (graphs) sampling_.pad(static_cast<size_t>(bucket));
   upload(plan, layout, pending);
   copy_blocks(plan);
@@ -248,8 +254,8 @@ void CudaRunner::upload_lists(Pending& pending) {
   if (words.size_bytes() > lists.bytes()) {
     stream_->synchronize();
     graphs_.drop_samplers();
-    lists = Tensor(Shape{static_cast<int64_t>(2 * words.size_bytes())}, DType::kU8,
-                   stream_->device());
+    lists =
+        Tensor(Shape{static_cast<int64_t>(2 * words.size_bytes())}, DType::kU8, stream_->device());
   }
   std::memcpy(pending.lists.data(), words.data(), words.size_bytes());
   copy_on(uploads_, lists.view().raw(), pending.lists.data(), words.size_bytes());
@@ -264,8 +270,8 @@ void CudaRunner::copy_blocks(const StepPlan& plan) {
   }
 }
 
-// Both graphs allocate the same things in the same order from the beginning of the arena, so that the
-// sampler finds the logits where the forward leaves them.
+// Both graphs allocate the same things in the same order from the beginning of the arena, so that
+// the sampler finds the logits where the forward leaves them.
 void CudaRunner::run_graphs(const StepLayout& layout, Pending& pending) {
   const auto in_memory = [&](auto&& issue) {
     ArenaScope scope(arena_);
@@ -313,7 +319,8 @@ void CudaRunner::run_eagerly(const StepPlan& plan, const StepLayout& layout) {
     max_kv_len = std::max(max_kv_len, row.kv_length);
   }
   const ModelInfo& info = model_->info();
-  const TensorView hidden = arena_.allocate(Shape{layout.logit_rows, info.hidden_size}, activations_);
+  const TensorView hidden =
+      arena_.allocate(Shape{layout.logit_rows, info.hidden_size}, activations_);
   forward(layout, max_query_len, max_kv_len, hidden);
   score_prompts(plan, hidden);
   const auto count = static_cast<int64_t>(sampling_.rows().size());
@@ -341,14 +348,16 @@ void CudaRunner::score_prompts(const StepPlan& plan, const TensorView& hidden) {
   Ctx context = ctx();
   for (size_t r = 0; r < plan.rows.size(); ++r) {
     const PlanRow& row = plan.rows[r];
-    if ((row.flags & kRowAllLogits) == 0 || row_states_[r] == nullptr || !row_states_[r]->score_prompt) {
+    if ((row.flags & kRowAllLogits) == 0 || row_states_[r] == nullptr ||
+        !row_states_[r]->score_prompt) {
       continue;
     }
     const LogitRange range = ranges_[r];
     for (int64_t begin = 0; begin < range.count; begin += kScoredRows) {
       ArenaScope scope(arena_);
       const int64_t count = std::min<int64_t>(kScoredRows, range.count - begin);
-      const TensorView logits = arena_.allocate(Shape{count, model_->info().vocab_size}, DType::kF32);
+      const TensorView logits =
+          arena_.allocate(Shape{count, model_->info().vocab_size}, DType::kF32);
       model_->logits(context, hidden.rows(range.first + begin, count), logits);
       scorer_.score(context, *row_states_[r], row.first_position + begin, logits);
     }
@@ -371,7 +380,8 @@ void CudaRunner::download(Pending& pending) {
   stream_->launched("a step", cudaEventRecord(pending.computed, stream_->handle()));
   stream_->launched("a step", cudaStreamWaitEvent(downloads_, pending.computed));
   const size_t count = pending.sampled.size();
-  if (count > 0) copy_on(downloads_, pending.results.data(), results(), count * sizeof(SampledToken));
+  if (count > 0)
+    copy_on(downloads_, pending.results.data(), results(), count * sizeof(SampledToken));
   stream_->launched("a step", cudaEventRecord(pending.done, downloads_));
 }
 
@@ -390,7 +400,8 @@ Result<const StepOutput*> CudaRunner::collect() {
   for (size_t i = 0; i < pending.sampled.size(); ++i) {
     output_.sampled[pending.sampled[i].row] = results[i];
     const auto state = states_.find(pending.sampled[i].sequence);
-    if (state != states_.end() && results[i].token >= 0) state->second.sampling.accept(results[i].token);
+    if (state != states_.end() && results[i].token >= 0)
+      state->second.sampling.accept(results[i].token);
   }
   return &output_;
 }

@@ -22,7 +22,8 @@ cudaGraphExec_t capture(CudaStream& stream, const char* name, FunctionRef<void()
 }  // namespace
 
 DecodeGraphs::DecodeGraphs(int most_rows) {
-  for (int rows = 1; rows < most_rows; rows = rows < 8 ? 2 * rows : rows + 8) buckets_.push_back(rows);
+  for (int rows = 1; rows < most_rows; rows = rows < 8 ? 2 * rows : rows + 8)
+    buckets_.push_back(rows);
   buckets_.push_back(most_rows);
 }
 

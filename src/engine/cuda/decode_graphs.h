@@ -26,8 +26,8 @@ class DecodeGraphs {
   int bucket_of(int rows) const;
   const std::vector<int>& buckets() const { return buckets_; }
 
-  // Replays the bucket's forward (sampler) on a side of the step's buffers; `issue` queues its kernels
-  // when it has to be captured.
+  // Replays the bucket's forward (sampler) on a side of the step's buffers; `issue` queues its
+  // kernels when it has to be captured.
   void forward(CudaStream& stream, int bucket, int side, FunctionRef<void()> issue);
   void sample(CudaStream& stream, int bucket, int side, SamplingFeatures features,
               FunctionRef<void()> issue);

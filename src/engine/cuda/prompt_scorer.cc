@@ -17,7 +17,8 @@ PromptScorer::PromptScorer(Device device, int64_t vocab)
 
 Status PromptScorer::allocate() {
   const size_t row_bytes = static_cast<size_t>(vocab_) * sizeof(float);
-  ASSIGN_OR_RETURN(staging_, PinnedMemory::allocate(std::max(kTargetBytes + kResultBytes, row_bytes)));
+  ASSIGN_OR_RETURN(staging_,
+                   PinnedMemory::allocate(std::max(kTargetBytes + kResultBytes, row_bytes)));
   return {};
 }
 
@@ -43,7 +44,8 @@ void PromptScorer::score_tokens(Ctx& ctx, SequenceState& state, int64_t first_po
   const int64_t behind = first_position + 1;  // the first token that is scored
   std::memcpy(staging_.data(), state.request->prompt.data() + behind,
               static_cast<size_t>(rows) * sizeof(int32_t));
-  ctx.stream.copy(targets_.view().raw(), staging_.data(), static_cast<size_t>(rows) * sizeof(int32_t));
+  ctx.stream.copy(targets_.view().raw(), staging_.data(),
+                  static_cast<size_t>(rows) * sizeof(int32_t));
   auto* results = reinterpret_cast<SampledToken*>(results_.data<std::byte>());
   const int32_t most_likely = std::max(state.request->sampling.logprobs, 0);
   device_score(ctx, logits, targets_.view().rows(0, rows), most_likely, results);

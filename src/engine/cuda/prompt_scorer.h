@@ -14,8 +14,8 @@ class PromptScorer {
   PromptScorer(Device device, int64_t vocab);
   Status allocate();
 
-  // Adds to state.scores what the logits (f32 [at most kScoredRows, vocab], on the device) say: row i
-  // is of the token at first_position + i and scores the one behind it.
+  // Adds to state.scores what the logits (f32 [at most kScoredRows, vocab], on the device) say: row
+  // i is of the token at first_position + i and scores the one behind it.
   void score(Ctx& ctx, SequenceState& state, int64_t first_position, const TensorView& logits);
 
  private:

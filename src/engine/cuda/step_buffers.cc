@@ -7,7 +7,8 @@ namespace lmdeploy::cuda {
 namespace {
 
 int width_of(const RunnerOptions& options) {
-  return static_cast<int>((options.session_len + options.block_tokens - 1) / options.block_tokens) + 1;
+  return static_cast<int>((options.session_len + options.block_tokens - 1) / options.block_tokens) +
+         1;
 }
 
 }  // namespace
@@ -17,8 +18,8 @@ StepBuffers::StepBuffers(Device device, const RunnerOptions& options, int groups
       table_width_(width_of(options)),
       token_ids_(Shape{options.step_tokens}, DType::kI32, device),
       positions_(Shape{options.step_tokens}, DType::kI32, device) {
-  const int64_t words = most_upload_words(options.step_tokens, options.max_batch_size, groups,
-                                          table_width_);
+  const int64_t words =
+      most_upload_words(options.step_tokens, options.max_batch_size, groups, table_width_);
   for (Tensor& upload : uploads_) upload = Tensor(Shape{words}, DType::kI32, device);
   for (int group = 0; group < groups; ++group) {
     slot_maps_.emplace_back(Shape{options.step_tokens}, DType::kI64, device);

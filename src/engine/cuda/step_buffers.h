@@ -1,6 +1,6 @@
 // StepBuffers: the device memory that a step's inputs live in: the upload as it came, and what the
-// step_inputs kernel makes of it. Addresses never change, so captured graphs may use them. There are
-// two sides for uploads: the next step's comes while this one's is read.
+// step_inputs kernel makes of it. Addresses never change, so captured graphs may use them. There
+// are two sides for uploads: the next step's comes while this one's is read.
 #pragma once
 
 #include <array>
@@ -38,10 +38,10 @@ class StepBuffers {
   const int block_tokens_;
   const int table_width_;
   std::array<Tensor, kSides> uploads_;  // i32
-  Tensor token_ids_;  // i32 [step tokens]
-  Tensor positions_;  // i32 [step tokens]
-  std::vector<Tensor> slot_maps_;     // i64 [step tokens], by group
-  std::vector<Tensor> block_tables_;  // i32 [max batch, table width], by group
+  Tensor token_ids_;                    // i32 [step tokens]
+  Tensor positions_;                    // i32 [step tokens]
+  std::vector<Tensor> slot_maps_;       // i64 [step tokens], by group
+  std::vector<Tensor> block_tables_;    // i32 [max batch, table width], by group
 };
 
 }  // namespace lmdeploy::cuda

@@ -21,7 +21,8 @@ __device__ UploadedTable uploaded_table(const StepInputsLaunch& in, int group) {
 
 __device__ void make_token(const StepInputsLaunch& in, int t) {
   const int row = in.upload[in.token_rows_at + t];
-  const int position = in.upload[in.first_position_at + row] + t - in.upload[in.query_start_at + row];
+  const int position =
+      in.upload[in.first_position_at + row] + t - in.upload[in.query_start_at + row];
   int id = in.upload[in.ids_at + t];
   if (id < 0) id = in.slot_tokens[in.upload[in.slots_at + row]];
   in.token_ids[t] = id < 0 ? 0 : id;  // a slot without a token belongs to a row that has failed

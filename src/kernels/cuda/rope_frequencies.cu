@@ -13,7 +13,8 @@ __global__ void rope_frequencies_kernel(const __grid_constant__ RopeFrequenciesL
   const int64_t length = rope.lengths[blockIdx.x];
   float* out = rope.out + blockIdx.x * rope.out_stride;
   const double stretch =
-      rope.factor * static_cast<double>(length) / static_cast<double>(rope.limit) - (rope.factor - 1.0);
+      rope.factor * static_cast<double>(length) / static_cast<double>(rope.limit) -
+      (rope.factor - 1.0);
   for (int i = static_cast<int>(threadIdx.x); i < rope.half; i += kThreads) {
     if (length <= rope.limit) {
       out[i] = rope.within[i];
@@ -29,8 +30,8 @@ __global__ void rope_frequencies_kernel(const __grid_constant__ RopeFrequenciesL
 }  // namespace
 
 cudaError_t launch_rope_frequencies(const RopeFrequenciesLaunch& rope, cudaStream_t stream) {
-  return launch(rope_frequencies_kernel, dim3(static_cast<unsigned>(rope.sequences)), dim3(kThreads),
-                0, stream, true, rope);
+  return launch(rope_frequencies_kernel, dim3(static_cast<unsigned>(rope.sequences)),
+                dim3(kThreads), 0, stream, true, rope);
 }
 
 }  // namespace lmdeploy::cuda

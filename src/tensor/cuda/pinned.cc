@@ -6,11 +6,13 @@ namespace lmdeploy::cuda {
 
 Result<PinnedMemory> PinnedMemory::allocate(size_t bytes) {
   void* data = nullptr;
-  const cudaError_t error = cudaHostAlloc(&data, bytes, cudaHostAllocPortable | cudaHostAllocMapped);
+  const cudaError_t error =
+      cudaHostAlloc(&data, bytes, cudaHostAllocPortable | cudaHostAllocMapped);
   if (error != cudaSuccess) {
     cudaGetLastError();  // clears it
     return resource_exhausted(
-        "{:.1f} MiB of pinned host memory cannot be had ({}); is the limit on locked memory (ulimit "
+        "{:.1f} MiB of pinned host memory cannot be had ({}); is the limit on locked memory "
+        "(ulimit "
         "-l) or the machine's memory too small?",
         static_cast<double>(bytes) / (1 << 20), cudaGetErrorString(error));
   }

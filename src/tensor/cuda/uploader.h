@@ -37,7 +37,7 @@ class CudaUploader final : public Uploader {
   std::vector<cudaEvent_t> copied_;  // by buffer
   std::mutex mutex_;
   std::condition_variable returned_;
-  std::deque<int> free_;             // buffers nobody fills, the one copied longest ago first
+  std::deque<int> free_;               // buffers nobody fills, the one copied longest ago first
   cudaError_t failure_ = cudaSuccess;  // the first
 };
 

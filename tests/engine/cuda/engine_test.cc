@@ -1,5 +1,5 @@
-// The engine on the GPU, with a tiny model: against the CPU's engine in fp32, and against itself: what
-// a request gives in company equals what it gives alone.
+// The engine on the GPU, with a tiny model: against the CPU's engine in fp32, and against itself:
+// what a request gives in company equals what it gives alone.
 #include "engine/engine.h"
 
 #include <gtest/gtest.h>
@@ -8,10 +8,12 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <deque>
 #include <random>
 #include <thread>
 
+#include "kernels/gather_rows.h"
 #include "tests/engine/collector.h"
 #include "tests/engine/tiny_model.h"
 
@@ -101,8 +103,8 @@ class RandomRequests {
   std::vector<std::vector<int32_t>> shared_;
 };
 
-// Requests through `busy`, at most 24 at a time, some cancelled; check(request, got, cancelled) when
-// each has ended.
+// Requests through `busy`, at most 24 at a time, some cancelled; check(request, got, cancelled)
+// when each has ended.
 template <class Check>
 void run_trace(Engine& busy, RandomRequests& requests, int count, bool greedy_alone, Check check) {
   struct Open {
@@ -168,8 +170,9 @@ void run_invariant(const TinyModel& model, uint64_t seed) {
             });
   expect_blocks_come_back(*busy);
   const EngineStats stats = busy->stats();
-  std::printf("preempted %lld, cached tokens %lld, steps %lld\n", static_cast<long long>(stats.preempted),
-              static_cast<long long>(stats.cached_tokens), static_cast<long long>(stats.steps));
+  std::printf("preempted %lld, cached tokens %lld, steps %lld\n",
+              static_cast<long long>(stats.preempted), static_cast<long long>(stats.cached_tokens),
+              static_cast<long long>(stats.steps));
   EXPECT_GT(stats.cached_tokens, 0);
 }
 
@@ -180,7 +183,8 @@ TEST(CudaEngine, InvariantRequestsWithASlidingWindow) {
 }
 
 // Without batch_invariant a sum may be rounded another way: where the first token differs, the two
-// best must have been close. (In float16: a random model's logits in bfloat16 are only good to 0.3.)
+// best must have been close. (In float16: a random model's logits in bfloat16 are only good to
+// 0.3.)
 TEST(CudaEngine, FirstDifferencesAreBetweenCloseTokens) {
   const TinyModel model;
   const auto busy = make_engine(model, cramped("float16"));
@@ -246,6 +250,97 @@ TEST(CudaEngine, SeededDrawsInFp32EqualTheCpus) {
     equal += testing::generate(*gpu, request)[0].ids == testing::generate(*cpu, request)[0].ids;
   }
   EXPECT_GE(equal, 38);  // a draw may fall between what fp32 rounds apart
+}
+
+TEST(CudaEngine, EagerModeGivesWhatGraphsGive) {
+  const TinyModel model;
+  EngineOptions options = on("cuda", "bfloat16");
+  options.batch_invariant = true;
+  const auto graphs = make_engine(model, options);
+  options.eager_mode = true;
+  const auto eager = make_engine(model, options);
+  RandomRequests requests(8);
+  for (int i = 0; i < 40 && !::testing::Test::HasFatalFailure(); ++i) {
+    const GenerateRequest request = requests.next(false);
+    expect_same(testing::generate(*eager, request), testing::generate(*graphs, request), false);
+  }
+}
+
+// Few steps of every kind, for compute-sanitizer.
+TEST(CudaEngine, SmallMixOfRequests) {
+  const TinyModel model;
+  EngineOptions options = cramped("bfloat16");
+  const auto engine = make_engine(model, options);
+  RandomRequests requests(6);
+  run_trace(*engine, requests, 30, false,
+            [](const GenerateRequest&, const std::vector<Answer>& got, bool) {
+              for (const Answer& answer : got) ASSERT_EQ(answer.error, "");
+            });
+  expect_blocks_come_back(*engine);
+}
+
+TEST(CudaEngine, NonFiniteLogitsEndTheirRequestAlone) {
+  constexpr int32_t kNaN = 7;
+  const TinyModel model({.nan_token = kNaN});
+  EngineOptions options = on("cuda", "bfloat16");
+  options.batch_invariant = true;
+  const auto engine = make_engine(model, options);
+  RandomRequests requests(7);
+  std::vector<GenerateRequest> asked;
+  std::vector<Submitted> submitted;
+  for (int i = 0; i < 12; ++i) {
+    GenerateRequest request = requests.next(true);
+    std::replace(request.prompt.begin(), request.prompt.end(), kNaN, kNaN + 1);
+    request.sampling.bad_token_ids = {kNaN};
+    if (i % 4 == 2) request.prompt[request.prompt.size() / 2] = kNaN;
+    asked.push_back(request);
+    submitted.push_back(testing::submit(*engine, request));
+  }
+  for (size_t i = 0; i < asked.size(); ++i) {
+    const std::vector<Answer> got = submitted[i].collector->wait();
+    if (i % 4 == 2) {
+      EXPECT_EQ(got[0].finish, FinishReason::kError);
+      EXPECT_NE(got[0].error.find("no finite logit"), std::string::npos) << got[0].error;
+      EXPECT_TRUE(got[0].ids.empty());
+    } else {
+      expect_same(got, testing::generate(*engine, asked[i]), false);
+    }
+  }
+  expect_blocks_come_back(*engine);
+}
+
+// Reads through a pointer to nowhere: the context of the whole process is gone after it.
+void break_device() {
+  const Device device{DeviceType::kCuda, 0};
+  const auto stream = make_stream(device, 0, {});
+  Arena arena(device);
+  Ctx ctx{**stream, arena};
+  const Tensor rows(Shape{4}, DType::kI32, device), out(Shape{4, 64}, DType::kF32, device);
+  const TensorView nowhere(reinterpret_cast<void*>(0x1000), DType::kF32, Shape{4, 64}, device);
+  gather_rows(ctx, nowhere, rows, out);
+  (*stream)->synchronize();
+}
+
+// 70 where the request got its error and the engine ends the process, 1 where not.
+[[noreturn]] void answer_after_failure(const TinyModel& model) {
+  const auto engine = make_engine(model, on("cuda", "bfloat16"));
+  break_device();
+  GenerateRequest request;
+  request.prompt = {1, 2, 3};
+  request.sampling.max_new_tokens = 5;
+  const Answer answer = testing::generate(*engine, request)[0];
+  const bool told = answer.finish == FinishReason::kError &&
+                    answer.error.find("step 1") != std::string::npos &&
+                    answer.error.find("cudaErrorIllegalAddress") != std::string::npos;
+  if (!told) std::_Exit(1);
+  std::this_thread::sleep_for(std::chrono::seconds(10));
+  std::_Exit(2);
+}
+
+TEST(CudaEngineDeathTest, AFailedDeviceEndsRequestsWithAnErrorAndTheProcessWith70) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const TinyModel model;
+  EXPECT_EXIT(answer_after_failure(model), ::testing::ExitedWithCode(70), "the device has failed");
 }
 
 TEST(CudaEngine, SaysWhatDoesNotFit) {

@@ -1,5 +1,5 @@
-// Every architecture on the GPU against transformers (DESIGN 6), by the list of tests/models, and what
-// batch_invariant promises.
+// Every architecture on the GPU against transformers (DESIGN 6), by the list of tests/models, and
+// what batch_invariant promises.
 #include <gtest/gtest.h>
 
 #include <algorithm>
