@@ -1,6 +1,6 @@
 # make demo    set up, build, fetch the default model, answer a prompt
 # make test    set up, build, run every test that needs no GPU
-# make build   build/bin/lmdeploy; PRESET=cuda-dev builds the CUDA backend in (models do not run on it yet)
+# make build   build/bin/lmdeploy; PRESET=cuda-dev builds the CUDA backend in
 # make setup   packages the build and the tests need (apt, PyPI)
 SHELL := /bin/bash
 PRESET ?= cpu
