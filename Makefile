@@ -1,9 +1,9 @@
 # make demo    set up, build, fetch the default model, answer a prompt
 # make test    set up, build, run every test that needs no GPU
-# make build   build/bin/lmdeploy; PRESET=cuda-dev builds the CUDA backend in
+# make build   build/bin/lmdeploy, with the CUDA backend where nvcc and a GPU are (PRESET=cuda-release, or cpu)
 # make setup   packages the build and the tests need (apt, PyPI)
 SHELL := /bin/bash
-PRESET ?= cpu
+PRESET ?= $(shell command -v nvcc >/dev/null && nvidia-smi -L >/dev/null 2>&1 && echo cuda-release || echo cpu)
 PROMPT ?= What is the capital of France? Answer in one sentence.
 MODEL := build/models/SmolLM2-135M-Instruct.Q4_1.gguf
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Everything that a machine without a GPU can check, phase by phase with its time:
-#   release build and tests, end to end tests with the real clients, ASan + UBSan on the folders that
-#   read untrusted bytes and on the scheduler.
+#   release build and tests, end to end tests with the real clients, the CUDA backend compiled (where
+#   nvcc is), ASan + UBSan on every folder, TSan where threads meet.
 # QUICK=1 leaves out the sanitizers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -39,14 +39,25 @@ end_to_end() {
   LMDEPLOY_BIN=$PWD/build/cpu/bin/lmdeploy build/venv/bin/python -m pytest -q -p no:cacheprovider tests/e2e
 }
 
-# The folders that read untrusted bytes and the scheduler.
-asan() {
-  export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-  local folders="base tensor checkpoint sched text"
-  build asan $(printf '%s_tests ' $folders)
-  for folder in $folders; do
-    "build/asan/tests/${folder}_tests" --gtest_brief=1
+# Sanitized programs of tests/FOLDER, run one after the other.
+sanitized() {  # PRESET FOLDER...
+  local preset=$1
+  shift
+  export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
+  export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+  build "$preset" $(printf '%s_tests ' "$@")
+  for folder in "$@"; do
+    "build/$preset/tests/${folder}_tests" --gtest_brief=1
   done
+}
+
+# Kernels for the oldest architecture with bf16 and for Hopper; the tests run on a GPU machine (bench/gpu.sh).
+cuda() {
+  if ! command -v nvcc >/dev/null; then
+    echo "nvcc is not on this machine: the CUDA backend is not compiled"
+    return
+  fi
+  build cuda-ci lmdeploy cuda_tests
 }
 
 models() {
@@ -61,5 +72,9 @@ phase "vocabularies" third_party/vocabularies.sh
 phase "build (release)" build cpu all
 phase "tests (release)" run_ctest cpu
 phase "end to end" end_to_end
-if [ -z "${QUICK:-}" ]; then phase "asan + ubsan" asan; fi
+phase "cuda" cuda
+if [ -z "${QUICK:-}" ]; then
+  phase "asan + ubsan" sanitized asan base tensor checkpoint sched text http metrics nn models kernels engine serve cli
+  phase "tsan" sanitized tsan base sched engine http metrics serve
+fi
 echo "all phases passed in $SECONDS s"
