@@ -211,7 +211,8 @@ TEST_F(LoadModelTest, DummyWeightsRun) {
   const auto model = load_model(**checkpoint, {.dummy_weights = true}, *stream_);
   ASSERT_TRUE(model.ok()) << model.status().message();
   BatchRunner runner(**model, *stream_, {});
-  for (float logit : runner.step(0, {1, 2, 3}).back()) EXPECT_TRUE(std::isfinite(logit));
+  const auto logits = runner.step(0, {1, 2, 3});
+  for (float logit : logits.back()) EXPECT_TRUE(std::isfinite(logit));
 }
 
 }  // namespace
