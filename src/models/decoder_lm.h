@@ -92,14 +92,16 @@ class DecoderLm final : public BuiltModel {
     Step step{.ctx = ctx, .batch = batch, .kv = kv, .activation_type = info_.activations};
     for (size_t i = 0; i < ropes_.size(); ++i) step.cos_sin[i] = ropes_[i]->cos_sin(ctx, batch);
     const TensorView residual = step.activations(info_.hidden_size);
-    const TensorView x = step.activations(info_.hidden_size);
+    // Decode steps want every row: the last norm writes them where they are wanted.
+    const bool every_row = batch.logit_rows.dim(0) == batch.num_tokens;
+    const TensorView x = every_row ? hidden : step.activations(info_.hidden_size);
     embedding_.forward(step, residual);
     blocks_.front()->input_norm().forward(ctx, residual, x);
     for (size_t i = 0; i < blocks_.size(); ++i) {
       const bool last = i + 1 == blocks_.size();
       blocks_[i]->forward(step, residual, x, last ? final_norm_ : blocks_[i + 1]->input_norm());
     }
-    gather_rows(ctx, x, batch.logit_rows, hidden);
+    if (!every_row) gather_rows(ctx, x, batch.logit_rows, hidden);
   }
 
   void logits(Ctx& ctx, const TensorView& hidden, const TensorView& logits) override {
