@@ -47,10 +47,8 @@ GatedMlp::GatedMlp(const Weights& weights, const BuildOptions& options,
 void GatedMlp::forward(const Step& step, const TensorView& x, const TensorView& out,
                        MatmulEpilogue epilogue) const {
   ArenaScope scope(step.ctx.scratch);
-  const TensorView gate_up = step.activations(gate_up_.out());
-  gate_up_.forward(step.ctx, x, gate_up);
   const TensorView product = step.activations(down_.in());
-  gated_activation(step.ctx, gate_up, activation_, product);
+  gate_up_.forward_gated(step.ctx, x, activation_, product);
   down_.forward(step.ctx, product, out, epilogue);
 }
 

@@ -1,7 +1,6 @@
 // GatedMlp: down( act(gate x) * (up x) ).
 #pragma once
 
-#include "kernels/gated_activation.h"
 #include "nn/linear.h"
 #include "nn/step.h"
 

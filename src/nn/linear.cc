@@ -130,4 +130,9 @@ void Linear::forward(Ctx& ctx, const TensorView& x, const TensorView& out,
   matmul(ctx, x, weight_, bias_, out, epilogue);
 }
 
+void Linear::forward_gated(Ctx& ctx, const TensorView& x, Activation activation,
+                           const TensorView& out) const {
+  matmul_gated(ctx, x, weight_, bias_, activation, out);
+}
+
 }  // namespace lmdeploy

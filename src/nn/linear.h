@@ -7,6 +7,7 @@
 
 #include "checkpoint/load_plan.h"
 #include "kernels/matmul.h"
+#include "kernels/matmul_gated.h"
 #include "nn/build_options.h"
 
 namespace lmdeploy {
@@ -45,6 +46,9 @@ class Linear {
   // x [T, in()], out [T, out()].
   void forward(Ctx& ctx, const TensorView& x, const TensorView& out,
                MatmulEpilogue epilogue = MatmulEpilogue::kStore) const;
+  // Of a gate and an up projection: out [T, out() / 2] = activation(gate x) * (up x).
+  void forward_gated(Ctx& ctx, const TensorView& x, Activation activation,
+                     const TensorView& out) const;
 
   // Of this rank.
   int64_t in() const { return in_; }

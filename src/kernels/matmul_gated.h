@@ -1,0 +1,17 @@
+// matmul_gated: out = act(x Wg^T + bg) * (x Wu^T + bu), the first half of a gated MLP.
+#pragma once
+
+#include "kernels/activation.h"
+#include "kernels/ctx.h"
+#include "kernels/packed_matrix.h"
+
+namespace lmdeploy {
+
+// x [T, k] (rows may be strided), W packed [2 I, k]: Wg in rows [0, I), Wu in [I, 2 I); bias [2 I]
+// fp32 or empty; out [T, I] of the activations' type (rows may be strided). T >= 0.
+//
+// It is matmul and gated_activation, with what lies between in ctx.scratch.
+void matmul_gated(Ctx& ctx, const TensorView& x, const PackedMatrix& w, const TensorView& bias,
+                  Activation activation, const TensorView& out);
+
+}  // namespace lmdeploy
