@@ -8,6 +8,17 @@
 
 namespace lmdeploy {
 
+namespace {
+
+int at_most_cores(int threads, const char* name, const Logger& logger) {
+  const int cores = usable_cores();
+  if (threads <= cores) return threads;
+  logger.warning("{} is {}, but {} cores are usable: {} threads compute", name, threads, cores, cores);
+  return cores;
+}
+
+}  // namespace
+
 Result<Device> choose_device(const std::string& name) {
   if (name == "cpu") return Device{DeviceType::kCpu, 0};
   if (name != "auto" && name != "cuda") {
@@ -24,12 +35,10 @@ Result<Device> choose_device(const std::string& name) {
   return Device{DeviceType::kCuda, 0};
 }
 
-Result<int> cpu_thread_count(int wanted) {
+Result<int> cpu_thread_count(int wanted, const Logger& logger) {
   constexpr int kMost = 1024;
-  if (wanted > 0) {
-    if (wanted > kMost) return invalid_argument("--cpu-threads is {}; at most {}", wanted, kMost);
-    return wanted;
-  }
+  if (wanted > kMost) return invalid_argument("--cpu-threads is {}; at most {}", wanted, kMost);
+  if (wanted > 0) return at_most_cores(wanted, "--cpu-threads", logger);
   const char* variable = std::getenv("LMDEPLOY_CPU_THREADS");
   if (variable == nullptr || *variable == '\0') return usable_cores();
   const std::string_view text(variable);
@@ -38,7 +47,7 @@ Result<int> cpu_thread_count(int wanted) {
   if (error != std::errc() || end != text.data() + text.size() || threads < 1 || threads > kMost) {
     return invalid_argument("LMDEPLOY_CPU_THREADS is '{}'; expected a number from 1 to {}", text, kMost);
   }
-  return threads;
+  return at_most_cores(threads, "LMDEPLOY_CPU_THREADS", logger);
 }
 
 }  // namespace lmdeploy

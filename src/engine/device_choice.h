@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "base/log.h"
 #include "base/status.h"
 #include "tensor/device.h"
 
@@ -12,7 +13,8 @@ namespace lmdeploy {
 // program cannot use is an error that names --device cpu.
 Result<Device> choose_device(const std::string& name);
 
-// `wanted`, or LMDEPLOY_CPU_THREADS when that is 0, or every usable core.
-Result<int> cpu_thread_count(int wanted);
+// `wanted`, or LMDEPLOY_CPU_THREADS when that is 0, or every usable core. More threads than usable cores
+// would wait for each other: the cores are taken, with a warning.
+Result<int> cpu_thread_count(int wanted, const Logger& logger);
 
 }  // namespace lmdeploy

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "engine/device_choice.h"
+#include "engine/kv_type.h"
 
 namespace lmdeploy {
 
@@ -14,18 +15,6 @@ constexpr int kCpuPrefillTokens = 512, kCudaPrefillTokens = 8192;
 // Of a GPU's memory: what captured graphs and lazily loaded kernels take once requests come.
 constexpr size_t kGraphBytes = size_t{256} << 20;
 constexpr double kGiB = 1 << 30;
-
-// On CUDA the cache has the type of the activations.
-DType kv_dtype(const EngineOptions& options, const Checkpoint& checkpoint, Device device,
-               const ModelInfo& info) {
-  if (!device.is_cpu()) return info.activations;
-  if (options.dtype == "float32") return DType::kF32;
-  if (options.dtype == "bfloat16") return DType::kBF16;
-  if (options.dtype == "float16") return DType::kF16;
-  // bf16 for block-quantized models too: AMX multiplies it, and their weights are coarser than it.
-  const TensorRecord* embedding = checkpoint.find("model.embed_tokens.weight");
-  return embedding != nullptr && embedding->dtype == DType::kF16 ? DType::kF16 : DType::kBF16;
-}
 
 RunnerOptions runner_options(const EngineOptions& options, Device device) {
   const bool cpu = device.is_cpu();
@@ -107,7 +96,7 @@ Result<StartedModel> start_model(const Checkpoint& checkpoint, const EngineOptio
                                  Device device, const LoadProgress& progress, Logger& logger,
                                  StartupClock& clock) {
   ASSIGN_OR_RETURN(const CpuIsa isa, CpuIsa::from_environment());
-  ASSIGN_OR_RETURN(const int threads, cpu_thread_count(options.cpu_threads));
+  ASSIGN_OR_RETURN(const int threads, cpu_thread_count(options.cpu_threads, logger));
   ASSIGN_OR_RETURN(std::unique_ptr<Stream> stream, make_stream(device, threads, isa));
   clock.phase_done("device");
   StartedModel started;
@@ -116,7 +105,7 @@ Result<StartedModel> start_model(const Checkpoint& checkpoint, const EngineOptio
 
   const LoadConsent plan_before_loading = [&](const ModelInfo& needs) -> Status {
     RunnerOptions& runner = started.options;
-    runner.kv_dtype = kv_dtype(options, checkpoint, device, needs);
+    runner.kv_dtype = device.is_cpu() ? cpu_kv_type(options.dtype, checkpoint) : needs.activations;
     if (runner.session_len == 0) runner.session_len = needs.max_position;
     ASSIGN_OR_RETURN(HostMemory available, available_memory(device));
     const size_t workspace = estimated_workspace(needs, runner);

@@ -41,8 +41,8 @@ class CausalLm {
 };
 
 struct ModelOptions {
-  // "auto" keeps the checkpoint's types (block formats with int8 activations; on CUDA they become
-  // bfloat16, and all weights one type); "float32", "float16", "bfloat16" convert every weight.
+  // "auto" keeps the checkpoint's types (block formats with int8 activations; on CUDA all matrices
+  // get one type, checkpoint/weight_type.h); "float32", "float16", "bfloat16" convert every weight.
   std::string dtype = "auto";
   // Dynamic NTK factor that overrides the configuration's scaling; 0: the model's own.
   double rope_scaling_factor = 0;

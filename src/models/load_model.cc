@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "checkpoint/weight_type.h"
 #include "models/causal_lm.h"
 #include "models/registry.h"
 
@@ -44,22 +45,10 @@ Result<std::string> architecture_of(const json::object& config) {
   return std::string(names->as_array()[0].as_string());
 }
 
-// The type of weights and activations on CUDA, where the caller leaves it open; of dummy weights.
-DType configured_type(const json::object& config) {
-  const json::value* name = find(config, "torch_dtype");
-  if (name != nullptr && name->is_string()) {
-    if (name->as_string() == "float32") return DType::kF32;
-    if (name->as_string() == "float16") return DType::kF16;
-  }
-  return DType::kBF16;
-}
-
-// Block formats are dequantized on CUDA: to bfloat16, whose range holds any of their values.
-DType device_type(const Checkpoint& checkpoint, const json::object& config) {
-  for (const auto& [name, record] : checkpoint.tensors()) {
-    if (is_block_quantized(record.dtype)) return DType::kBF16;
-  }
-  return configured_type(config);
+// On CUDA, where the caller leaves it open: all matrices have one type there.
+DType device_type(const Checkpoint& checkpoint, const ModelEntry& entry) {
+  const DType stored = stored_weight_type(checkpoint);
+  return stored == DType::kF16 && entry.leaves_f16_range ? DType::kBF16 : stored;
 }
 
 // What loading needs beside the files: threads, and what brings weights to a device.
@@ -105,19 +94,19 @@ Result<std::unique_ptr<CausalLm>> load_model(const Checkpoint& checkpoint,
   BuildOptions build{.device = device, .uploader = loader.uploader.get(), .stream = &stream};
   build.memory = std::make_shared<WeightArena>(device);
   ASSIGN_OR_RETURN(build.weights, weight_type(options.dtype));
+  ASSIGN_OR_RETURN(const std::string architecture, architecture_of(config));
+  ASSIGN_OR_RETURN(const ModelEntry* entry, find_model(architecture));
   if (device.is_cpu()) {
     build.isa = static_cast<CpuStream&>(stream).isa();
   } else if (!build.weights.has_value()) {
-    build.weights = device_type(checkpoint, config);
+    build.weights = device_type(checkpoint, *entry);
   }
-  ASSIGN_OR_RETURN(const std::string architecture, architecture_of(config));
-  ASSIGN_OR_RETURN(const ModelFactory make, find_model(architecture));
   ConfigReader reader(config, fmt::format("configuration of {}", checkpoint.path()));
   LoadPlan plan;
-  ASSIGN_OR_RETURN(std::unique_ptr<BuiltModel> model, make(reader, Weights(plan), build));
+  ASSIGN_OR_RETURN(std::unique_ptr<BuiltModel> model, entry->make(reader, Weights(plan), build));
   std::optional<DType> dummy;
   if (options.dummy_weights) {
-    dummy = build.weights.value_or(configured_type(config));
+    dummy = build.weights.value_or(configured_weight_type(config));
   } else {
     RETURN_IF_ERROR(plan.check(checkpoint));
   }

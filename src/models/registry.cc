@@ -13,21 +13,21 @@ constexpr std::array<ModelEntry, 6> kModels = {{
     {"MistralForCausalLM", make_mistral},
     {"Qwen2ForCausalLM", make_qwen2},
     {"Qwen3ForCausalLM", make_qwen3},
-    {"Gemma3ForCausalLM", make_gemma3},
-    {"Gemma3ForConditionalGeneration", make_gemma3},
+    {"Gemma3ForCausalLM", make_gemma3, true},
+    {"Gemma3ForConditionalGeneration", make_gemma3, true},
 }};
 
 }  // namespace
 
 std::span<const ModelEntry> model_registry() { return kModels; }
 
-Result<ModelFactory> find_model(std::string_view architecture) {
+Result<const ModelEntry*> find_model(std::string_view architecture) {
   const std::string_view bounded = architecture.substr(0, 128);
   const ModelEntry* nearest = nullptr;
   size_t nearest_distance = SIZE_MAX;
   std::string known;
   for (const ModelEntry& entry : kModels) {
-    if (entry.architecture == architecture) return entry.make;
+    if (entry.architecture == architecture) return &entry;
     const size_t distance = edit_distance(bounded, entry.architecture);
     if (distance < nearest_distance) {
       nearest = &entry;

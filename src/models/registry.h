@@ -17,12 +17,13 @@ using ModelFactory = Result<std::unique_ptr<BuiltModel>> (*)(ConfigReader& confi
 struct ModelEntry {
   std::string_view architecture;  // architectures[0] of config.json
   ModelFactory make;
+  bool leaves_f16_range = false;  // activations pass f16's largest number: f16 files run in bf16 on CUDA
 };
 
 std::span<const ModelEntry> model_registry();
 
 // kUnsupported, with the nearest known name and the list of all, when there is none.
-Result<ModelFactory> find_model(std::string_view architecture);
+Result<const ModelEntry*> find_model(std::string_view architecture);
 
 // Factories, one a file.
 Result<std::unique_ptr<BuiltModel>> make_llama(ConfigReader&, const Weights&, const BuildOptions&);
