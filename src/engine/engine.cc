@@ -123,10 +123,13 @@ Result<AddCommand> Engine::Impl::check(const GenerateRequest& request, RequestId
   RETURN_IF_ERROR(check_prompt(request, info.vocab_size, info.session_len));
   const int64_t room = info.session_len - static_cast<int64_t>(request.prompt.size());
   command.max_new_tokens = std::min(request.sampling.max_new_tokens.value_or(room), room);
-  command.seed = request.sampling.seed ? *request.sampling.seed : fresh_seed();
   command.salt = salt_for(request, id);
   command.private_salt = command.salt == salt_of(SaltKind::kRequest, id);
-  command.bad_words = tokenize_bad_words(*text.tokenizer, request.sampling.bad_words);
+  const std::vector<std::vector<int32_t>> bad_words =
+      tokenize_bad_words(*text.tokenizer, request.sampling.bad_words);
+  const uint64_t seed = request.sampling.seed ? *request.sampling.seed : fresh_seed();
+  command.sampling = std::make_shared<const RequestSampling>(
+      request.sampling, RequestSampling::Context{request.prompt, info.end_ids, bad_words, seed});
   return command;
 }
 
@@ -205,9 +208,11 @@ Result<std::vector<RequestId>> Engine::submit(std::vector<Submission> call) {
     }
     commands.push_back(std::move(*command));
   }
-  if (!impl.loop->reserve(static_cast<int64_t>(commands.size()), impl.options.max_queued_requests)) {
+  int64_t choices = 0;
+  for (const AddCommand& command : commands) choices += command.stream->request().sampling.n;
+  if (!impl.loop->reserve(choices, impl.options.max_queued_requests)) {
     impl.abandon(commands);
-    return resource_exhausted("{} requests are waiting already (--max-queued-requests {}); try again later",
+    return resource_exhausted("{} answers are waiting already (--max-queued-requests {}); try again later",
                               impl.loop->queued(), impl.options.max_queued_requests);
   }
   std::vector<RequestId> ids;
@@ -255,6 +260,7 @@ Result<std::unique_ptr<Engine>> Engine::create(const std::string& model, const E
   impl->options = options;
   impl->hooks = std::move(hooks);
   ASSIGN_OR_RETURN(impl->text, load_model_text(*checkpoint, chat_template, dummy));
+  if (!impl->text.tokenizer_warning.empty()) logger.warning("{}", impl->text.tokenizer_warning);
   logger.info("chat template: {}", impl->text.chat_template_reason);
   startup.phase_done("text");
 
@@ -301,9 +307,11 @@ Result<std::unique_ptr<Engine>> Engine::create(const std::string& model, const E
   std::istringstream lines(info.startup_table);
   for (std::string line; std::getline(lines, line);) logger.info("{}", line);
 
+  std::unique_ptr<ModelRunner> runner = std::move(model_runner.runner);
+  if (impl->hooks.wrap_runner) runner = impl->hooks.wrap_runner(std::move(runner));
   impl->text_pool = std::make_unique<TextPool>(std::clamp(usable_cores() / 4, TextPool::kLeastThreads, 8));
   impl->loop = std::make_unique<StepLoop>(std::make_unique<Scheduler>(scheduler_options),
-                                          std::move(model_runner.runner), impl->text.end_ids, logger,
+                                          std::move(runner), impl->text.end_ids, logger,
                                           impl->hooks.on_device_failure ? impl->hooks.on_device_failure : exit_later);
   return std::unique_ptr<Engine>(new Engine(std::move(impl)));
 }

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "engine/engine_options.h"
+#include "engine/model_runner.h"
 #include "engine/request.h"
 #include "engine/sampling_defaults.h"
 #include "engine/stats.h"
@@ -55,6 +56,9 @@ class Engine {
     std::function<void()> on_device_failure;
     // Loading progress in [0, 1], from worker threads.
     std::function<void(double)> on_load_progress;
+    // Gets the model's runner at start-up and returns the one that steps go through: a wrapper that
+    // measures, delays or breaks them.
+    std::function<std::unique_ptr<ModelRunner>(std::unique_ptr<ModelRunner>)> wrap_runner;
   };
 
   // Loads the model and starts the threads. `chat_template`: a name, a .json or .jinja file, or empty
@@ -73,8 +77,8 @@ class Engine {
   // does not fit (both numbers in the message); kResourceExhausted: the queue is full, or the session
   // is busy; kUnavailable: closed. After an error the sink is never called.
   Result<RequestId> submit(GenerateRequest request, OutputSink sink);
-  // The requests of one call, all or none. A call of more requests than the queue has places is taken
-  // when the queue is empty.
+  // The requests of one call, all or none. Each choice of each takes a place in the queue; a call of
+  // more than there are is taken when the queue is empty.
   struct Submission {
     GenerateRequest request;
     OutputSink sink;

@@ -36,8 +36,8 @@ struct EngineOptions {
   static void describe(Visitor& visit, Self& self) {
     visit({.name = "device", .help = "where the model runs; auto takes CUDA if a driver and a GPU answer",
            .choices = {"auto", "cpu", "cuda"}, .group = "Engine"}, self.device);
-    visit({.name = "dtype", .help = "type of weights that are not block-quantized; auto keeps the checkpoint's; "
-                                    "float32 also dequantizes block formats",
+    visit({.name = "dtype", .help = "type of weights; auto keeps the checkpoint's (on CUDA blocks become bfloat16); "
+                                    "the others convert every weight, blocks too",
            .choices = {"auto", "float32", "float16", "bfloat16"}, .group = "Engine"}, self.dtype);
     visit({.name = "model-format", .help = "weight format; empty detects it",
            .choices = {"", "hf", "llama", "gguf", "awq", "gptq", "fp8", "mxfp4", "compressed-tensors"}, .group = "Engine"}, self.model_format);
@@ -46,7 +46,7 @@ struct EngineOptions {
     visit({.name = "tp", .help = "tensor parallel ranks", .value_name = "N", .group = "Engine"}, self.tp);
     visit({.name = "session-len", .help = "longest prompt plus answer in tokens; 0 takes the model's own limit",
            .value_name = "TOKENS", .group = "Engine"}, self.session_len);
-    visit({.name = "max-batch-size", .help = "most sequences in one step; 0 chooses by device (CPU 64)",
+    visit({.name = "max-batch-size", .help = "most sequences in one step; 0 chooses by device (CPU 64, CUDA 256)",
            .aliases = {"instance-num"}, .value_name = "N", .group = "Engine"}, self.max_batch_size);
     visit({.name = "cache-max-entry-count",
            .help = "share of the memory left after weights that the KV cache takes; a number of blocks when >= 1",
@@ -66,9 +66,9 @@ struct EngineOptions {
            .value_name = "N", .group = "Engine"}, self.max_prefill_iters);
     visit({.name = "max-prefill-token-num", .help = "most tokens in one step; 0 chooses by device (CPU 512, CUDA 8192)", .value_name = "TOKENS",
            .group = "Engine"}, self.max_prefill_token_num);
-    visit({.name = "cpu-threads", .help = "compute threads of the CPU backend; 0 takes every usable core (LMDEPLOY_CPU_THREADS)",
+    visit({.name = "cpu-threads", .help = "compute threads of the CPU backend; 0 takes every usable core, which is also the most (LMDEPLOY_CPU_THREADS)",
            .value_name = "N", .group = "Engine"}, self.cpu_threads);
-    visit({.name = "max-queued-requests", .help = "requests that may wait before new ones get 429", .value_name = "N",
+    visit({.name = "max-queued-requests", .help = "answers (each of a request's n) that may wait before new requests get 429", .value_name = "N",
            .group = "Engine"}, self.max_queued_requests);
     visit({.name = "batch-invariant", .help = "CUDA: the same text for a request whatever runs beside it, at some cost "
                                               "in speed; on the CPU it is always so",

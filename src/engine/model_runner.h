@@ -60,8 +60,8 @@ class ModelRunner {
   struct Sequence {
     const GenerateRequest* request = nullptr;  // outlives the sequence
     int choice = 0;
-    SamplingState::Context context;  // copied from while adding
-    bool score_prompt = false;       // choice 0 of prompt_logprobs / last_logits
+    std::shared_ptr<const RequestSampling> sampling;  // one for all choices
+    bool score_prompt = false;  // choice 0 of prompt_logprobs / last_logits
   };
   virtual void add_sequence(SequenceId id, const Sequence& sequence) = 0;
   // Rows of the sequence in launched steps are ignored.

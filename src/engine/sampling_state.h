@@ -1,8 +1,10 @@
-// SamplingState: what the sampler must remember of one choice between its tokens. Keyed by sequence,
-// it survives preemption.
+// What the sampler must remember between a choice's tokens: RequestSampling, which a request's choices
+// share, and SamplingState, which each has of its own and which is small until a token is drawn. Keyed
+// by sequence, both survive preemption.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -12,16 +14,36 @@
 
 namespace lmdeploy {
 
-// Engine thread only.
-class SamplingState {
- public:
+// What is known before the first token; constant. Making one takes time like the prompt's length, so
+// it is made on the submitting thread.
+struct RequestSampling {
   struct Context {
     std::span<const int32_t> prompt;
     std::span<const int32_t> end_ids;                // of the model
     const std::vector<std::vector<int32_t>>& bad_words;  // token sequences never to be completed
     uint64_t seed = 0;                               // of the request
   };
-  SamplingState(const SamplingParams& params, int choice, const Context& context);
+  RequestSampling(const SamplingParams& params, const Context& context);
+
+  SamplingRow row;                                 // its numbers; the seed of choice 0
+  bool counts_tokens;                              // some penalty is on
+  bool ignore_eos;
+  int64_t min_new_tokens;
+  int64_t prompt_tokens;
+  std::vector<TokenCount> prompt_counts;           // by token; empty unless counts_tokens
+  std::vector<TokenBias> bias;
+  std::vector<int32_t> end_ids;                    // the model's
+  std::vector<int32_t> stop_ids;                   // the request's
+  std::vector<int32_t> always_banned;
+  std::vector<std::vector<int32_t>> bad_phrases;   // of two and more tokens
+  size_t longest_head = 0;                         // tokens before the last of the longest phrase
+  std::vector<int32_t> prompt_tail;                // at most that many last tokens
+};
+
+// Engine thread only.
+class SamplingState {
+ public:
+  SamplingState(std::shared_ptr<const RequestSampling> request, int choice);
 
   // What to draw for the token at absolute position `position`. All tokens before it were accepted,
   // or all but the last one, which only the device knows: bans that depend on it are then in
@@ -32,25 +54,16 @@ class SamplingState {
   int64_t generated() const { return generated_; }
 
  private:
-  void count(int32_t token, bool in_prompt);
+  TokenCount& counted(int32_t token);
   void collect_banned(int64_t position);
   void collect_phrase_ends(bool last_token_known);
 
-  SamplingRow base_;
-  int64_t prompt_tokens_;
-  int64_t min_new_tokens_;
-  bool ignore_eos_;
+  std::shared_ptr<const RequestSampling> request_;
+  uint64_t seed_;
   int64_t generated_ = 0;
-  bool counts_tokens_;                               // some penalty is on
-  std::vector<TokenCount> seen_;
-  std::unordered_map<int32_t, size_t> seen_index_;
-  std::vector<TokenBias> bias_;
-  std::vector<int32_t> end_ids_;                     // the model's
-  std::vector<int32_t> stop_ids_;                    // the request's
-  std::vector<int32_t> always_banned_;
-  std::vector<std::vector<int32_t>> bad_phrases_;    // of two and more tokens
-  size_t longest_head_ = 0;                          // tokens before the last of the longest phrase
-  std::vector<int32_t> tail_;                        // at least that many last tokens
+  std::vector<TokenCount> seen_;                   // the prompt's, then new tokens; from the first on
+  std::unordered_map<int32_t, size_t> seen_index_; // of the new ones
+  std::vector<int32_t> tail_;                      // at least longest_head last tokens
   std::vector<int32_t> banned_;
   std::vector<ConditionalBan> conditional_bans_;
 };

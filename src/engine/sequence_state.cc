@@ -7,7 +7,7 @@
 namespace lmdeploy {
 
 SequenceState::SequenceState(const ModelRunner::Sequence& sequence)
-    : sampling(sequence.request->sampling, sequence.choice, sequence.context),
+    : sampling(sequence.sampling, sequence.choice),
       request(sequence.request),
       rope_length(static_cast<int32_t>(sequence.request->prompt.size())),
       score_prompt(sequence.score_prompt) {

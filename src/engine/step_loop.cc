@@ -1,6 +1,7 @@
 #include "engine/step_loop.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -32,11 +33,11 @@ void StepLoop::post(Command command) {
   inbox_ready_.notify_one();
 }
 
-bool StepLoop::reserve(int64_t requests, int64_t limit) {
+bool StepLoop::reserve(int64_t choices, int64_t limit) {
   int64_t queued = queued_.load(std::memory_order_acquire);
   do {
-    if (queued > 0 && queued + requests > limit) return false;
-  } while (!queued_.compare_exchange_weak(queued, queued + requests, std::memory_order_acq_rel));
+    if (queued > 0 && queued + choices > limit) return false;
+  } while (!queued_.compare_exchange_weak(queued, queued + choices, std::memory_order_acq_rel));
   return true;
 }
 
@@ -97,7 +98,7 @@ void StepLoop::handle(AddCommand& command) {
   const GenerateRequest& request = stream.request();
   Running running{command.stream, {}, command.max_new_tokens, command.salt, false};
   NewSequence sequence;
-  sequence.prompt = request.prompt;
+  sequence.prompt = {command.stream, &request.prompt};  // the stream's own, which it keeps alive
   sequence.max_new_tokens = static_cast<int>(command.max_new_tokens);
   sequence.priority = request.priority;
   sequence.salt = command.salt;
@@ -107,10 +108,9 @@ void StepLoop::handle(AddCommand& command) {
   for (int i = 0; i < request.sampling.n; ++i) {
     const SequenceId id = next_sequence_++;
     sequence.ids.push_back(id);
-    running.choices.push_back({id, {}, true});
+    running.choices.push_back({.sequence = id});
     owners_.emplace(id, Owner{stream.id(), i});
-    runner_->add_sequence(id, {&request, i, {request.prompt, end_ids_, command.bad_words, command.seed},
-                               score && i == 0});
+    runner_->add_sequence(id, {&request, i, command.sampling, score && i == 0});
   }
   const Status added = closed_           ? unavailable("the engine is shutting down")
                        : !failure_.ok() ? failure_
@@ -155,7 +155,6 @@ void StepLoop::handle(EndedCommand& command) {
     case FinishReason::kError: ++counts_.failed; break;
     default: ++counts_.finished;
   }
-  if (!found->second.started) queued_.fetch_sub(1, std::memory_order_acq_rel);
   requests_.erase(found);
   {
     std::lock_guard lock(stats_mutex_);
@@ -226,9 +225,9 @@ void StepLoop::deliver(size_t r, const PlanRow& row, const SampledToken& sampled
   Choice& choice = running.choices[static_cast<size_t>(owner.choice)];
   RequestStream& stream = *running.stream;
   const GenerateRequest& request = stream.request();
+  leave_queue(choice);
   if (!running.started) {
     running.started = true;
-    queued_.fetch_sub(1, std::memory_order_acq_rel);
     stream.set_started(monotonic_seconds(), row.first_position);
     counts_.prompt_tokens += stream.prompt_tokens();
     counts_.cached_tokens += row.first_position;
@@ -263,6 +262,10 @@ void StepLoop::deliver(size_t r, const PlanRow& row, const SampledToken& sampled
   }
 }
 
+void StepLoop::leave_queue(Choice& choice) {
+  if (std::exchange(choice.queued, false)) queued_.fetch_sub(1, std::memory_order_acq_rel);
+}
+
 void StepLoop::deliver_prompt_end(Running& running, int choice, const PlanRow& row) {
   const GenerateRequest& request = running.stream->request();
   if (choice == 0 && (request.prompt_logprobs || request.last_logits)) {
@@ -287,6 +290,7 @@ void StepLoop::end_choice(Running& running, int index, FinishReason reason, std:
   Choice& choice = running.choices[static_cast<size_t>(index)];
   if (!choice.running) return;
   choice.running = false;
+  leave_queue(choice);
   runner_->remove_sequence(choice.sequence);
   owners_.erase(choice.sequence);
   running.worst = std::max(running.worst, reason);

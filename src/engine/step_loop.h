@@ -29,11 +29,10 @@ namespace lmdeploy {
 // A validated request, ready to run.
 struct AddCommand {
   std::shared_ptr<RequestStream> stream;
-  std::vector<std::vector<int32_t>> bad_words;  // tokenized
-  int64_t max_new_tokens = 0;                   // final
-  uint64_t seed = 0;
-  uint64_t salt = 0;                            // who may share its KV blocks
-  bool private_salt = false;                    // nobody else, ever
+  std::shared_ptr<const RequestSampling> sampling;
+  int64_t max_new_tokens = 0;  // final
+  uint64_t salt = 0;           // who may share its KV blocks
+  bool private_salt = false;   // nobody else, ever
 };
 
 class StepLoop {
@@ -47,10 +46,10 @@ class StepLoop {
   ~StepLoop();
 
   // Any thread.
-  // Takes places in the queue for a call of `requests`, all or none. An empty queue takes any call, so
-  // that none is refused for ever.
-  bool reserve(int64_t requests, int64_t limit);
-  // Once for each reserved place. After close() the request is aborted.
+  // Takes places in the queue for a call of so many choices (each request's n), all or none. An empty
+  // queue takes any call, so that none is refused for ever.
+  bool reserve(int64_t choices, int64_t limit);
+  // Of a request whose choices have places. After close() the request is aborted.
   void add(AddCommand command);
   void cancel(RequestId id);
   void stop_choice(RequestId id, int choice, int64_t kept_tokens);
@@ -59,7 +58,7 @@ class StepLoop {
   EngineStats stats() const;
   // Requests added and not yet ended.
   int64_t active() const { return active_.load(std::memory_order_acquire); }
-  // Places reserved by requests that no step has begun.
+  // Places reserved by choices that no step has begun.
   int64_t queued() const { return queued_.load(std::memory_order_acquire); }
   // Waits until active() is 0, at most `limit`; false when it is not.
   bool wait_idle(std::chrono::milliseconds limit);
@@ -76,6 +75,7 @@ class StepLoop {
   struct Choice {
     SequenceId sequence = 0;
     std::vector<int32_t> generated;
+    bool queued = true;   // no step has begun it
     bool running = true;
   };
   struct Running {
@@ -104,6 +104,7 @@ class StepLoop {
   size_t on_their_way() const { return launched_ - collected_; }
   void fail(const Status& status);
   void deliver(size_t row, const PlanRow& plan_row, const SampledToken& sampled);
+  void leave_queue(Choice& choice);
   void deliver_prompt_end(Running& running, int choice, const PlanRow& plan_row);
   void end_choice(Running& running, int choice, FinishReason reason, std::string error = {});
   void abort(Running& running);

@@ -23,7 +23,7 @@ Scheduler::Scheduler(SchedulerOptions options, std::unique_ptr<SchedulingPolicy>
 // What the sequence needs in its last decode row, when nothing else runs and no row is in flight.
 int Scheduler::least_blocks(const NewSequence& request) const {
   const int block_tokens = options_.layout.block_tokens;
-  const int prompt = static_cast<int>(request.prompt.size());
+  const int prompt = static_cast<int>(request.prompt->size());
   // The last token is never fed back, so it needs no place.
   const int all = blocks_for(std::max(prompt, prompt + request.max_new_tokens - 1), block_tokens);
   int blocks = 0;
@@ -46,9 +46,9 @@ int Scheduler::least_blocks(const NewSequence& request) const {
 }
 
 Status Scheduler::check(const NewSequence& request) const {
-  CHECK(!request.ids.empty(), "a sequence without ids");
+  CHECK(!request.ids.empty() && request.prompt, "a sequence without ids or a prompt");
   for (SequenceId id : request.ids) CHECK(!sequences_.contains(id), "sequence {} exists", id);
-  if (request.prompt.empty()) {
+  if (request.prompt->empty()) {
     return invalid_argument("the prompt has no tokens; at least one is needed");
   }
   if (request.max_new_tokens < 0 || request.draft_tokens < 0) {
@@ -60,7 +60,7 @@ Status Scheduler::check(const NewSequence& request) const {
     return invalid_argument(
         "a prompt of {} tokens and {} new tokens need {} KV cache blocks of {} tokens; the cache "
         "has {}: shorten the request or raise cache_max_entry_count",
-        request.prompt.size(), request.max_new_tokens, needed, options_.layout.block_tokens,
+        request.prompt->size(), request.max_new_tokens, needed, options_.layout.block_tokens,
         pool_.num_blocks());
   }
   if (request.encoder_tokens > options_.encoder_tokens) {
@@ -80,7 +80,7 @@ Status Scheduler::add(NewSequence request) {
       .step = last_step_,
       .priority = request.priority,
       .salt = request.salt,
-      .tokens = static_cast<int64_t>(request.prompt.size()) + request.max_new_tokens};
+      .tokens = static_cast<int64_t>(request.prompt->size()) + request.max_new_tokens};
   const int64_t rank = policy_->rank(arrival);
   for (size_t choice = 0; choice < request.ids.size(); ++choice) {
     auto sequence = std::make_unique<Sequence>(options_.layout);
@@ -95,8 +95,8 @@ Status Scheduler::add(NewSequence request) {
     sequence->private_blocks = request.private_blocks;
     sequence->prompt_logits = request.prompt_logits && choice == 0;
     sequence->media = request.media;
-    sequence->tokens = request.prompt;
-    sequence->prompt_len = static_cast<int>(request.prompt.size());
+    sequence->prompt = request.prompt;
+    sequence->prompt_len = static_cast<int>(request.prompt->size());
     sequence->keys.scope = {request.salt, request.adapter};
     if (choice == 0) {
       sequence->followers.assign(request.ids.begin() + 1, request.ids.end());
@@ -150,7 +150,7 @@ void Scheduler::apply(const RowRecord& row, const RowResult& result) {
         row.sequence, added, row.max_new);
   --sequence->inflight_rows;
   sequence->inflight_new -= row.max_new;
-  sequence->tokens.insert(sequence->tokens.end(), result.tokens.begin(), result.tokens.end());
+  sequence->append(result.tokens);
   if (sequence->phase == Phase::kWaiting) waiting_tokens_ += added;
   if (row.ends_prefill) release_encoder_tokens(*sequence);
   const int generated = sequence->generated();
@@ -206,8 +206,8 @@ void Scheduler::preempt(Sequence& sequence) {
 void Scheduler::publish(Sequence& sequence, int tokens) {
   const int last = tokens / options_.layout.block_tokens;
   if (!cache_.enabled() || last <= sequence.published) return;
-  cache_.extend_keys(sequence.keys, sequence.tokens, sequence.media);
-  sequence.tables.publish(cache_, sequence.keys, sequence.tokens, sequence.published, last);
+  cache_.extend_keys(sequence.keys, sequence.tokens(), sequence.media);
+  sequence.tables.publish(cache_, sequence.keys, sequence.tokens(), sequence.published, last);
   sequence.published = last;
   sequence.published_ever = std::max(sequence.published_ever, last);
 }
@@ -216,7 +216,7 @@ void Scheduler::finish(Sequence& sequence, int kept_tokens) {
   const int kept = sequence.prompt_len + kept_tokens;
   const int kept_blocks = kept / options_.layout.block_tokens;
   if (sequence.published_ever > kept_blocks) {
-    cache_.forget(sequence.keys, sequence.tokens, kept_blocks);
+    cache_.forget(sequence.keys, sequence.tokens(), kept_blocks);
   }
   leave_fork_group(sequence);
   if (sequence.phase == Phase::kWaiting) {

@@ -175,8 +175,8 @@ bool Scheduler::try_admit(Sequence& sequence, StepPlan& plan) {
   if (!forks && !bypass) {
     // At least one token is computed, for its logits.
     const int most = (sequence.length() - 1) / options_.layout.block_tokens;
-    cache_.extend_keys(sequence.keys, sequence.tokens, sequence.media);
-    hit_blocks = cache_.match(sequence.keys, sequence.tokens, most);
+    cache_.extend_keys(sequence.keys, sequence.tokens(), sequence.media);
+    hit_blocks = cache_.match(sequence.keys, sequence.tokens(), most);
   }
   if (!blocks_suffice(sequence, forks, hit_blocks)) return false;
 
@@ -187,7 +187,7 @@ bool Scheduler::try_admit(Sequence& sequence, StepPlan& plan) {
     sequence.published = sequence.planned / options_.layout.block_tokens;
     sequence.tables.fork(leader->tables, sequence.planned, pool_, plan.copies);
   } else {
-    sequence.tables.adopt(cache_, sequence.keys, sequence.tokens, hit_blocks, pool_);
+    sequence.tables.adopt(cache_, sequence.keys, sequence.tokens(), hit_blocks, pool_);
   }
   sequence.published_ever = std::max(sequence.published_ever, sequence.published);
   totals_.prefix_query_tokens += sequence.length();
@@ -205,7 +205,7 @@ bool Scheduler::blocks_suffice(const Sequence& sequence, bool forks, int hit_blo
   for (int g = 0; g < groups; ++g) {
     int i = first_block_read(options_.layout.groups[g], position, options_.layout.block_tokens);
     for (; i < hit_blocks; ++i) {
-      revived += pool_.is_cached_idle(cache_.block(sequence.keys, sequence.tokens, i, g));
+      revived += pool_.is_cached_idle(cache_.block(sequence.keys, sequence.tokens(), i, g));
     }
   }
   if (running_.empty()) return revived + groups <= pool_.available();
@@ -273,7 +273,7 @@ void Scheduler::emit(StepPlan& plan) {
       PlanRow row = planned.row;
       if (row.is_prefill()) {
         row.token_offset = static_cast<int32_t>(plan.tokens.size());
-        const auto first = sequence.tokens.begin() + row.first_position;
+        const auto first = sequence.tokens().begin() + row.first_position;
         plan.tokens.insert(plan.tokens.end(), first, first + row.num_tokens);
       }
       plan.total_tokens += row.num_tokens;

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <vector>
 
 #include "sched/kv_tables.h"
@@ -13,7 +15,8 @@ namespace lmdeploy {
 // What Scheduler::add takes. Lengths are in tokens.
 struct NewSequence {
   std::vector<SequenceId> ids;  // one per choice (n); the prompt is computed once for all
-  std::vector<int32_t> prompt;  // at least one token; media are placeholder tokens
+  // At least one token; media are placeholder tokens. The choices share it.
+  std::shared_ptr<const std::vector<int32_t>> prompt;
   int max_new_tokens = 0;       // 0: the prompt alone is computed, nothing is sampled
   int priority = 0;             // larger is more urgent
   uint64_t salt = 0;            // blocks are shared only between equal salts
@@ -44,7 +47,8 @@ struct Sequence {
   bool prompt_logits = false;
   std::vector<MediaSpan> media;
 
-  std::vector<int32_t> tokens;  // prompt, then what complete() accepted
+  std::shared_ptr<const std::vector<int32_t>> prompt;
+  std::vector<int32_t> grown;  // prompt, then what complete() accepted; empty before the first of it
   int prompt_len = 0;
   PrefixKeys keys;
   int published = 0;       // leading blocks of the tables that the prefix cache was told of
@@ -66,7 +70,13 @@ struct Sequence {
   SequenceId fork_leader = 0;         // waiting for this choice's prompt to be computed; 0: nobody's
   std::vector<SequenceId> followers;  // choices that wait for this one
 
-  int length() const { return static_cast<int>(tokens.size()); }
+  std::span<const int32_t> tokens() const { return grown.empty() ? *prompt : grown; }
+  void append(std::span<const int32_t> accepted) {
+    if (accepted.empty()) return;
+    if (grown.empty()) grown = *prompt;
+    grown.insert(grown.end(), accepted.begin(), accepted.end());
+  }
+  int length() const { return static_cast<int>(tokens().size()); }
   int generated() const { return length() - prompt_len; }
   bool grows() const { return phase == Phase::kDecode && max_new_tokens > 0; }
   // The most positions that launched rows may have filled, and the fewest.

@@ -293,6 +293,20 @@ TEST_F(EngineTest, ACallOfSeveralRequestsIsTakenWholeOrNotAtAll) {
   EXPECT_TRUE(engine->submit(call(1, false)).ok());
 }
 
+TEST_F(EngineTest, EveryChoiceTakesAPlaceInTheQueue) {
+  EngineOptions options = EngineTest::options();
+  options.max_queued_requests = 3;
+  options.max_batch_size = 1;
+  auto engine = this->engine(options);
+  GenerateRequest four = request(5, 600);
+  four.sampling.n = 4;
+  const testing::Submitted running = testing::submit(*engine, four);  // the queue is empty
+  const Status full = rejected(*engine, request(5, 5));  // three choices wait, or four
+  EXPECT_EQ(full.code(), StatusCode::kResourceExhausted);
+  running.collector->wait();
+  EXPECT_EQ(testing::generate(*engine, request(5, 5))[0].finish, FinishReason::kLength);
+}
+
 TEST_F(EngineTest, TextsThatCannotFitAreNotRead) {
   auto engine = this->engine();
   // The longest piece has 7 bytes, and normalizers may shorten text to a quarter.

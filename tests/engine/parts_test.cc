@@ -95,7 +95,9 @@ TEST_F(ChoiceTextTest, ACharacterOfSeveralTokensComesWhole) {
 SamplingState state_of(const SamplingParams& sampling, const std::vector<int32_t>& prompt,
                        const std::vector<std::vector<int32_t>>& bad_words, int choice = 0) {
   static const std::vector<int32_t> kEndIds = {100};
-  return SamplingState(sampling, choice, {prompt, kEndIds, bad_words, 40});
+  return SamplingState(std::make_shared<RequestSampling>(
+                           sampling, RequestSampling::Context{prompt, kEndIds, bad_words, 40}),
+                       choice);
 }
 
 TEST(SamplingState, CountsPromptAndGeneratedTokensApart) {
@@ -113,6 +115,28 @@ TEST(SamplingState, CountsPromptAndGeneratedTokensApart) {
   EXPECT_EQ(row.seen[1].in_prompt, 1);
   EXPECT_EQ(row.seen[1].generated, 1);
   EXPECT_EQ(row.seen[2].generated, 1);
+}
+
+TEST(SamplingState, ChoicesShareTheCountsOfThePromptUntilOneDraws) {
+  SamplingParams sampling;
+  sampling.frequency_penalty = 0.5;
+  const std::vector<int32_t> prompt = {9, 4, 9};
+  const auto request = std::make_shared<const RequestSampling>(
+      sampling, RequestSampling::Context{prompt, {}, {}, 40});
+  SamplingState one(request, 0), other(request, 1);
+  EXPECT_EQ(one.row(3).seen.data(), request->prompt_counts.data());
+  EXPECT_EQ(other.row(3).seen.data(), request->prompt_counts.data());
+  one.accept(9);
+  one.accept(7);
+  const SamplingRow row = one.row(5);
+  ASSERT_EQ(row.seen.size(), 3u);
+  EXPECT_EQ(row.seen[1].in_prompt, 2);
+  EXPECT_EQ(row.seen[1].generated, 1);
+  EXPECT_EQ(row.seen[2].token, 7);
+  const SamplingRow untouched = other.row(3);
+  EXPECT_EQ(untouched.seed, 41u);
+  EXPECT_EQ(untouched.seen.size(), 2u);
+  EXPECT_EQ(untouched.seen[1].generated, 0);
 }
 
 TEST(SamplingState, BansTheEndBeforeTheMinimumAndTheEndOfAPhraseAfterItsBeginning) {

@@ -26,7 +26,11 @@ using testing::TinyModel;
 
 constexpr int kSlots = 6, kBlockTokens = 32, kBlocks = 24;
 
+constexpr int32_t kBreaks = 201;       // a prompt that starts with it has no finite logit ...
+constexpr int64_t kBreakPosition = 9;  // ... at this position
+
 int32_t drawn(int32_t first_token, int64_t position) {
+  if (first_token == kBreaks && position >= kBreakPosition) return -1;
   return static_cast<int32_t>((first_token * 37 + position * 11) % 251);
 }
 
@@ -116,7 +120,7 @@ class LoopUnderTest {
             [this](RequestId r, int choice, int64_t kept) { loop_->stop_choice(r, choice, kept); },
             [this](RequestId r) { loop_->cancel(r); }, [](RequestStream&, const RequestTiming&) {},
             [this](RequestId r) { loop_->ended(r); }});
-    EXPECT_TRUE(loop_->reserve(1, 1 << 20));
+    EXPECT_TRUE(loop_->reserve(command.stream->request().sampling.n, 1 << 20));
     loop_->add(std::move(command));
     return {id, collector};
   }
@@ -216,6 +220,37 @@ TEST_P(StepLoopDepth, AFailedDeviceEndsEveryRequest) {
     EXPECT_EQ(answer.error, "step 5: broken");
   }
   EXPECT_GE(failed, 8);  // one may have drawn the end before
+}
+
+TEST_P(StepLoopDepth, ARowWithoutAFiniteLogitFailsAloneAndNoneOfItsOverrunShows) {
+  LoopUnderTest test(GetParam());
+  GenerateRequest good;
+  good.prompt = {3, 4, 5, 6};
+  good.sampling.max_new_tokens = 40;
+  GenerateRequest bad = good;
+  bad.prompt[0] = kBreaks;
+  const auto first = test.add(good).second, broken = test.add(bad).second;
+  const Answer answer = broken->wait()[0];
+  EXPECT_EQ(answer.finish, FinishReason::kError);
+  EXPECT_NE(answer.error.find("no finite logit"), std::string::npos) << answer.error;
+  ASSERT_EQ(answer.ids.size(), 5u);  // positions 4 to 8
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(answer.ids[i], drawn(kBreaks, 4 + i));
+  EXPECT_EQ(first->wait()[0].ids, expected_ids(good));
+  EXPECT_EQ(test.add(good).second->wait()[0].ids, expected_ids(good));  // the slot is usable again
+}
+
+TEST_P(StepLoopDepth, EveryChoiceGivesItsPlaceInTheQueueBackOnce) {
+  LoopUnderTest test(GetParam());
+  GenerateRequest request;
+  request.prompt = {3, 4, 5, 6};
+  request.sampling.max_new_tokens = 60;
+  request.sampling.n = 100;
+  const auto [id, collector] = test.add(request);
+  collector->wait_first_piece();
+  test.loop().cancel(id);  // most have not begun
+  collector->wait();
+  ASSERT_TRUE(test.loop().wait_idle(std::chrono::seconds(20)));
+  EXPECT_EQ(test.loop().queued(), 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, StepLoopDepth, ::testing::Values(1, 2));

@@ -29,7 +29,7 @@ std::vector<int32_t> count_up(int n, int first = 0) {
 NewSequence request(SequenceId id, std::vector<int32_t> prompt, int max_new) {
   NewSequence sequence;
   sequence.ids = {id};
-  sequence.prompt = std::move(prompt);
+  sequence.prompt = std::make_shared<const std::vector<int32_t>>(std::move(prompt));
   sequence.max_new_tokens = max_new;
   return sequence;
 }
@@ -237,6 +237,18 @@ TEST(Scheduler, ChoicesShareThePromptAndCopyItsLastBlock) {
   runner.finish();
   runner.finish();
   runner.run_to_end();
+}
+
+TEST(Scheduler, ChoicesThatWaitHoldNoCopyOfThePrompt) {
+  SchedulerOptions options = small();
+  options.max_batch_size = 1;
+  Runner runner(options);
+  NewSequence many = request(1, count_up(30), 2);
+  for (SequenceId id = 2; id <= 128; ++id) many.ids.push_back(id);
+  ASSERT_TRUE(runner.scheduler.add(many).ok());
+  EXPECT_EQ(many.prompt.use_count(), 1 + 128);
+  runner.run_to_end();
+  EXPECT_EQ(many.prompt.use_count(), 1);
 }
 
 TEST(Scheduler, WhenTheLeaderIsCancelledTheNextChoiceComputesThePrompt) {

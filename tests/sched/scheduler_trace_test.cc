@@ -133,7 +133,8 @@ class Trace {
     NewSequence request;
     request.salt = draws_.below(2);
     request.adapter = draws_.one_in(3) ? draws_.between(1, 3) : 0;
-    request.prompt = make_prompt(request.salt, request.adapter);
+    request.prompt =
+        std::make_shared<const std::vector<int32_t>>(make_prompt(request.salt, request.adapter));
     request.max_new_tokens = draws_.one_in(10) ? 0 : draws_.between(1, 24);
     request.priority = draws_.one_in(4) ? draws_.below(3) : 0;
     request.bypass_cache = draws_.one_in(8);
@@ -147,10 +148,10 @@ class Trace {
       ++refused_;
       return;
     }
-    work_ += choices * (static_cast<int64_t>(request.prompt.size()) + 3 * request.max_new_tokens + 4);
+    work_ += choices * (static_cast<int64_t>(request.prompt->size()) + 3 * request.max_new_tokens + 4);
     for (int i = 0; i < choices; ++i) {
       Live live;
-      live.request = {.prompt = request.prompt,
+      live.request = {.prompt = *request.prompt,
                       .salt = request.salt,
                       .adapter = request.adapter,
                       .seed = request.ids[i],

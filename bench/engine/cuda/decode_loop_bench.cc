@@ -33,7 +33,11 @@ class Loop {
       for (int i = 0; i < work.context; ++i) request.prompt.push_back((r * 131 + i * 7) % 1000);
       request.sampling.greedy = true;
       runner_->add_sequence(static_cast<SequenceId>(r),
-                            {&request, 0, {request.prompt, {}, no_words_, 0}, false});
+                            {&request, 0,
+                             std::make_shared<RequestSampling>(
+                                 request.sampling,
+                                 RequestSampling::Context{request.prompt, {}, no_words_, 0}),
+                             false});
     }
   }
 
