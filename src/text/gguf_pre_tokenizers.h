@@ -20,8 +20,12 @@ struct GgufPreTokenizer {
   bool add_bos = false;  // where the file does not say
 };
 
-// A name whose splits have not been compared with its tokenizer.json is kUnsupported, with the names
-// that have. The result lives as long as the program.
+// An unknown name is kUnsupported, with the known ones; an empty one is "default". The result lives as
+// long as the program.
 Result<const GgufPreTokenizer*> find_gguf_pre_tokenizer(const std::string& name);
+
+// For the log: what is wrong with a vocabulary of this tokenizer.ggml.model that names no pre-tokenizer;
+// empty where nothing is.
+std::string gguf_vocabulary_warning(const std::string& model, const std::string& pre);
 
 }  // namespace lmdeploy

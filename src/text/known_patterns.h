@@ -24,6 +24,9 @@ inline constexpr char kTekkenPattern[] =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|)"
     R"(\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
+// llama.cpp's default splits by punctuation, as GPT-2, by numbers, and numbers by threes.
+inline constexpr char kDefaultPunctuation[] = R"([\p{P}$+<=>^~|]+)";
+
 // DeepSeek V3 splits three times.
 inline constexpr char kDigits3Pattern[] = R"(\p{N}{1,3})";
 inline constexpr char kDeepseekCjkPattern[] = "[一-龥぀-ゟ゠-ヿ]+";
