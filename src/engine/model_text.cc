@@ -7,6 +7,8 @@
 #include "checkpoint/model_path.h"
 #include "text/byte_level.h"
 #include "text/builtin_templates.h"
+#include "text/gguf_pre_tokenizers.h"
+#include "text/template_file.h"
 
 namespace lmdeploy {
 
@@ -78,6 +80,17 @@ SamplingDefaults defaults_of(const GenerationDefaults& generation) {
           generation.min_p, generation.repetition_penalty, generation.top_k};
 }
 
+// What a --chat-template says as ChatTemplateConfig.
+Result<json::object> template_config(const std::string& spec) {
+  if (spec.empty() || spec.ends_with(".jinja") || spec.ends_with(".jinja2")) return json::object();
+  if (find_builtin_template(spec) != nullptr) return json::object{{"model_name", spec}};
+  ASSIGN_OR_RETURN(json::value config, spec.starts_with("{")
+                                           ? parse_json(spec, "--chat-template")
+                                           : read_json_file(spec, {.max_bytes = kMaxTemplateBytes}));
+  if (!config.is_object()) return invalid_argument("--chat-template is no JSON object");
+  return std::move(config.get_object());
+}
+
 }  // namespace
 
 Result<ModelText> load_model_text(const Checkpoint& checkpoint, const std::string& chat_template,
@@ -86,6 +99,9 @@ Result<ModelText> load_model_text(const Checkpoint& checkpoint, const std::strin
   const bool bytes = bytes_will_do && !checkpoint.is_gguf() &&
                      !std::filesystem::exists(std::filesystem::path(checkpoint.path()) / "tokenizer.json");
   ASSIGN_OR_RETURN(text.tokenizer, bytes ? byte_tokenizer(checkpoint.config()) : tokenizer_of(checkpoint));
+  if (const auto& gguf = checkpoint.gguf_tokenizer()) {
+    text.tokenizer_warning = gguf_vocabulary_warning(gguf->model, gguf->pre);
+  }
   const Tokenizer& tokenizer = *text.tokenizer;
   ChatTemplateFacts facts;
   facts.model_name = checkpoint.model_name();
@@ -107,9 +123,11 @@ Result<ModelText> load_model_text(const Checkpoint& checkpoint, const std::strin
 
 std::string template_with_capability(const std::string& spec, const std::string& capability) {
   if (capability == "chat") return spec;
-  json::object config{{"capability", capability}};
-  if (find_builtin_template(spec) != nullptr) config["model_name"] = spec;
-  return to_json_text(config);
+  const Result<json::object> config = template_config(spec);
+  if (!config.ok()) return spec;
+  json::object with = *config;
+  with["capability"] = capability;
+  return to_json_text(with);
 }
 
 Result<ChatPrompt> make_chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat_template,

@@ -18,6 +18,7 @@ struct ModelText {
   std::unique_ptr<Tokenizer> tokenizer;
   std::optional<ChatTemplate> chat_template;  // always set by load_model_text
   std::string chat_template_reason;  // which template and why, for the log
+  std::string tokenizer_warning;     // for the log; empty when there is none
   std::vector<int32_t> end_ids;      // generation_config.json, tokenizer and template joined
   SamplingDefaults sampling_defaults;
 };
@@ -29,8 +30,9 @@ Result<ModelText> load_model_text(const Checkpoint& checkpoint, const std::strin
                                   bool bytes_will_do = false);
 
 // The --chat-template that does what LMDeploy's --cap says. "chat": `spec` itself; "completion" and
-// "python": the text is the prompt; "infilling": Code Llama's marks around the one <FILL> in it. Of a
-// `spec` that names a built-in template the stop words stay.
+// "python": the text is the prompt; "infilling": Code Llama's marks around the one <FILL> in it. A `spec`
+// that is a built-in name, a .json file or JSON text keeps its stop words; a Jinja template has no part
+// in such a prompt. One that cannot be read comes back as it is: loading it says why.
 std::string template_with_capability(const std::string& spec, const std::string& capability);
 
 // What the model is really given for a conversation.

@@ -1,0 +1,65 @@
+#include "engine/model_text.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/checkpoint/file_builders.h"
+#include "tests/checkpoint/temporary_directory.h"
+
+namespace lmdeploy {
+namespace {
+
+using Words = std::vector<std::string>;
+
+Result<ChatTemplate> template_of(const std::string& spec, const char* capability) {
+  return ChatTemplate::load(template_with_capability(spec, capability), {});
+}
+
+TEST(TemplateWithCapability, KeepsTheStopWordsOfFilesAndJsonText) {
+  TemporaryDirectory directory;
+  constexpr char kConfig[] = R"({"model_name": "mine", "user": "U:", "stop_words": ["###"]})";
+  const std::string file = directory.write("my.json", kConfig);
+  for (const std::string& spec : {file, std::string(kConfig)}) {
+    const Result<ChatTemplate> chat_template = template_of(spec, "completion");
+    ASSERT_TRUE(chat_template.ok()) << chat_template.status().message();
+    EXPECT_EQ(chat_template->stop_words(), Words{"###"});
+    EXPECT_EQ(chat_template->name(), "mine");
+    EXPECT_EQ(*chat_template->get_prompt("text", true), "text");
+    EXPECT_EQ(*template_of(spec, "chat")->get_prompt("text", true), "U:text");
+  }
+  EXPECT_EQ(template_of("llama2", "completion")->stop_words(), template_of("llama2", "chat")->stop_words());
+}
+
+TEST(TemplateWithCapability, WhatCannotBeReadIsAnErrorStill) {
+  TemporaryDirectory directory;
+  const std::string broken = directory.write("broken.json", "{"), list = directory.write("list.json", "[]");
+  for (const std::string& spec : {broken, list, directory.path() + "/none.json", std::string("nosuch"),
+                                  std::string("{")}) {
+    EXPECT_FALSE(template_of(spec, "completion").ok()) << spec;
+  }
+}
+
+TEST(ModelText, WarnsOfAVocabularyThatNamesNoPreTokenizer) {
+  TemporaryDirectory directory;
+  const auto warning = [&](const char* pre) {
+    GgufBuilder file;
+    file.text("general.architecture", "llama").text("general.name", "Tiny Model");
+    for (const char* key : {"block_count", "attention.head_count_kv"}) file.u32(fmt::format("llama.{}", key), 1);
+    file.u32("llama.context_length", 128).u32("llama.embedding_length", 64).u32("llama.feed_forward_length", 96);
+    file.u32("llama.attention.head_count", 2).f32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
+    file.text("tokenizer.ggml.model", "gpt2").texts("tokenizer.ggml.tokens", {"a", "b", "ab", "<eos>"});
+    file.texts("tokenizer.ggml.merges", {"a b"}).u32("tokenizer.ggml.eos_token_id", 3);
+    if (*pre != '\0') file.text("tokenizer.ggml.pre", pre);
+    file.tensor("token_embd.weight", {64, 4}, 0, 1024);
+    const auto checkpoint = Checkpoint::open(directory.write("model.gguf", file.build()));
+    CHECK(checkpoint.ok(), "{}", checkpoint.status().message());
+    const Result<ModelText> text = load_model_text(**checkpoint, "");
+    CHECK(text.ok(), "{}", text.status().message());
+    return text->tokenizer_warning;
+  };
+  EXPECT_NE(warning("").find("is missing"), std::string::npos);
+  EXPECT_NE(warning("default").find("'default'"), std::string::npos);
+  EXPECT_EQ(warning("llama-bpe"), "");
+}
+
+}  // namespace
+}  // namespace lmdeploy
