@@ -42,20 +42,18 @@ std::string nearest_name(std::string_view name) {
   });
 }
 
-// What the conversation itself sets.
-constexpr std::string_view kReservedVariables[] = {"messages", "tools", "add_generation_prompt",
-                                                   "continue_final_message"};
+constexpr std::string_view kReservedVariables[] = {
+    "messages", "tools", "add_generation_prompt", "continue_final_message", "chat_template", "tokenize"};
 
 Status check_variables(const json::object& variables) {
   if (variables.empty()) return {};
   const auto functions = jinja::global_functions();
   for (const auto& member : variables) {
     const std::string_view name(member.key().data(), member.key().size());
-    if (std::find(std::begin(kReservedVariables), std::end(kReservedVariables), name) !=
-        std::end(kReservedVariables)) {
+    if (is_reserved_template_variable(name)) {
       return invalid_argument(
-          "the template variable '{}' is reserved: the conversation sets it, so it cannot be given "
-          "beside it",
+          "the template variable '{}' is reserved: how the conversation is rendered sets it, so it cannot "
+          "be given beside it",
           name);
     }
     const bool is_function = std::any_of(functions.begin(), functions.end(),
@@ -130,6 +128,10 @@ Result<std::string> message_text(const json::object& message, size_t index) {
     joined.append(text->get_string().data(), text->get_string().size());
   }
   return joined;
+}
+
+bool is_reserved_template_variable(std::string_view name) {
+  return std::ranges::find(kReservedVariables, name) != std::end(kReservedVariables);
 }
 
 Result<ChatTemplate> ChatTemplate::from_jinja(std::string_view source, std::string name,

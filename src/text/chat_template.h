@@ -25,9 +25,13 @@ struct ChatRender {
   // OpenAI clients send the arguments of tool calls as JSON text; templates expect the object.
   bool parse_tool_arguments = false;
   // More variables for the template (enable_thinking, documents, ...); they win over bos_token and
-  // eos_token. Those that the fields above set, and the names of built-in functions, are refused.
+  // eos_token. Reserved ones (below) and the names of built-in functions are refused.
   json::object variables;
 };
+
+// Variables that a caller cannot set: those that the conversation sets, and the other arguments of
+// transformers' apply_chat_template.
+bool is_reserved_template_variable(std::string_view name);
 
 // Special tokens as text; empty when the model has none.
 struct SpecialTokenText {

@@ -208,6 +208,7 @@ TEST_F(ApiServerTest, ChatRejections) {
       {R"("best_of":2)", "best_of"},
       {R"("do_preprocess":false)", "do_preprocess"},
       {R"("chat_template_kwargs":{"chat_template":"x"})", "chat_template_kwargs"},
+      {R"("chat_template_kwargs":{"continue_final_message":true})", "chat_template_kwargs"},
   };
   for (const auto& test : cases) {
     const HttpReply reply = post(kChat, chat_body(test.more));

@@ -164,7 +164,7 @@ TEST(JinjaChatTemplate, ToolArgumentsAsTextBecomeObjects) {
 TEST(JinjaChatTemplate, WhatTheConversationSetsCannotBeGivenAsAVariable) {
   const auto own = ChatTemplate::from_jinja("{{ x }}{{ bos_token }}", "m", {"B", "E"}).value();
   for (const ChatTemplate& chat_template : {own, builtin("qwen")}) {
-    for (const char* name : {"messages", "tools", "add_generation_prompt", "continue_final_message",
+    for (const char* name : {"messages", "tools", "add_generation_prompt", "continue_final_message", "chat_template", "tokenize",
                              "raise_exception", "namespace"}) {
       ChatRender chat = conversation(kTwoTurns);
       chat.variables[name] = nullptr;

@@ -4,6 +4,8 @@
 
 #include <limits>
 
+#include "text/chat_template.h"
+
 namespace lmdeploy {
 
 namespace {
@@ -79,8 +81,7 @@ void read_template_variables(FieldReader& fields, json::object& out) {
   if (const json::object* given = fields.object("chat_template_kwargs")) {
     for (const auto& entry : *given) {
       const std::string_view key(entry.key().data(), entry.key().size());
-      if (key == "messages" || key == "chat_template" || key == "tools" || key == "tokenize" ||
-          key == "add_generation_prompt") {
+      if (is_reserved_template_variable(key)) {
         fields.fail("chat_template_kwargs",
                     fmt::format("'chat_template_kwargs' cannot set '{}'", key));
       }
