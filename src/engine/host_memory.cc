@@ -5,6 +5,7 @@
 #include <fstream>
 #include <optional>
 #include <sstream>
+#include <string_view>
 
 namespace lmdeploy {
 
@@ -83,13 +84,45 @@ std::optional<size_t> groups_left(const fs::path& proc, const fs::path& cgroups)
   return least;
 }
 
+// What stacks and heaps of the threads that start later reserve of a process's own limits.
+constexpr size_t kForThreads = size_t{512} << 20;
+
+// The number behind `name` in lines of "name   number ...".
+std::optional<size_t> number_behind(const fs::path& path, std::string_view name) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    if (!line.starts_with(name)) continue;
+    std::istringstream rest(line.substr(name.size()));
+    size_t number = 0;
+    if (rest >> number) return number;
+    return std::nullopt;  // "unlimited"
+  }
+  return std::nullopt;
+}
+
+// What a limit of this process (setrlimit) leaves beside `used`; nullopt without a limit.
+std::optional<size_t> process_left(const fs::path& self, std::string_view limit,
+                                   std::string_view used) {
+  const std::optional<size_t> bytes = number_behind(self / "limits", limit);
+  const std::optional<size_t> used_kib = number_behind(self / "status", used);
+  if (!bytes || !used_kib) return std::nullopt;
+  const size_t taken = (*used_kib << 10) + kForThreads;
+  return *bytes > taken ? *bytes - taken : 0;
+}
+
 }  // namespace
 
 HostMemory host_memory(const std::string& proc, const std::string& cgroups) {
-  const size_t machine = machine_available(proc);
-  const std::optional<size_t> groups = groups_left(proc, cgroups);
-  if (groups && *groups < machine) return {*groups, "this container's memory limit"};
-  return {machine, "the machine's MemAvailable"};
+  HostMemory least{machine_available(proc), "the machine's MemAvailable"};
+  const auto consider = [&](std::optional<size_t> left, const char* limit) {
+    if (left && *left < least.available) least = {*left, limit};
+  };
+  const fs::path self = fs::path(proc) / "self";
+  consider(groups_left(proc, cgroups), "this container's memory limit");
+  consider(process_left(self, "Max address space", "VmSize:"),
+           "this process's limit of address space, ulimit -v");
+  consider(process_left(self, "Max data size", "VmData:"), "this process's limit of data, ulimit -d");
+  return least;
 }
 
 }  // namespace lmdeploy

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "engine/device_choice.h"
+#include "kernels/device_sampling.h"
 #include "engine/kv_type.h"
 
 namespace lmdeploy {
@@ -84,6 +85,26 @@ Result<MemoryPlan> plan_device_memory(const ModelInfo& info, const EngineOptions
 
 }  // namespace
 
+// The plan counts bytes; limits that it does not know show here, before a Tensor ends the process.
+Status check_allocation(Device device, size_t bytes) {
+  const Result<void*> memory = device_allocate(device, bytes);
+  if (memory.ok()) {
+    device_free(device, *memory, bytes);
+    return {};
+  }
+  return resource_exhausted(
+      "the KV cache of {:.2f} GiB cannot be had: {}; lower --cache-max-entry-count, --session-len or "
+      "--max-batch-size, or raise the process's limits (ulimit)",
+      static_cast<double>(bytes) / kGiB, memory.status().message());
+}
+
+Status check_vocabulary(int64_t vocab_size, Device device) {
+  if (device.is_cpu() || vocab_size <= SamplingTable::kMostTokens) return {};
+  return invalid_argument(
+      "the model's vocabulary has {} tokens; sampling on a GPU takes at most {}: use --device cpu",
+      vocab_size, SamplingTable::kMostTokens);
+}
+
 StartupClock::StartupClock() : last_(monotonic_seconds()) {}
 
 void StartupClock::phase_done(const char* name) {
@@ -104,6 +125,7 @@ Result<StartedModel> start_model(const Checkpoint& checkpoint, const EngineOptio
   started.device = describe(*stream, isa, threads);
 
   const LoadConsent plan_before_loading = [&](const ModelInfo& needs) -> Status {
+    RETURN_IF_ERROR(check_vocabulary(needs.vocab_size, device));
     RunnerOptions& runner = started.options;
     runner.kv_dtype = device.is_cpu() ? cpu_kv_type(options.dtype, checkpoint) : needs.activations;
     if (runner.session_len == 0) runner.session_len = needs.max_position;
@@ -133,6 +155,8 @@ Result<StartedModel> start_model(const Checkpoint& checkpoint, const EngineOptio
     logger.warning("--session-len {} does not fit the KV cache; it is {} now", options.session_len,
                    started.memory.session_len);
   }
+  RETURN_IF_ERROR(check_allocation(
+      device, started.memory.page_bytes * static_cast<size_t>(started.memory.num_blocks)));
   started.runner->use_cache(std::make_unique<KvCache>(info.kv_groups, started.options.block_tokens,
                                                       started.memory.num_blocks,
                                                       started.options.kv_dtype, device));

@@ -31,6 +31,12 @@ struct StartedModel {
   std::string device;  // "cpu (amx, 2 threads)"
 };
 
+// The parts of start_model that look at one number each. kResourceExhausted: the device does not give
+// so many bytes for the KV cache.
+Status check_allocation(Device device, size_t bytes);
+// kInvalidArgument: the device's sampler takes no vocabulary of that size.
+Status check_vocabulary(int64_t vocab_size, Device device);
+
 // Everything wrong with the model, the device or the memory is one Status. The sum of memory is
 // checked before any weight is read.
 Result<StartedModel> start_model(const Checkpoint& checkpoint, const EngineOptions& options,

@@ -40,7 +40,7 @@ Status check_sampling(const SamplingParams& s, int64_t vocab_size) {
   RETURN_IF_ERROR(check_range("logprobs", s.logprobs, -1, kMostLogprobs));
   if (s.min_new_tokens < 0) return invalid_argument("min_new_tokens is {}; expected 0 or more", s.min_new_tokens);
   if (s.max_new_tokens && *s.max_new_tokens < 0) {
-    return invalid_argument("max_tokens is {}; expected 0 or more", *s.max_new_tokens);
+    return invalid_argument("max_new_tokens is {}; expected 0 or more", *s.max_new_tokens);
   }
   for (const TokenBias& bias : s.logit_bias) {
     if (bias.token < 0 || bias.token >= vocab_size) {

@@ -10,8 +10,6 @@ namespace lmdeploy {
 
 namespace {
 
-constexpr int64_t kMaxVocab = 524288;  // 1024 blocks of 512 tokens
-
 // Rows of counts begin at multiples of 16 bytes.
 int64_t counts_stride(int64_t vocab) { return (vocab + 7) / 8 * 8; }
 
@@ -128,9 +126,9 @@ SamplingList SamplingBatch::append_banned(std::span<const int32_t> banned,
 void device_sample(Ctx& ctx, const TensorView& logits, const DeviceSamplingRows& rows,
                    const SamplingTable& table, SampledToken* out) {
   check_view(ctx, "device_sample", "logits", logits, DType::kF32, {kAnySize, kAnySize});
-  CHECK(logits.dim(1) > 0 && logits.dim(1) <= kMaxVocab && logits.dim(1) <= table.counts().dim(1),
+  CHECK(logits.dim(1) > 0 && logits.dim(1) <= SamplingTable::kMostTokens && logits.dim(1) <= table.counts().dim(1),
         "device_sample: {} logits a row; the table has {}, at most {}", logits.dim(1),
-        table.counts().dim(1), kMaxVocab);
+        table.counts().dim(1), SamplingTable::kMostTokens);
   CHECK(!ctx.on_cpu(), "device_sample runs on CUDA; the CPU has sample()");
   cuda::device_sample(ctx, logits, rows, table, out);
 }
@@ -140,9 +138,9 @@ void device_score(Ctx& ctx, const TensorView& logits, const TensorView& targets,
   check_view(ctx, "device_score", "logits", logits, DType::kF32, {kAnySize, kAnySize});
   check_view(ctx, "device_score", "targets", targets, DType::kI32, {logits.dim(0)});
   CHECK(
-      logits.dim(1) > 0 && logits.dim(1) <= kMaxVocab && logprobs >= 0 && logprobs <= kMaxLogprobs,
+      logits.dim(1) > 0 && logits.dim(1) <= SamplingTable::kMostTokens && logprobs >= 0 && logprobs <= kMaxLogprobs,
       "device_score: {} logprobs of {} logits a row; at most {} of {}", logprobs, logits.dim(1),
-      kMaxLogprobs, kMaxVocab);
+      kMaxLogprobs, SamplingTable::kMostTokens);
   CHECK(!ctx.on_cpu(), "device_score runs on CUDA; the CPU has token_logprobs()");
   cuda::device_score(ctx, logits, targets, logprobs, out);
 }

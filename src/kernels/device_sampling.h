@@ -24,6 +24,8 @@ namespace lmdeploy {
 // Device memory that belongs to the slots of an engine. Used in the order of one stream.
 class SamplingTable {
  public:
+  static constexpr int64_t kMostTokens = 524288;  // of a vocabulary: 1024 blocks of 512 tokens
+
   // Zeroed. 2 bytes for each slot and token of the vocabulary.
   SamplingTable(Device device, int slots, int64_t vocab);
   static size_t bytes(int slots, int64_t vocab);

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "engine/engine.h"
+#include "engine/model_startup.h"
 #include "tests/checkpoint/temporary_directory.h"
 #include "tests/engine/tiny_model.h"
 
@@ -108,6 +109,43 @@ TEST(HostMemory, TheLeastOfTheMachineAndTheGroupsAbove) {
   root.write("groups/memory/memory.usage_in_bytes", "900\n");
   root.write("groups/memory/memory.stat", "inactive_file 1\ntotal_inactive_file 100\n");
   EXPECT_EQ(host_memory(proc, groups).available, 200u);
+}
+
+TEST(HostMemory, TheLimitsOfTheProcess) {
+  const TemporaryDirectory root;
+  const std::string proc = root.path() + "/proc", groups = root.path() + "/groups";
+  root.write("proc/meminfo", "MemAvailable: 8000000 kB\n");
+  root.write("proc/self/status", "Name:\tx\nVmSize:\t 1000000 kB\nVmData:\t  200000 kB\n");
+  const auto limits = [&](const std::string& data, const std::string& space) {
+    root.write("proc/self/limits", "Limit                     Soft Limit           Hard Limit           Units\n"
+                                   "Max data size             " + data + "            unlimited            bytes\n"
+                                   "Max address space         " + space + "            unlimited            bytes\n");
+    return host_memory(proc, groups);
+  };
+  constexpr size_t kKiB = 1024, kForThreads = size_t{512} << 20;
+  EXPECT_EQ(limits("unlimited", "unlimited").available, 8000000 * kKiB);
+  const HostMemory space = limits("unlimited", "6144000000");
+  EXPECT_EQ(space.available, 6144000000 - 1000000 * kKiB - kForThreads);
+  EXPECT_NE(space.limit.find("ulimit -v"), std::string::npos) << space.limit;
+  const HostMemory data = limits("2000000000", "6144000000");
+  EXPECT_EQ(data.available, 2000000000 - 200000 * kKiB - kForThreads);
+  EXPECT_NE(data.limit.find("ulimit -d"), std::string::npos) << data.limit;
+  EXPECT_EQ(limits("1000", "unlimited").available, 0u);
+}
+
+TEST(ModelStartup, ACacheThatCannotBeHadIsAStatus) {
+  const Device cpu{DeviceType::kCpu, 0};
+  EXPECT_TRUE(check_allocation(cpu, size_t{1} << 20).ok());
+  expect_message(check_allocation(cpu, size_t{1} << 60), StatusCode::kResourceExhausted,
+                 {"the KV cache", "GiB", "--cache-max-entry-count"});
+}
+
+TEST(ModelStartup, TheVocabularyThatTheGpusSamplerTakes) {
+  const Device gpu{DeviceType::kCuda, 0};
+  EXPECT_TRUE(check_vocabulary(524288, gpu).ok());
+  EXPECT_TRUE(check_vocabulary(600000, {DeviceType::kCpu, 0}).ok());
+  expect_message(check_vocabulary(524289, gpu), StatusCode::kInvalidArgument,
+                 {"524289", "524288", "--device cpu"});
 }
 
 template <class Change>
