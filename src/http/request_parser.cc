@@ -20,6 +20,18 @@ namespace {
 
 std::string_view view(boost::beast::string_view text) { return {text.data(), text.size()}; }
 
+// Path and query of a target, also of one in absolute form ("http://host/path", RFC 9112 3.2.2).
+std::string origin_form(std::string_view target) {
+  const size_t colon = target.find("://");
+  const std::string_view scheme = target.substr(0, colon == target.npos ? 0 : colon);
+  if (!equal_ignoring_case(scheme, "http") && !equal_ignoring_case(scheme, "https")) {
+    return std::string(target);
+  }
+  const size_t path = target.find_first_of("/?", colon + 3);
+  if (path == target.npos) return "/";
+  return (target[path] == '?' ? "/" : "") + std::string(target.substr(path));
+}
+
 }  // namespace
 
 RequestParser::RequestParser(const HttpLimits& limits)
@@ -111,7 +123,7 @@ Request RequestParser::headers_only() const {
   const auto& message = impl_->message();
   Request request;
   request.method = std::string(view(message.method_string()));
-  request.target = std::string(view(message.target()));
+  request.target = origin_form(view(message.target()));
   for (const auto& field : message) {
     request.headers.push_back(
         {std::string(view(field.name_string())), std::string(view(field.value()))});

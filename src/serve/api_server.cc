@@ -131,6 +131,11 @@ Status check_meta_instruction(const ModelHost& host, const std::string& text) {
                           prompt.status().message());
 }
 
+// As a URL spells it.
+std::string url_host(const std::string& host) {
+  return host.find(':') == host.npos ? host : "[" + host + "]";
+}
+
 bool is_loopback(const std::string& host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
 }
@@ -154,7 +159,7 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(std::unique_ptr<ModelHost> h
     impl->context.logger.warning(
         "anyone who reaches {}:{} may use this server: set --api-keys, or "
         "--server-name 127.0.0.1 for this machine alone",
-        settings.server_name, settings.server_port);
+        url_host(settings.server_name), settings.server_port);
   }
   ASSIGN_OR_RETURN(impl->http,
                    HttpServer::start(std::move(options),
@@ -188,7 +193,8 @@ int ApiServer::port() const { return impl_->http->port(); }
 
 std::string ApiServer::url() const {
   const ServerSettings& settings = impl_->context.settings;
-  return fmt::format("{}://{}:{}", settings.ssl ? "https" : "http", settings.server_name, port());
+  return fmt::format("{}://{}:{}", settings.ssl ? "https" : "http", url_host(settings.server_name),
+                     port());
 }
 
 const std::string& ApiServer::model_name() const { return impl_->context.model_name; }

@@ -46,6 +46,22 @@ TEST(RequestParser, SamplesInAnyPieces) {
   }
 }
 
+TEST(RequestParser, TargetsInAbsoluteForm) {
+  const std::pair<const char*, const char*> targets[] = {
+      {"http://host/health", "/health"},     {"HTTPS://host:8080/a?b=http://c/d", "/a?b=http://c/d"},
+      {"http://host", "/"},                  {"http://host?x=1", "/?x=1"},
+      {"/path?to=http://host/", "/path?to=http://host/"}, {"ftp://host/x", "ftp://host/x"},
+      {"*", "*"},
+  };
+  const HttpLimits limits;
+  for (const auto& [given, target] : targets) {
+    RequestParser parser(limits);
+    parser.feed(std::string("GET ") + given + " HTTP/1.1\r\nHost: a\r\n\r\n");
+    ASSERT_EQ(parser.state(), RequestParser::State::kDone) << given;
+    EXPECT_EQ(parser.take().target, target);
+  }
+}
+
 TEST(RequestParser, LeavesTheNextRequestAlone) {
   const HttpLimits limits;
   RequestParser parser(limits);

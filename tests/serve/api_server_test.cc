@@ -255,6 +255,14 @@ TEST(EngineHost, BytesOfPieces) {
             "\xE2");  // "â" is byte 0xE2 in byte-level pieces
 }
 
+TEST(ApiServer, AnIPv6AddressIsBracketedInTheUrl) {
+  auto server = ApiServer::start(std::make_unique<FakeHost>(), std::make_unique<ServerMetrics>("m"),
+                                 "m", {.server_name = "::1", .server_port = 0},
+                                 Logger(LogLevel::kOff));
+  if (!server.ok()) GTEST_SKIP() << server.status().message();  // a machine without IPv6
+  EXPECT_EQ((*server)->url(), "http://[::1]:" + std::to_string((*server)->port()));
+}
+
 TEST(ApiServer, SettingsAreChecked) {
   const struct {
     ServerSettings settings;

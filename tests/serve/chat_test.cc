@@ -103,6 +103,7 @@ TEST_F(ApiServerTest, ChatFieldsReachTheEngine) {
   ask(kChat,
       chat_body(R"("temperature":0,"top_p":0.5,"top_k":7,"min_p":0.1,"repetition_penalty":1.2,
       "presence_penalty":-1,"frequency_penalty":0.25,"seed":-1,"stop":["x","yz"],"stop_token_ids":[3],
+      "bad_words":["no","not so"],"bad_token_ids":[7,8],
       "ignore_eos":true,"skip_special_tokens":false,"include_stop_str_in_output":true,"min_new_tokens":2,
       "max_tokens":9,"max_completion_tokens":4,"logit_bias":{"5":-200,"6":1.5},"user":"u","session_id":4)"));
   const GenerateRequest request = host_->last_request();
@@ -117,6 +118,8 @@ TEST_F(ApiServerTest, ChatFieldsReachTheEngine) {
   EXPECT_EQ(s.seed, static_cast<uint64_t>(-1));
   EXPECT_EQ(s.stop, (std::vector<std::string>{"x", "yz", "<turn>"}));
   EXPECT_EQ(s.stop_token_ids, std::vector<int32_t>{3});
+  EXPECT_EQ(s.bad_words, (std::vector<std::string>{"no", "not so"}));
+  EXPECT_EQ(s.bad_token_ids, (std::vector<int32_t>{7, 8}));
   EXPECT_TRUE(s.ignore_eos);
   EXPECT_FALSE(s.skip_special_tokens);
   EXPECT_TRUE(s.include_stop);
@@ -197,6 +200,8 @@ TEST_F(ApiServerTest, ChatRejections) {
       {R"("top_logprobs":3)", "top_logprobs"},
       {R"("logprobs":true,"top_logprobs":21)", "top_logprobs"},
       {R"("stop_token_ids":[300])", "stop_token_ids"},
+      {R"("bad_words":[7])", "bad_words"},
+      {R"("bad_token_ids":[300])", "bad_token_ids"},
       {R"("stream_options":{"include_usage":true})", "stream_options"},
       {R"("stream":true,"stream_options":{"include_usage":1})", "stream_options"},
       {R"("tools":[{"type":"function","function":{"name":"f"}}])", "tools"},

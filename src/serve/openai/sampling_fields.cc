@@ -94,6 +94,8 @@ SamplingParams read_sampling(FieldReader& fields, const ModelFacts& facts) {
   s.logit_bias = read_logit_bias(fields, facts.vocab_size);
   s.stop = fields.strings("stop", kMostStops, kMostStopBytes);
   s.stop_token_ids = fields.token_ids("stop_token_ids", kMostStopIds, facts.vocab_size);
+  s.bad_words = fields.strings("bad_words", kMostStops, kMostStopBytes);
+  s.bad_token_ids = fields.token_ids("bad_token_ids", kMostStopIds, facts.vocab_size);
   s.ignore_eos = fields.boolean("ignore_eos").value_or(false);
   s.skip_special_tokens = fields.boolean("skip_special_tokens").value_or(true);
   s.include_stop = fields.boolean("include_stop_str_in_output").value_or(false);

@@ -10,10 +10,10 @@ namespace lmdeploy {
 // Bounds on what one request may ask for.
 inline constexpr int kMostChoices = 128;
 inline constexpr int kMostTopLogprobs = 20;
-inline constexpr size_t kMostStops = 32;
+inline constexpr size_t kMostStops = 32;  // and bad words
 inline constexpr size_t kMostStopBytes = 1024;
 inline constexpr size_t kMostBiases = 1024;
-inline constexpr size_t kMostStopIds = 128;
+inline constexpr size_t kMostStopIds = 128;  // and bad tokens
 
 // What is common to both endpoints and is not sampling.
 struct ReplyOptions {
@@ -24,7 +24,7 @@ struct ReplyOptions {
 };
 
 // Reads n, temperature, top_p, top_k, min_p, the penalties, seed, logit_bias, stop, stop_token_ids,
-// ignore_eos, skip_special_tokens, include_stop_str_in_output, min_new_tokens. Where the request is
+// bad_words, bad_token_ids, ignore_eos, skip_special_tokens, include_stop_str_in_output, min_new_tokens. Where the request is
 // silent, generation_config.json speaks, then LMDeploy's API defaults (temperature 0.7, top_p 1,
 // top_k 40). Not max_tokens and logprobs: the endpoints differ in them.
 SamplingParams read_sampling(FieldReader& fields, const ModelFacts& facts);
