@@ -66,20 +66,27 @@ Result<ChatRender> parse_conversation(const json::value& document, const std::st
   return chat;
 }
 
-Result<ChatPrompt> make_prompt(const DebugPromptOptions& options, std::string& reason) {
+struct ShownPrompt {
+  std::string text;
+  std::vector<int32_t> ids;
+  std::string template_reason;
+};
+
+Result<ShownPrompt> make_prompt(const DebugPromptOptions& options) {
   if (options.messages.empty()) return invalid_argument("--messages is missing; give a JSON file");
   ASSIGN_OR_RETURN(const json::value document, read_json_file(options.messages));
   ASSIGN_OR_RETURN(const ChatRender chat, parse_conversation(document, options.messages));
   ASSIGN_OR_RETURN(const std::string path, resolve_model_path(options.model));
   ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint, Checkpoint::open(path));
   ASSIGN_OR_RETURN(const ModelText text, load_model_text(*checkpoint, options.chat_template));
-  reason = text.chat_template_reason;
-  return make_chat_prompt(*text.tokenizer, *text.chat_template, chat);
+  ASSIGN_OR_RETURN(ChatPrompt prompt, make_chat_prompt(*text.chat_template, chat));
+  std::vector<int32_t> ids =
+      text.tokenizer->encode(prompt.text, {.add_special_tokens = prompt.add_special_tokens});
+  return ShownPrompt{std::move(prompt.text), std::move(ids), text.chat_template_reason};
 }
 
 int debug_prompt(const DebugPromptOptions& options) {
-  std::string reason;
-  const Result<ChatPrompt> prompt = make_prompt(options, reason);
+  const Result<ShownPrompt> prompt = make_prompt(options);
   if (!prompt.ok()) return report_failure(prompt.status());
   std::string ids;
   for (int32_t id : prompt->ids) ids += (ids.empty() ? "" : ", ") + std::to_string(id);
@@ -88,7 +95,7 @@ int debug_prompt(const DebugPromptOptions& options) {
     append_json_string(out, prompt->text);
     std::printf("%s, \"ids\": [%s]}\n", out.c_str(), ids.c_str());
   } else {
-    std::printf("template: %s\n%zu tokens: %s\n-----\n%s\n-----\n", reason.c_str(),
+    std::printf("template: %s\n%zu tokens: %s\n-----\n%s\n-----\n", prompt->template_reason.c_str(),
                 prompt->ids.size(), ids.c_str(), prompt->text.c_str());
   }
   return kExitOk;

@@ -185,8 +185,8 @@ Result<std::vector<int32_t>> Engine::encode_prompt(std::string_view text, bool a
 }
 
 Result<std::vector<int32_t>> Engine::encode_chat(const ChatRender& chat) const {
-  ASSIGN_OR_RETURN(const std::string prompt, chat_template().render(chat));
-  return encode_prompt(prompt, chat_template().wants_bos(prompt));
+  ASSIGN_OR_RETURN(const ChatPrompt prompt, make_chat_prompt(chat_template(), chat));
+  return encode_prompt(prompt.text, prompt.add_special_tokens);
 }
 
 Result<RequestId> Engine::submit(GenerateRequest request, OutputSink sink) {

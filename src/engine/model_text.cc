@@ -130,11 +130,10 @@ std::string template_with_capability(const std::string& spec, const std::string&
   return to_json_text(with);
 }
 
-Result<ChatPrompt> make_chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat_template,
-                                    const ChatRender& chat) {
+Result<ChatPrompt> make_chat_prompt(const ChatTemplate& chat_template, const ChatRender& chat) {
   ChatPrompt prompt;
   ASSIGN_OR_RETURN(prompt.text, chat_template.render(chat));
-  prompt.ids = tokenizer.encode(prompt.text, {.add_special_tokens = chat_template.wants_bos(prompt.text)});
+  prompt.add_special_tokens = chat_template.wants_bos(prompt.text);
   return prompt;
 }
 

@@ -38,10 +38,9 @@ std::string template_with_capability(const std::string& spec, const std::string&
 // What the model is really given for a conversation.
 struct ChatPrompt {
   std::string text;
-  std::vector<int32_t> ids;
+  bool add_special_tokens = false;  // when it is tokenized
 };
-Result<ChatPrompt> make_chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat_template,
-                                    const ChatRender& chat);
+Result<ChatPrompt> make_chat_prompt(const ChatTemplate& chat_template, const ChatRender& chat);
 
 // A tokenizer by itself: a checkpoint (directory or .gguf) or a tokenizer.json.
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::string& path);

@@ -1,9 +1,8 @@
 #include "serve/engine_host.h"
 
-#include <charconv>
-
 #include "serve/admin/server_metrics.h"
 #include "text/byte_level.h"
+#include "text/tokenizer_parts.h"
 
 namespace lmdeploy {
 
@@ -15,10 +14,8 @@ constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
 std::string bytes_of_piece(std::string_view piece, const std::string& text) {
   if (text.find(kReplacement) == std::string::npos) return text;
-  unsigned value = 0;
-  if (piece.size() == 6 && piece.starts_with("<0x") && piece.ends_with('>') &&
-      std::from_chars(piece.data() + 3, piece.data() + 5, value, 16).ptr == piece.data() + 5) {
-    return std::string(1, static_cast<char>(value));
+  if (const std::optional<uint8_t> byte = byte_of_piece(piece)) {
+    return std::string(1, static_cast<char>(*byte));
   }
   return byte_level_bytes(piece).value_or(text);
 }
