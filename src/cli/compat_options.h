@@ -16,7 +16,7 @@ struct ModelCompatOptions {
   std::string backend = "turbomind";
   bool trust_remote_code = false, empty_init = false;
   bool enable_microbatch = false, enable_eplb = false;
-  std::string communicator = "nccl", distributed_executor_backend, logprobs_mode;
+  std::string communicator = "nccl", distributed_executor_backend, logprobs_mode = "raw_logprobs";
   int async = 1, kernel_block_size = -1;
   std::vector<std::string> cudagraph_capture_batch_sizes;
   int prefix_cache_state_budget = 0, prefix_cache_decode_state_interval = 0;
@@ -79,19 +79,13 @@ struct ModelCompatOptions {
     visit({.name = "async",
            .help = "plan the next step while the device runs",
            .group = kGroup,
-           .notice = "always so"},
+           .notice = "on a GPU the next step is always planned meanwhile; on the CPU never"},
           self.async);
     visit({.name = "empty-init",
            .help = "start without weights",
            .group = kGroup,
-           .notice = "weights are always loaded"},
+           .notice = "weights are loaded; --load-format dummy starts without them"},
           self.empty_init);
-    visit({.name = "logprobs-mode",
-           .help = "what log-probabilities are made from",
-           .choices = {"", "raw_logprobs", "raw_logits"},
-           .group = kGroup,
-           .notice = "they are the log-softmax of the raw logits"},
-          self.logprobs_mode);
     visit({.name = "kernel-block-size",
            .help = "tokens in a block as attention kernels see it",
            .group = kGroup,
@@ -153,6 +147,12 @@ struct ModelCompatOptions {
 
   template <class Visitor, class Self>
   static void describe_refused(Visitor& visit, Self& self) {
+    visit({.name = "logprobs-mode",
+           .help = "what answers give as log-probabilities; raw_logprobs is the log-softmax of the logits",
+           .choices = {"raw_logprobs", "raw_logits"},
+           .group = kGroup,
+           .refusal = "leave it at raw_logprobs"},
+          self.logprobs_mode);
     visit({.name = "revision",
            .help = "revision of the model to download",
            .group = kGroup,

@@ -1,7 +1,6 @@
 // lmdeploy debug logits: a model's numbers for given token ids, to compare with another program's.
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <future>
@@ -11,6 +10,7 @@
 #include "base/json.h"
 #include "cli/debug.h"
 #include "cli/program.h"
+#include "cli/token_ids.h"
 #include "engine/engine.h"
 
 namespace lmdeploy::cli {
@@ -27,7 +27,9 @@ struct DebugLogitsOptions {
 
   template <class Visitor, class Self>
   static void describe(Visitor& visit, Self& self) {
-    visit({.name = "input-ids", .help = "token ids, separated by commas", .value_name = "IDS"},
+    visit({.name = "input-ids",
+           .help = "token ids with commas between them; brackets around them may be there",
+           .value_name = "IDS"},
           self.input_ids);
     visit({.name = "greedy",
            .help = "also decode this many tokens, the most likely each time",
@@ -37,25 +39,6 @@ struct DebugLogitsOptions {
           self.json);
   }
 };
-
-Result<std::vector<int32_t>> parse_ids(const std::string& text) {
-  std::vector<int32_t> ids;
-  const char* at = text.data();
-  const char* end = text.data() + text.size();
-  while (at < end) {
-    while (at < end && (*at == ' ' || *at == '[')) ++at;
-    int32_t id = 0;
-    const auto [next, error] = std::from_chars(at, end, id);
-    if (error != std::errc())
-      return invalid_argument("--input-ids '{}' is no list of token ids at byte {}", text,
-                              at - text.data());
-    ids.push_back(id);
-    at = next;
-    while (at < end && (*at == ' ' || *at == ',' || *at == ']')) ++at;
-  }
-  if (ids.empty()) return invalid_argument("--input-ids is empty; give token ids such as 1,15043");
-  return ids;
-}
 
 struct Numbers {
   std::vector<TokenOutput> prompt;
@@ -131,7 +114,7 @@ void print_summary(const Engine& engine, const Numbers& numbers) {
 }
 
 int debug_logits(const DebugLogitsOptions& options) {
-  Result<std::vector<int32_t>> ids = parse_ids(options.input_ids);
+  Result<std::vector<int32_t>> ids = parse_token_ids(options.input_ids);
   if (!ids.ok()) return report_failure(ids.status());
   if (options.greedy < 0)
     return report_failure(invalid_argument("--greedy is {}; expected 0 or more", options.greedy));

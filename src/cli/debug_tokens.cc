@@ -1,6 +1,7 @@
 // lmdeploy debug tokens: what a text becomes, and what those tokens say again.
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <sstream>
@@ -46,9 +47,14 @@ Result<std::string> input_text(const DebugTokensOptions& options) {
     while ((c = std::getchar()) != EOF) out.put(static_cast<char>(c));
     return out.str();
   }
+  std::error_code error;
+  if (std::filesystem::is_directory(*options.file, error)) {
+    return invalid_argument("--file {} is a directory; give a file of text", *options.file);
+  }
   std::ifstream in(*options.file, std::ios::binary);
   if (!in) return not_found("{} cannot be read", *options.file);
-  out << in.rdbuf();
+  if (in.peek() != std::ifstream::traits_type::eof()) out << in.rdbuf();
+  if (in.bad() || !out) return not_found("{} cannot be read", *options.file);
   return out.str();
 }
 

@@ -50,6 +50,16 @@ TEST(CompatOptions, RefusedOnesSayWhatToDo) {
             "--allow-terminate-by-client is not in this version: send SIGTERM to the server");
 }
 
+TEST(CompatOptions, RawLogitsAreOtherNumbersThanLogProbabilities) {
+  ModelCompatOptions options;
+  options.logprobs_mode = "raw_logprobs";
+  EXPECT_TRUE(check(options).first.ok());
+  EXPECT_EQ(check(options).second, "");
+  options.logprobs_mode = "raw_logits";
+  EXPECT_EQ(check(options).first.message(),
+            "--logprobs-mode is not in this version: leave it at raw_logprobs");
+}
+
 TEST(CompatOptions, EachHasHelpAndAReason) {
   auto look = [](const OptionInfo& info, const auto&) {
     EXPECT_GT(std::string_view(info.help).size(), 8u) << info.name;

@@ -273,7 +273,10 @@ def test_what_this_version_lacks_is_said(run, words):
     (["debug", "tokens", "m", "--text", "a", "--file", "b"], ["one of --text and --file"]),
     (["debug", "prompt", "m"], ["--messages"]),
     (["debug", "logits", "m"], ["--input-ids"]),
+    (["debug", "tokens", "m", "--file", "/tmp"], ["/tmp is a directory"]),
     (["debug", "logits", "m", "--input-ids", "1,a"], ["'1,a'"]),
+    (["debug", "logits", "m", "--input-ids", "1,,2"], ["at byte 2"]),
+    (["chat", "m", "--logprobs-mode", "raw_logits"], ["--logprobs-mode"]),
     (["debug", "logits", "m", "--input-ids", "1", "--greedy", "-1"], ["--greedy is -1"]),
 ])
 def test_usage_errors_name_what_is_wrong(run, words, parts):
