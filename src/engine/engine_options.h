@@ -68,7 +68,7 @@ struct EngineOptions {
            .group = "Engine"}, self.max_prefill_token_num);
     visit({.name = "cpu-threads", .help = "compute threads of the CPU backend; 0 takes every usable core, which is also the most (LMDEPLOY_CPU_THREADS)",
            .value_name = "N", .group = "Engine"}, self.cpu_threads);
-    visit({.name = "max-queued-requests", .help = "answers (each of a request's n) that may wait before new requests get 429", .value_name = "N",
+    visit({.name = "max-queued-requests", .help = "answers that may wait (each of a request's n counts) before new requests get 429", .value_name = "N",
            .group = "Engine"}, self.max_queued_requests);
     visit({.name = "batch-invariant", .help = "CUDA: the same text for a request whatever runs beside it, at some cost "
                                               "in speed; on the CPU it is always so",
