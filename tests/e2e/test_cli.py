@@ -232,7 +232,7 @@ def test_a_reader_that_goes_away_ends_the_program(program, smollm, environment):
     ["chat", "MODEL", "--backend", "pytorch", "--cache-max-entry-count", "0.5", "--tp=1"],
     ["chat", "MODEL", "--instance_num", "4", "--session_len", "256"],
     ["chat", "MODEL", "--enable_prefix_caching", "True", "--trust_remote_code=False"],
-    ["chat", "MODEL", "--model-format", "hf", "--quant-policy", "0", "--rope-scaling-factor", "0"],
+    ["chat", "MODEL", "--model-format", "gguf", "--quant-policy", "0", "--rope-scaling-factor", "0"],
     ["chat", "MODEL", "--eager-mode", "--communicator", "native", "--async", "0"],
 ])
 def test_older_and_newer_flags_run(run, smollm, words):
