@@ -1,8 +1,10 @@
 // Time of linear layers on a Hopper GPU: our kernel and cuBLASLt (where the loader finds it) over
 // layers of distinct random weights in one CUDA graph, beside the limits of memory and tensor cores
 // that were measured on an H100 80GB.
-//   matmul_cuda_bench shapes|models|plans [--dtype f16|bf16] [--rows T,T,...] [--only SUBSTRING]
-// shapes: each layer alone. models: all layers of a model. plans: every plan of the Hopper kernel.
+//   matmul_cuda_bench shapes|models|steps|plans [--dtype f16|bf16] [--rows T,...] [--only PART]
+// shapes: each layer alone. models: all layers of a model. steps: the same with the activation of
+// the MLP, as the ops issue them and beside it. plans: every plan of the Hopper kernel, of
+// matmul_gated for a gate and an up projection. PART: of a name.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -15,6 +17,9 @@
 #include "kernels/cuda/cublaslt.h"
 #include "kernels/cuda/gemm_plan.h"
 #include "kernels/cuda/gemm_sm90.h"
+#include "kernels/gated_activation.h"
+#include "kernels/matmul.h"
+#include "kernels/matmul_gated.h"
 #include "kernels/random_normal.h"
 #include "tensor/cuda/stream.h"
 
@@ -27,12 +32,13 @@ constexpr Device kGpu{DeviceType::kCuda, 0};
 struct Shape2 {
   const char* name;
   int64_t n, k;
+  bool gated = false;  // gate and up projections
 };
 constexpr Shape2 kShapes[] = {
-    {"7b qkv", 12288, 4096},   {"7b/8b o", 4096, 4096},       {"7b gate_up", 22016, 4096},
-    {"7b down", 4096, 11008},  {"8b qkv", 6144, 4096},        {"8b gate_up", 28672, 4096},
+    {"7b qkv", 12288, 4096},   {"7b/8b o", 4096, 4096},       {"7b gate_up", 22016, 4096, true},
+    {"7b down", 4096, 11008},  {"8b qkv", 6144, 4096},        {"8b gate_up", 28672, 4096, true},
     {"8b down", 4096, 14336},  {"7b lm_head", 32000, 4096},   {"8b lm_head", 128256, 4096},
-    {"1.7b qkv", 6144, 2048},  {"1.7b o", 2048, 2048},        {"1.7b gate_up", 16384, 2048},
+    {"1.7b qkv", 6144, 2048},  {"1.7b o", 2048, 2048},        {"1.7b gate_up", 16384, 2048, true},
     {"1.7b down", 2048, 8192}, {"1.7b lm_head", 49152, 2048},
 };
 
@@ -44,15 +50,15 @@ struct Model {
 };
 const Model kModels[] = {
     {"llama-2-7b",
-     {{"", 12288, 4096}, {"", 4096, 4096}, {"", 22016, 4096}, {"", 4096, 11008}},
+     {{"", 12288, 4096}, {"", 4096, 4096}, {"", 22016, 4096, true}, {"", 4096, 11008}},
      32,
      {"", 32000, 4096}},
     {"llama-3-8b",
-     {{"", 6144, 4096}, {"", 4096, 4096}, {"", 28672, 4096}, {"", 4096, 14336}},
+     {{"", 6144, 4096}, {"", 4096, 4096}, {"", 28672, 4096, true}, {"", 4096, 14336}},
      32,
      {"", 128256, 4096}},
     {"smollm2-1.7b",
-     {{"", 6144, 2048}, {"", 2048, 2048}, {"", 16384, 2048}, {"", 2048, 8192}},
+     {{"", 6144, 2048}, {"", 2048, 2048}, {"", 16384, 2048, true}, {"", 2048, 8192}},
      24,
      {"", 49152, 2048}},
 };
@@ -61,23 +67,25 @@ const Model kModels[] = {
 class Pool {
  public:
   Pool(Ctx& ctx, DType dtype, size_t bytes)
-      : values_(Shape{static_cast<int64_t>(bytes / 2 / kRow), kRow}, dtype, kGpu) {
-    random_normal(ctx, {.key = 1, .row_elements = kRow, .stddev = 0.02f}, values_);
+      : values_(std::make_shared<Tensor>(Shape{static_cast<int64_t>(bytes / 2 / kRow), kRow}, dtype,
+                                         kGpu)) {
+    random_normal(ctx, {.key = 1, .row_elements = kRow, .stddev = 0.02f}, *values_);
     ctx.stream.synchronize();
   }
   // The next n * k values; from the beginning again behind the end.
   const void* take(int64_t n, int64_t k) {
     const size_t bytes = static_cast<size_t>(n * k) * 2;
-    if (next_ + bytes > values_.bytes()) next_ = 0;
-    const void* weights = values_.data<std::byte>() + next_;
+    if (next_ + bytes > values_->bytes()) next_ = 0;
+    const void* weights = values_->data<std::byte>() + next_;
     next_ += (bytes + 255) / 256 * 256;
     return weights;
   }
-  size_t bytes() const { return values_.bytes(); }
+  size_t bytes() const { return values_->bytes(); }
+  const std::shared_ptr<Tensor>& owner() const { return values_; }
 
  private:
   static constexpr int64_t kRow = 8192;
-  Tensor values_;
+  std::shared_ptr<Tensor> values_;
   size_t next_ = 0;
 };
 
@@ -92,6 +100,7 @@ class Bench {
         pool_(ctx_, dtype, size_t{14} << 30),
         x_(Shape{kMostRows, kMostColumns}, dtype, kGpu),
         out_(Shape{kMostOut}, DType::kF32, kGpu),
+        product_(Shape{kMostOut / 2}, dtype, kGpu),
         workspace_(Shape{static_cast<int64_t>(cuda::CublasLt::kWorkspaceBytes)}, DType::kU8, kGpu) {
     random_normal(ctx_, {.key = 2, .row_elements = kMostColumns, .stddev = 1}, x_);
     stream_.synchronize();
@@ -101,7 +110,7 @@ class Bench {
   int multiprocessors() const { return stream_.properties().multiprocessors; }
 
   // Seconds of one of `count` products of this shape in a graph, or 0 where it cannot run.
-  using Multiply = std::function<bool(int64_t rows, int64_t n, int64_t k, const void* weights)>;
+  using Multiply = std::function<bool(int64_t rows, const Shape2& shape, const void* weights)>;
   double seconds_each(int64_t rows, const Shape2& shape, const Multiply& multiply) {
     const double bytes = 2.0 * static_cast<double>(shape.n * shape.k);
     const double expected = std::max(bytes / kReadBytesPerSecond,
@@ -110,7 +119,7 @@ class Bench {
                                  std::max(2, static_cast<int>(2e8 / bytes)), 64);
     return seconds_of([&] {
              for (int i = 0; i < count; ++i) {
-               if (!multiply(rows, shape.n, shape.k, pool_.take(shape.n, shape.k))) return false;
+               if (!multiply(rows, shape, pool_.take(shape.n, shape.k))) return false;
              }
              return true;
            }) /
@@ -121,15 +130,17 @@ class Bench {
     return seconds_of([&] {
       for (int layer = 0; layer < model.layers; ++layer) {
         for (const Shape2& s : model.layer) {
-          if (!multiply(rows, s.n, s.k, pool_.take(s.n, s.k))) return false;
+          if (!multiply(rows, s, pool_.take(s.n, s.k))) return false;
         }
       }
-      return multiply(std::min<int64_t>(rows, 256), model.head.n, model.head.k,
+      return multiply(std::min<int64_t>(rows, 256), model.head,
                       pool_.take(model.head.n, model.head.k));
     });
   }
 
-  bool ours(int64_t rows, int64_t n, int64_t k, const void* weights, const cuda::GemmPlan& plan) {
+  bool ours(int64_t rows, const Shape2& shape, const void* weights, const cuda::GemmPlan& plan,
+            bool gated = false) {
+    const int64_t n = gated ? shape.n / 2 : shape.n, k = shape.k;
     const cuda::GemmLaunch gemm{.x = x_.view().raw(),
                                 .weights = weights,
                                 .x_stride = kMostColumns,
@@ -142,26 +153,56 @@ class Bench {
                                            .add = false,
                                            .f32 = false,
                                            .vectors = true}};
-    return cuda::launch_matmul_sm90(gemm, dtype_, plan, multiprocessors(), stream_.handle()) ==
-           cudaSuccess;
+    return cuda::launch_matmul_sm90(gemm, dtype_, plan, multiprocessors(), stream_.handle(),
+                                    {.on = gated}) == cudaSuccess;
   }
   Multiply planned(bool batch_invariant) {
-    return [=, this](int64_t rows, int64_t n, int64_t k, const void* weights) {
-      return ours(rows, n, k, weights,
-                  cuda::plan_gemm(rows, n, k, multiprocessors(), batch_invariant));
+    return [=, this](int64_t rows, const Shape2& s, const void* weights) {
+      return ours(rows, s, weights,
+                  cuda::plan_gemm(rows, s.n, s.k, multiprocessors(), batch_invariant));
+    };
+  }
+  // What the ops choose: matmul_gated for a gate and an up projection, or matmul and
+  // gated_activation.
+  Multiply ops(bool gated) {
+    return [=, this](int64_t rows, const Shape2& s, const void* weights) {
+      const TensorView x = columns(x_, rows, s.k);
+      const PackedMatrix matrix = borrowed(weights, s.n, s.k);
+      const TensorView whole(out_.view().raw(), dtype_, Shape{rows, s.n}, kGpu);
+      if (!s.gated) {
+        matmul(ctx_, x, matrix, {}, whole);
+      } else if (gated) {
+        matmul_gated(ctx_, x, matrix, {}, Activation::kSilu, gate_product(rows, s));
+      } else {
+        matmul(ctx_, x, matrix, {}, whole);
+        gated_activation(ctx_, whole, Activation::kSilu, gate_product(rows, s));
+      }
+      return true;
+    };
+  }
+  // Ours or cuBLASLt's products; matmul_gated for a gate and an up projection, or, with cuBLASLt
+  // and without `gated`, gated_activation behind them.
+  Multiply beside_activation(const Multiply& products, bool gated) {
+    return [=, this](int64_t rows, const Shape2& s, const void* weights) {
+      if (!s.gated) return products(rows, s, weights);
+      if (gated) return ops(true)(rows, s, weights);
+      if (!products(rows, s, weights)) return false;
+      const TensorView whole(out_.view().raw(), dtype_, Shape{rows, s.n}, kGpu);
+      gated_activation(ctx_, whole, Activation::kSilu, gate_product(rows, s));
+      return true;
     };
   }
   Multiply library() {
-    return [this](int64_t rows, int64_t n, int64_t k, const void* weights) {
+    return [this](int64_t rows, const Shape2& s, const void* weights) {
       return stream_.state<cuda::CublasLt>().multiply({.dtype = dtype_,
                                                        .x = x_.view().raw(),
                                                        .weights = weights,
                                                        .out = out_.view().raw(),
                                                        .x_stride = kMostColumns,
-                                                       .out_stride = n,
+                                                       .out_stride = s.n,
                                                        .rows = rows,
-                                                       .n = n,
-                                                       .k = k,
+                                                       .n = s.n,
+                                                       .k = s.k,
                                                        .f32 = false,
                                                        .add = false},
                                                       workspace_.view().raw(), stream_.handle());
@@ -169,6 +210,17 @@ class Bench {
   }
 
  private:
+  static TensorView columns(const Tensor& tensor, int64_t rows, int64_t count) {
+    return tensor.view().rows(0, rows).columns(0, count);
+  }
+  TensorView gate_product(int64_t rows, const Shape2& s) {
+    return TensorView(product_.view().raw(), dtype_, Shape{rows, s.n / 2}, kGpu);
+  }
+  PackedMatrix borrowed(const void* weights, int64_t n, int64_t k) {
+    const TensorView view(const_cast<void*>(weights), dtype_, Shape{n, k}, kGpu);
+    return row_major_matrix(Tensor(view, pool_.owner()));
+  }
+
   static constexpr int64_t kMostRows = 8192, kMostColumns = 14336, kMostOut = int64_t{8192} * 28672;
 
   // Median of graph replays of what `issue` issues.
@@ -208,7 +260,7 @@ class Bench {
   Ctx ctx_;
   DType dtype_;
   Pool pool_;
-  Tensor x_, out_, workspace_;
+  Tensor x_, out_, product_, workspace_;
 };
 
 struct Options {
@@ -277,6 +329,27 @@ void bench_models(Bench& bench, const Options& options) {
   }
 }
 
+void bench_steps(Bench& bench, const Options& options) {
+  std::printf(
+      "| layers and activation of | rows | ops ms | matmul + gated_activation | "
+      "ours + matmul_gated | cuBLASLt + matmul_gated | cuBLASLt + gated_activation |\n"
+      "|---|---:|---:|---:|---:|---:|---:|\n");
+  for (const Model& model : kModels) {
+    if (!wanted(options, model.name)) continue;
+    for (int64_t rows : row_counts(options, {1, 2, 4, 8, 16, 32, 64, 128, 256})) {
+      std::printf("| %s | %lld |", model.name, static_cast<long long>(rows));
+      for (const Bench::Multiply& multiply :
+           {bench.ops(true), bench.ops(false), bench.beside_activation(bench.planned(false), true),
+            bench.beside_activation(bench.library(), true),
+            bench.beside_activation(bench.library(), false)}) {
+        std::printf(" %.3f |", bench.seconds_of_model(rows, model, multiply) * 1e3);
+      }
+      std::printf("\n");
+      std::fflush(stdout);
+    }
+  }
+}
+
 void bench_plans(Bench& bench, const Options& options) {
   std::printf("| layer | rows | cuBLASLt us | plans: us, fastest first |\n|---|---:|---:|---|\n");
   for (const Shape2& s : kShapes) {
@@ -286,13 +359,14 @@ void bench_plans(Bench& bench, const Options& options) {
       for (const cuda::GemmTile& tile : cuda::kGemmSm90Tiles) {
         const bool fits = tile.t < 128 ? rows <= tile.t && 2 * rows > tile.t : rows > 32;
         if (!fits && !(tile.t == 8 && rows <= 8)) continue;
-        for (const auto& [split, multicast] : {std::pair{1, 1}, {2, 1}, {4, 1}, {8, 1}, {1, 2}}) {
-          if ((rows > 512 || tile.n > 128) && split > 1) continue;
+        for (const auto& [split, multicast] :
+             {std::pair{1, 1}, {2, 1}, {4, 1}, {8, 1}, {1, 2}, {1, 4}}) {
+          if ((rows > 512 || tile.n > 128 || s.gated) && split > 1) continue;
           if (tile.n < 128 && split > 4) continue;
-          if (tile.t / multicast < 64 && multicast > 1) continue;
+          if (tile.t < 64 && multicast > 1) continue;
           const cuda::GemmPlan plan{tile.n, tile.t, split, multicast};
-          const auto multiply = [&](int64_t t, int64_t n, int64_t k, const void* w) {
-            return bench.ours(t, n, k, w, plan);
+          const auto multiply = [&](int64_t t, const Shape2& shape, const void* w) {
+            return bench.ours(t, shape, w, plan, shape.gated);
           };
           times.emplace_back(bench.seconds_each(rows, s, multiply), plan_name(plan));
         }
@@ -347,6 +421,8 @@ int main(int argc, char** argv) {
               kFlops * 1e-12);
   if (options.mode == "plans") {
     bench_plans(bench, options);
+  } else if (options.mode == "steps") {
+    bench_steps(bench, options);
   } else if (options.mode == "models") {
     bench_models(bench, options);
   } else {

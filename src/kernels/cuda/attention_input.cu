@@ -125,8 +125,8 @@ __global__ void __launch_bounds__(kWarps * 32)
     attention_input_kernel(const __grid_constant__ AttentionInputLaunch args, int lane_bits) {
   constexpr int kPerLane = Head<T, kSize>::kVectors * kSize;
   __shared__ float shared[kWarps * 32 * kPerLane];
-  wait_for_previous();
   allow_next();
+  wait_for_previous();
   const int64_t row = blockIdx.x;
   const int lanes = 1 << lane_bits;
   const int group = static_cast<int>(threadIdx.x) / lanes;

@@ -1,6 +1,7 @@
 #include "kernels/cuda/gated_activation_launch.h"
 
 #include "kernels/cuda/element_type.cuh"
+#include "kernels/cuda/gated_activation.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/row_vector.cuh"
 
@@ -10,20 +11,6 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int kSteps = 2;  // vectors of a thread
-
-__device__ float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
-
-template <Activation kActivation>
-__device__ float activate(float x) {
-  if constexpr (kActivation == Activation::kSilu) {
-    return x * sigmoid(x);
-  } else if constexpr (kActivation == Activation::kGeluTanh) {
-    // x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3)
-    return x * sigmoid(x * fmaf(x * x, 0.0713548163f, 1.59576912f));
-  } else {
-    return 0.5f * x * erfcf(-0.707106781f * x);
-  }
-}
 
 template <Activation kActivation, class T, int kSize>
 __global__ void gated_activation_kernel(const __grid_constant__ GatedActivationLaunch rows) {

@@ -3,6 +3,7 @@
 // too.
 #pragma once
 
+#include "kernels/cuda/gated_activation.cuh"
 #include "kernels/cuda/matmul_launch.h"
 #include "kernels/cuda/numeric.cuh"
 
@@ -64,6 +65,28 @@ __device__ __forceinline__ void store_eight_sums(const GemmOutput& to, int64_t t
     store_pack_of_sums<float>(to, t, n + 4, eight + 4);
   } else {
     store_pack_of_sums<T>(to, t, n, eight);
+  }
+}
+
+// gates[i] = activation(gates[i]) * ups[i] of eight in 16-byte aligned shared memory.
+template <Activation kActivation>
+__device__ __forceinline__ void gate_eight_by(float* gates, const float* ups) {
+#pragma unroll 1
+  for (int i = 0; i < 8; i += 4) {
+    float4 gate = *reinterpret_cast<const float4*>(gates + i);
+    const float4 up = *reinterpret_cast<const float4*>(ups + i);
+    gate.x = activate<kActivation>(gate.x) * up.x;
+    gate.y = activate<kActivation>(gate.y) * up.y;
+    gate.z = activate<kActivation>(gate.z) * up.z;
+    gate.w = activate<kActivation>(gate.w) * up.w;
+    *reinterpret_cast<float4*>(gates + i) = gate;
+  }
+}
+__device__ __forceinline__ void gate_eight(float* gates, const float* ups, Activation activation) {
+  switch (activation) {
+    case Activation::kSilu: return gate_eight_by<Activation::kSilu>(gates, ups);
+    case Activation::kGelu: return gate_eight_by<Activation::kGelu>(gates, ups);
+    case Activation::kGeluTanh: return gate_eight_by<Activation::kGeluTanh>(gates, ups);
   }
 }
 

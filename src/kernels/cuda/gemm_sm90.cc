@@ -27,24 +27,26 @@ bool make_map(TensorMapEncoder encode, const void* matrix, DType dtype, int64_t 
 }  // namespace
 
 cudaError_t launch_matmul_sm90(const GemmLaunch& gemm, DType dtype, const GemmPlan& plan,
-                               int multiprocessors, cudaStream_t stream) {
+                               int multiprocessors, cudaStream_t stream, const GemmGate& gate) {
   const TensorMapEncoder encode = tensor_map_encoder();
   if (encode == nullptr) return cudaErrorNotSupported;
   const auto count = [](int64_t size, int64_t tile) {
     return static_cast<int>((size + tile - 1) / tile);
   };
+  const int matrices = gate.on ? 2 : 1, tile_n = plan.tile_n / matrices;
   GemmSm90Launch launch{.output = gemm.output,
+                        .gate = gate,
                         .k_blocks = count(gemm.k, kGemmSm90BlockK),
                         .t_tiles = count(gemm.output.rows, plan.tile_t),
                         .t_group = 8,
-                        .columns = count(gemm.output.n, plan.tile_n * plan.multicast),
+                        .columns = count(gemm.output.n, tile_n * plan.multicast),
                         .split_shift = std::countr_zero(static_cast<unsigned>(plan.split)),
                         .multicast_shift = std::countr_zero(static_cast<unsigned>(plan.multicast)),
                         .next_at = plan.tile_t <= 32 ? 4 : 0};
   launch.clusters = std::min(launch.columns * launch.t_tiles,
                              std::max(1, multiprocessors / (plan.split * plan.multicast)));
-  const bool mapped = make_map(encode, gemm.weights, dtype, gemm.output.n, gemm.k, gemm.k,
-                               plan.tile_n, &launch.weights) &&
+  const bool mapped = make_map(encode, gemm.weights, dtype, int64_t{matrices} * gemm.output.n,
+                               gemm.k, gemm.k, tile_n, &launch.weights) &&
                       make_map(encode, gemm.x, dtype, gemm.output.rows, gemm.k, gemm.x_stride,
                                plan.tile_t / plan.multicast, &launch.x);
   if (!mapped) return cudaErrorInvalidValue;

@@ -7,6 +7,8 @@
 // - The first stages of weights are asked for before the kernel waits for its predecessor.
 // - A cluster either shares each tile along k (split; the parts are added in one order through
 //   distributed shared memory) or has neighbouring weight rows and reads x once (multicast).
+// - A gated product's tile is rows of Wg and the same rows of Wu: the activation needs no kernel of
+//   its own.
 #pragma once
 
 #include <algorithm>
@@ -78,7 +80,7 @@ struct GemmWork {
 };
 
 struct GemmCorner {
-  int n, t;
+  int n, t;  // of the output
 };
 
 // Units go through `t_group` neighbouring tiles of x for each column of weights: what is worked on
@@ -94,7 +96,7 @@ __device__ __forceinline__ GemmCorner corner_of(const GemmSm90Launch& gemm, int 
     t_tile = first + within - column * width;
   }
   const int n_tile = (column << gemm.multicast_shift) + (gemm.multicast_shift > 0 ? rank : 0);
-  return {n_tile * kTileN, t_tile * kTileT};
+  return {n_tile * (gemm.gate.on ? kTileN / 2 : kTileN), t_tile * kTileT};
 }
 
 // Issues the copies: stage after stage, tile after tile.
@@ -154,8 +156,13 @@ class GemmLoader {
   };
 
   __device__ void load_weights(int stage, const Cursor& at) {
-    copy_box(base_ + stage * Layout::kStageBytes, &gemm_.weights, at.k_block * kGemmSm90BlockK,
-             at.corner.n, Layout::full(base_, stage), weight_policy_);
+    const uint32_t to = base_ + stage * Layout::kStageBytes, full = Layout::full(base_, stage);
+    const int column = at.k_block * kGemmSm90BlockK;
+    copy_box(to, &gemm_.weights, column, at.corner.n, full, weight_policy_);
+    if (gemm_.gate.on) {
+      copy_box(to + Layout::kWeightBytes / 2, &gemm_.weights, column, gemm_.output.n + at.corner.n,
+               full, weight_policy_);
+    }
   }
   __device__ void load_x(int stage, const Cursor& at) {
     const uint32_t to = base_ + stage * Layout::kStageBytes + Layout::kWeightBytes;
@@ -251,26 +258,53 @@ class GemmMultiplier {
   }
 
   // Chunk after chunk: wgmma's fragments as chunk[t][n] in shared memory, then whole vectors of it.
+  // With a gate the warpgroups work together: sums of Wg and of Wu meet there.
   __device__ void store_whole(const GemmCorner& corner) {
     constexpr int kChunks = kTileT / Layout::kChunk;
+    const bool gated = gemm_.gate.on;
+    const int barrier = gated ? 1 : 1 + group_;
+    const int threads = gated ? Layout::kGroups * kGroupThreads : kGroupThreads;
     float* chunk = reinterpret_cast<float*>(shared_sums_ + group_ * Layout::kChunkBytes);
 #pragma unroll 1
     for (int c = 0; c < kMmas * kChunks; ++c) {
       const int t = corner.t + c % kChunks * Layout::kChunk;
       if (t >= gemm_.output.rows) continue;
-      sync_group(1 + group_, kGroupThreads);  // the former chunk has been read
+      sync_group(barrier, threads);  // the former chunk has been read
 #pragma unroll
       for (int same = 0; same < kMmas * kChunks; ++same) {  // registers have no run-time index
         if (same == c)
           write_chunk(&sums_[same / kChunks][same % kChunks * Layout::kChunk / 2], chunk);
       }
-      sync_group(1 + group_, kGroupThreads);
-      const int n = corner.n + group_ * kRows + c / kChunks * 64;
-#pragma unroll 1
-      for (int i = thread_; i < Layout::kChunk * 8; i += kGroupThreads) {
-        store_eight_sums<T>(gemm_.output, t + i / 8, n + i % 8 * 8,
-                            chunk + i / 8 * Layout::kChunkStride + i % 8 * 8);
+      sync_group(barrier, threads);
+      const int n = corner.n + c / kChunks * 64;
+      if (gated) {
+        store_gated_chunk(t, n);
+      } else {
+        store_chunk(chunk, t, n + group_ * kRows);
       }
+    }
+  }
+
+  __device__ void store_chunk(const float* chunk, int t, int n) {
+#pragma unroll 1
+    for (int i = thread_; i < Layout::kChunk * 8; i += kGroupThreads) {
+      store_eight_sums<T>(gemm_.output, t + i / 8, n + i % 8 * 8,
+                          chunk + i / 8 * Layout::kChunkStride + i % 8 * 8);
+    }
+  }
+
+  // Wg's sums are the first warpgroup's chunk and Wu's the second's; or one's first and last 32.
+  __device__ void store_gated_chunk(int t, int n) {
+    constexpr int kEights = 32 / 8 * Layout::kGroups;
+    constexpr int kUpAt = Layout::kGroups == 1 ? 32 : Layout::kChunkBytes / 4;
+    float* chunk = reinterpret_cast<float*>(shared_sums_);
+#pragma unroll 1
+    for (int i = threadIdx.x; i < Layout::kChunk * kEights; i += Layout::kGroups * kGroupThreads) {
+      const int row = i / kEights, column = i % kEights * 8;
+      if (t + row >= gemm_.output.rows) return;
+      float* gates = chunk + row * Layout::kChunkStride + column;
+      gate_eight(gates, gates + kUpAt, gemm_.gate.activation);
+      store_eight_sums<T>(gemm_.output, t + row, n + column, gates);
     }
   }
 
@@ -406,6 +440,7 @@ cudaError_t launch_gemm_sm90(const GemmSm90Launch& gemm, cudaStream_t stream) {
   if (gemm.split_shift > 0 && (!Layout::kSplits || 1 << gemm.split_shift > Layout::kWarps)) {
     return cudaErrorInvalidValue;
   }
+  if (gemm.gate.on && gemm.split_shift > 0) return cudaErrorInvalidValue;
   const auto kernel = gemm_sm90_kernel<T, Layout, kTileN, kTileT>;
   const cudaError_t error =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Layout::kBytes);
@@ -422,6 +457,7 @@ cudaError_t launch_planned(const GemmSm90Launch& gemm, const GemmPlan& plan, cud
     case 64'008: return launch_gemm_sm90<T, 64, 8, 12>(gemm, stream);
     case 64'016: return launch_gemm_sm90<T, 64, 16, 10>(gemm, stream);
     case 64'032: return launch_gemm_sm90<T, 64, 32, 8>(gemm, stream);
+    case 64'064: return launch_gemm_sm90<T, 64, 64, 6>(gemm, stream);
     case 128'008: return launch_gemm_sm90<T, 128, 8, 6>(gemm, stream);
     case 128'016: return launch_gemm_sm90<T, 128, 16, 5>(gemm, stream);
     case 128'032: return launch_gemm_sm90<T, 128, 32, 4>(gemm, stream);

@@ -6,8 +6,8 @@
 namespace lmdeploy::cuda {
 
 // Issues x [rows, k] times weights [n, k]^T as `plan` says. dtype is f16 or bf16; pointers and rows
-// of x and of the weights are multiples of 16 bytes.
+// of x and of the weights are multiples of 16 bytes. With a gate plan.split is 1.
 cudaError_t launch_matmul_sm90(const GemmLaunch& gemm, DType dtype, const GemmPlan& plan,
-                               int multiprocessors, cudaStream_t stream);
+                               int multiprocessors, cudaStream_t stream, const GemmGate& gate = {});
 
 }  // namespace lmdeploy::cuda

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 
+#include "kernels/activation.h"
 #include "tensor/dtype.h"
 
 namespace lmdeploy::cuda {
@@ -42,20 +43,30 @@ cudaError_t launch_matmul_mma(const GemmLaunch& gemm, DType dtype, cudaStream_t 
 
 // How the Hopper kernel cuts the product up.
 struct GemmPlan {
-  int tile_n = 128;   // weight rows of a tile
+  int tile_n = 128;   // weight rows of a tile; with a gate half of them are Wu's
   int tile_t = 128;   // rows of x of a tile
   int split = 1;      // blocks of a cluster that share a tile, each with a part of k: 1, 2, 4 or 8
                       // (tile_n 128; up to 4 with tile_n 64)
-  int multicast = 1;  // or blocks of a cluster with neighbouring weight rows that share x: 1 or 2
-                      // (tile_t >= 16)
+  int multicast = 1;  // or blocks of a cluster with neighbouring weight rows that share x: 1, 2 or
+                      // 4 (tile_t / multicast >= 8)
   bool operator==(const GemmPlan&) const = default;
+};
+
+// A gated product: out = activation(x Wg^T) * (x Wu^T), rounded once; `weights` are Wg's n rows,
+// then Wu's. Without bias, add and split.
+struct GemmGate {
+  bool on = false;
+  Activation activation = Activation::kSilu;
 };
 
 // wgmma and bulk tensor copies of compute capability 9.0, f16 and bf16.
 struct GemmSm90Launch {
   // 128-byte swizzled boxes of 64 k: [tile_n, 64] of the weights, [tile_t / multicast, 64] of x.
+  // With a gate a tile's first half is rows of Wg, its second the same rows of Wu: the boxes are
+  // [tile_n / 2, 64].
   CUtensorMap weights, x;
   GemmOutput output;
+  GemmGate gate;
   int k_blocks;  // of 64
   int t_tiles;
   int t_group;  // neighbouring tiles of x that are worked on at a time
@@ -73,9 +84,9 @@ cudaError_t launch_matmul_bf16_sm90(const GemmSm90Launch& gemm, const GemmPlan& 
 struct GemmTile {
   int n, t;
 };
-inline constexpr GemmTile kGemmSm90Tiles[] = {{64, 8},    {64, 16},  {64, 32},  {128, 8},
-                                              {128, 16},  {128, 32}, {128, 64}, {128, 128},
-                                              {256, 128}, {128, 256}};
+inline constexpr GemmTile kGemmSm90Tiles[] = {{64, 8},    {64, 16},   {64, 32},  {64, 64},
+                                              {128, 8},   {128, 16},  {128, 32}, {128, 64},
+                                              {128, 128}, {256, 128}, {128, 256}};
 inline constexpr int kGemmSm90BlockK = 64;
 
 }  // namespace lmdeploy::cuda

@@ -28,11 +28,11 @@ class RowNorm {
 
   __device__ void run() {
     each([&](int step, int begin) { load_weights(rows_.weight + begin, weight_[step]); });
+    allow_next();
     wait_for_previous();
     const T* residual = static_cast<const T*>(rows_.residual) + blockIdx.x * rows_.residual_stride;
     each([&](int step, int begin) { residual_[step] = load_vector<kSize>(residual + begin); });
     if (rows_.delta != nullptr) add_delta();
-    allow_next();
     const float scale = inverse_rms(residual_);
     T* out = static_cast<T*>(rows_.out) + blockIdx.x * rows_.out_stride;
     each([&](int step, int begin) {

@@ -7,4 +7,9 @@ void matmul(Ctx&, const TensorView&, const PackedMatrix&, const TensorView&, con
   CHECK(false, "matmul was asked to run on CUDA, but this program was built without it");
 }
 
+bool matmul_gated(Ctx&, const TensorView&, const PackedMatrix&, const TensorView&, Activation,
+                  const TensorView&) {
+  CHECK(false, "matmul_gated was asked to run on CUDA, but this program was built without it");
+}
+
 }  // namespace lmdeploy::cuda

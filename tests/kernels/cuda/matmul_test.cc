@@ -6,6 +6,8 @@
 
 #include "kernels/cuda/gemm_plan.h"
 #include "kernels/cuda/gemm_sm90.h"
+#include "kernels/gated_activation.h"
+#include "kernels/matmul_gated.h"
 #include "tensor/cuda/stream.h"
 #include "tests/kernels/cuda/cuda_test_support.h"
 
@@ -231,6 +233,110 @@ TEST_P(CudaMatmul, ChainsInAGraph) {
   }
 }
 
+// A gated product of random inputs: the CPU's f32 products of gate and up, and their result.
+struct GatedCase : Case {
+  GatedCase(DType dtype, int64_t rows, int64_t size, int64_t k, Activation activation,
+            bool with_bias = false)
+      : Case(dtype, rows, 2 * size, k, with_bias),
+        size(size),
+        activation(activation),
+        product(Shape{rows, size}, DType::kF32) {
+    test::CpuRun cpu(0, CpuIsa::detect().name());
+    gated_activation(cpu.ctx, want, activation, product);
+  }
+
+  // What rounding gate and up in between may cost, and fp32 sums; all activations have slopes below
+  // 1.2.
+  double allowed_product(int64_t row, int64_t column, double rounding) const {
+    const double gate = std::fabs(want.data<float>()[row * n + column]);
+    const double up = std::fabs(want.data<float>()[row * n + size + column]);
+    const double sums = 4e-7 * kWeightSize * static_cast<double>(k);
+    return rounding * gate * up + 2 * sums * (1 + gate + up);
+  }
+
+  int64_t size;
+  Activation activation;
+  Tensor product;
+};
+
+double unit_of(DType dtype) {
+  return dtype == DType::kF32 ? 0x1p-20 : dtype == DType::kF16 ? 0x1p-11 : 0x1p-8;
+}
+
+// got [rows, size + padding]: NaN behind each row's end.
+void expect_gated(const Tensor& got, const GatedCase& c, int64_t rows, double rounding,
+                  const std::string& what) {
+  const int64_t stride = got.shape()[1];
+  int wrong = 0;
+  for (int64_t i = 0; i < rows * stride && wrong < 3; ++i) {
+    const int64_t row = i / stride, column = i % stride;
+    const double value = test::element(got, i);
+    const bool gap = column >= c.size;
+    const double expected = gap ? NAN : c.product.data<float>()[row * c.size + column];
+    if (gap ? std::isnan(value)
+            : std::fabs(value - expected) <= c.allowed_product(row, column, rounding)) {
+      continue;
+    }
+    ++wrong;
+    ADD_FAILURE() << what << ": row " << row << " column " << column << " is " << value
+                  << ", expected " << expected;
+  }
+}
+
+Tensor multiply_gated(test::CudaRun& gpu, const GatedCase& c, int64_t rows, int64_t x_padding,
+                      int64_t out_padding, bool batch_invariant) {
+  const Tensor x = strided_on_gpu(c.x, rows, c.k, c.k + x_padding, c.dtype);
+  const Tensor out = strided_on_gpu({}, rows, c.size, c.size + out_padding, c.dtype);
+  Ctx ctx = gpu.ctx();
+  ctx.batch_invariant = batch_invariant;
+  matmul_gated(ctx, x.view().columns(0, c.k), c.gpu_weight, c.gpu_bias.view(), c.activation,
+               out.view().columns(0, c.size));
+  gpu.stream().synchronize();
+  return test::to_host(out);
+}
+
+// Shapes of one kernel with wide and narrow tiles, of a split of k, of no whole vectors.
+constexpr int64_t kGatedShapes[][2] = {{5640, 200}, {2900, 512}, {100, 256}, {72, 1024}, {37, 33}};
+
+TEST_P(CudaMatmul, GatedProductsOfEveryNumberOfRows) {
+  test::CudaRun gpu;
+  for (Activation activation : {Activation::kSilu, Activation::kGelu, Activation::kGeluTanh}) {
+    for (const auto& [size, k] : kGatedShapes) {
+      if (activation == Activation::kGelu && size > 100) continue;
+      const GatedCase c(GetParam(), 300, size, k, activation);
+      for (int64_t rows : {1, 3, 8, 9, 16, 17, 32, 33, 64, 65, 100, 128, 129, 300}) {
+        expect_gated(multiply_gated(gpu, c, rows, 0, 0, false), c, rows, 3 * unit_of(c.dtype),
+                     name_of(c, rows));
+      }
+      for (int64_t rows : {1, 40}) {
+        expect_gated(multiply_gated(gpu, c, rows, 8, 16, false), c, rows, 3 * unit_of(c.dtype),
+                     name_of(c, rows) + " strided");
+        expect_gated(multiply_gated(gpu, c, rows, 3, 5, false), c, rows, 3 * unit_of(c.dtype),
+                     name_of(c, rows) + " not aligned");
+      }
+    }
+  }
+  const GatedCase biased(GetParam(), 40, 100, 256, Activation::kSilu, true);
+  for (int64_t rows : {1, 40}) {
+    expect_gated(multiply_gated(gpu, biased, rows, 0, 0, false), biased, rows,
+                 3 * unit_of(biased.dtype), name_of(biased, rows) + " biased");
+  }
+}
+
+TEST_P(CudaMatmul, BatchInvariantGatedRowsKeepTheirBits) {
+  test::CudaRun gpu;
+  for (const auto& [size, k] : kGatedShapes) {
+    const GatedCase c(GetParam(), 300, size, k, Activation::kSilu);
+    const Tensor all = multiply_gated(gpu, c, 300, 0, 0, true);
+    expect_gated(all, c, 300, 3 * unit_of(c.dtype), name_of(c, 300));
+    for (int64_t rows : {1, 8, 17, 64, 65, 128, 129}) {
+      const Tensor some = multiply_gated(gpu, c, rows, 0, 0, true);
+      EXPECT_EQ(std::memcmp(some.data<char>(), all.data<char>(), some.bytes()), 0)
+          << name_of(c, rows);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, CudaMatmul, testing::Values(DType::kF32, DType::kF16, DType::kBF16),
                          [](const auto& info) { return dtype_name(info.param); });
 
@@ -243,7 +349,8 @@ TEST(CudaMatmulPlans, EveryPlanIsRight) {
     const Case c(dtype, 300, 1100, 1480);
     const Tensor x = test::to_gpu(c.x);
     for (const cuda::GemmTile& tile : cuda::kGemmSm90Tiles) {
-      for (const auto& [split, multicast] : {std::pair{1, 1}, {2, 1}, {4, 1}, {8, 1}, {1, 2}}) {
+      for (const auto& [split, multicast] :
+           {std::pair{1, 1}, {2, 1}, {4, 1}, {8, 1}, {1, 2}, {1, 4}}) {
         if (tile.t / multicast < 8 || (tile.n > 128 && split > 1) || (tile.n < 128 && split > 4))
           continue;
         for (int64_t rows : {1, 29, 300}) {
@@ -268,6 +375,44 @@ TEST(CudaMatmulPlans, EveryPlanIsRight) {
                       name_of(c, rows) + " tile " + std::to_string(tile.n) + "x" +
                           std::to_string(tile.t) + " split " + std::to_string(split) +
                           " multicast " + std::to_string(multicast));
+        }
+      }
+    }
+  }
+}
+
+// Every tile of a gated product; one rounding, of the result.
+TEST(CudaMatmulPlans, EveryGatedPlanIsRight) {
+  test::CudaRun gpu;
+  auto& stream = static_cast<cuda::CudaStream&>(gpu.stream());
+  if (!stream.hopper()) GTEST_SKIP() << "not a Hopper GPU, or LMDEPLOY_CUDA_PATH=portable";
+  for (DType dtype : {DType::kF16, DType::kBF16}) {
+    const GatedCase c(dtype, 300, 556, 1480, Activation::kGeluTanh);
+    const Tensor x = test::to_gpu(c.x);
+    for (const cuda::GemmTile& tile : cuda::kGemmSm90Tiles) {
+      for (int multicast : {1, 2, 4}) {
+        if (tile.t / multicast < 8) continue;
+        for (int64_t rows : {1, 29, 300}) {
+          const Tensor out = strided_on_gpu({}, rows, c.size, c.size + 4, dtype);
+          const cuda::GemmLaunch gemm{.x = x.view().raw(),
+                                      .weights = c.gpu_weight.storage.view().raw(),
+                                      .x_stride = c.k,
+                                      .k = c.k,
+                                      .output = {.out = out.view().raw(),
+                                                 .stride = c.size + 4,
+                                                 .bias = nullptr,
+                                                 .rows = rows,
+                                                 .n = static_cast<int>(c.size),
+                                                 .add = false,
+                                                 .f32 = false,
+                                                 .vectors = true}};
+          CUDA_CHECK(cuda::launch_matmul_sm90(gemm, dtype, {tile.n, tile.t, 1, multicast},
+                                              stream.properties().multiprocessors, stream.handle(),
+                                              {.on = true, .activation = c.activation}));
+          stream.synchronize();
+          expect_gated(test::to_host(out), c, rows, 1.05 * unit_of(dtype),
+                       name_of(c, rows) + " tile " + std::to_string(tile.n) + "x" +
+                           std::to_string(tile.t) + " multicast " + std::to_string(multicast));
         }
       }
     }
