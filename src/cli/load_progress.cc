@@ -1,17 +1,15 @@
 #include "cli/load_progress.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
-#include <cstdio>
-#include <string>
-
 #include "base/clock.h"
+#include "cli/progress_line.h"
 
 namespace lmdeploy::cli {
 
 namespace {
 constexpr double kQuietSeconds = 0.5;
-constexpr int kWidth = 40;
 }  // namespace
 
 LoadProgress::LoadProgress()
@@ -23,15 +21,12 @@ void LoadProgress::show(double done) {
   const int percent = static_cast<int>(done * 100);
   if (percent <= shown_percent_) return;
   shown_percent_ = percent;
-  const auto filled = static_cast<size_t>(percent * kWidth / 100);
-  const std::string bar = std::string(filled, '#') + std::string(kWidth - filled, ' ');
-  std::fprintf(stderr, "\rloading [%s] %3d%%", bar.c_str(), percent);
-  std::fflush(stderr);
+  draw_progress_line("loading", percent / 100.0, fmt::format("{:3}%", percent));
 }
 
 void LoadProgress::finish() {
   std::lock_guard lock(mutex_);
-  if (shown_percent_ >= 0) std::fprintf(stderr, "\r\x1b[K");
+  if (shown_percent_ >= 0) erase_progress_line();
 }
 
 }  // namespace lmdeploy::cli

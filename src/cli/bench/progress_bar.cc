@@ -1,23 +1,22 @@
 #include "cli/bench/progress_bar.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
-#include <cstdio>
-
 #include "base/clock.h"
+#include "cli/progress_line.h"
 
 namespace lmdeploy::cli {
 
 namespace {
 constexpr double kRefreshSeconds = 0.1;
-constexpr int64_t kWidth = 40;
 }  // namespace
 
 ProgressBar::ProgressBar(std::string what, int64_t total)
     : what_(std::move(what)), total_(total), terminal_(isatty(STDERR_FILENO) != 0), started_(monotonic_seconds()) {}
 
 ProgressBar::~ProgressBar() {
-  if (shown_ > 0) std::fprintf(stderr, "\r\x1b[K");
+  if (shown_ > 0) erase_progress_line();
 }
 
 void ProgressBar::advance() {
@@ -26,11 +25,8 @@ void ProgressBar::advance() {
   const double now = monotonic_seconds();
   if (!terminal_ || now - shown_ < kRefreshSeconds) return;
   shown_ = now;
-  const auto filled = static_cast<size_t>(done_ * kWidth / total_);
-  const std::string bar = std::string(filled, '#') + std::string(static_cast<size_t>(kWidth) - filled, ' ');
-  std::fprintf(stderr, "\r%s [%s] %lld/%lld %.1f/s", what_.c_str(), bar.c_str(), static_cast<long long>(done_),
-               static_cast<long long>(total_), static_cast<double>(done_) / (now - started_));
-  std::fflush(stderr);
+  draw_progress_line(what_, static_cast<double>(done_) / static_cast<double>(total_),
+                     fmt::format("{}/{} {:.1f}/s", done_, total_, static_cast<double>(done_) / (now - started_)));
 }
 
 }  // namespace lmdeploy::cli
