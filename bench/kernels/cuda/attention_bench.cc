@@ -13,6 +13,7 @@
 #include <numeric>
 #include <string_view>
 
+#include "graph_timer.h"
 #include "kernels/attention_input.h"
 #include "kernels/random_normal.h"
 #include "tensor/cuda/stream.h"
@@ -186,35 +187,7 @@ class Bench {
   // Median seconds of one call of `op`.
   template <class Op>
   double time(int layers, Op&& op) {
-    const cudaStream_t stream = static_cast<cuda::CudaStream&>(*stream_).handle();
-    const int calls = std::max(layers, 4);
-    for (int i = 0; i < 2; ++i) op(i % layers);
-    stream_->synchronize();
-    cudaGraph_t graph;
-    cudaGraphExec_t replay;
-    CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
-    for (int i = 0; i < calls; ++i) op(i % layers);
-    CUDA_CHECK(cudaStreamEndCapture(stream, &graph));
-    CUDA_CHECK(cudaGraphInstantiate(&replay, graph, 0));
-    cudaEvent_t begin, end;
-    CUDA_CHECK(cudaEventCreate(&begin));
-    CUDA_CHECK(cudaEventCreate(&end));
-    std::vector<double> seconds;
-    for (int i = 0; i < 12; ++i) {
-      CUDA_CHECK(cudaEventRecord(begin, stream));
-      CUDA_CHECK(cudaGraphLaunch(replay, stream));
-      CUDA_CHECK(cudaEventRecord(end, stream));
-      CUDA_CHECK(cudaEventSynchronize(end));
-      float ms = 0;
-      CUDA_CHECK(cudaEventElapsedTime(&ms, begin, end));
-      if (i >= 3) seconds.push_back(ms * 1e-3 / calls);
-    }
-    CUDA_CHECK(cudaGraphExecDestroy(replay));
-    CUDA_CHECK(cudaGraphDestroy(graph));
-    CUDA_CHECK(cudaEventDestroy(begin));
-    CUDA_CHECK(cudaEventDestroy(end));
-    std::nth_element(seconds.begin(), seconds.begin() + 4, seconds.end());
-    return seconds[4];
+    return time_in_graph(*stream_, std::max(layers, 4), [&](int i) { op(i % layers); });
   }
 
   std::unique_ptr<Stream> stream_;
