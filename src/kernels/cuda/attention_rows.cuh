@@ -6,7 +6,7 @@
 #pragma once
 
 #include "kernels/cuda/attention_launch.h"
-#include "kernels/cuda/attention_mma.cuh"
+#include "kernels/cuda/mma.cuh"
 #include "kernels/cuda/numeric.cuh"
 
 namespace lmdeploy::cuda {

@@ -1,5 +1,5 @@
 // wgmma with the first operand in registers: a warpgroup's asynchronous product D[64, kN] (+)=
-// A[64, 16] B[16, kN], fp32 sums (PTX ISA 9.7.15). Fragments are those of attention_mma.cuh, a warp
+// A[64, 16] B[16, kN], fp32 sums (PTX ISA 9.7.15). Fragments are those of mma.cuh, a warp
 // having 16 rows: a[] as A there; d[j * 4 + 2 h + c] is row lane / 4 + 8 h, column 8 j + 2 (lane %
 // 4) + c.
 #pragma once

@@ -2,6 +2,7 @@
 // operand, as on Hopper.
 #include "kernels/cuda/gemm_epilogue.cuh"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/mma.cuh"
 
 namespace lmdeploy::cuda {
 
@@ -32,36 +33,6 @@ __device__ __forceinline__ uint32_t swizzled(int row, int column) {
   return static_cast<uint32_t>(row * kRowBytes + ((column ^ (row & 7)) << 4));
 }
 
-__device__ __forceinline__ void copy_16(uint32_t to, const void* from, bool inside) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from),
-               "r"(inside ? 16 : 0)
-               : "memory");
-}
-
-__device__ __forceinline__ void load_matrices(uint32_t address, uint32_t (&r)[4]) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(address)
-               : "memory");
-}
-
-__device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1,
-                                    __half) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
-      "{%8, %9}, {%0, %1, %2, %3};"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-__device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1,
-                                    __nv_bfloat16) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
-      "{%8, %9}, {%0, %1, %2, %3};"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-
 // Rows [first, first + kRows) of a [count, k] matrix, columns [column, column + 64); zeros behind
 // the ends.
 template <class T, int kRows, int kThreads>
@@ -71,7 +42,7 @@ __device__ void copy_tile(const T* matrix, int64_t stride, int64_t first, int64_
     const int row = i / 8, piece = i % 8;
     const bool inside = first + row < count && column + piece * 8 < k;
     const T* from = inside ? matrix + (first + row) * stride + column + piece * 8 : matrix;
-    copy_16(to + swizzled(row, piece), from, inside);
+    copy_async(to + swizzled(row, piece), from, inside);
   }
 }
 
@@ -85,15 +56,15 @@ __device__ void multiply_stage(uint32_t weights, uint32_t x,
     uint32_t b[S::kWarpT / 16][4];
 #pragma unroll
     for (int j = 0; j < S::kWarpT / 16; ++j) {  // 16 rows of x: two columns of 8, k halves next
-      load_matrices(x + swizzled(j * 16 + lane / 16 * 8 + lane % 8, k * 2 + lane / 8 % 2), b[j]);
+      load_matrices(b[j], x + swizzled(j * 16 + lane / 16 * 8 + lane % 8, k * 2 + lane / 8 % 2));
     }
 #pragma unroll
     for (int i = 0; i < S::kWarpN / 16; ++i) {
       uint32_t a[4];
-      load_matrices(weights + swizzled(i * 16 + lane % 16, k * 2 + lane / 16), a);
+      load_matrices(a, weights + swizzled(i * 16 + lane % 16, k * 2 + lane / 16));
 #pragma unroll
       for (int j = 0; j < S::kWarpT / 8; ++j) {
-        mma(sums[i][j], a, b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1], T{});
+        multiply_add<T>(sums[i][j], a, b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
       }
     }
   }
@@ -129,7 +100,7 @@ template <class T, class S>
 __global__ void __launch_bounds__(S::kThreads) matmul_mma_kernel(GemmLaunch gemm) {
 #if __CUDA_ARCH__ >= 800
   extern __shared__ __align__(128) char shared[];
-  const uint32_t base = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  const uint32_t base = shared_address(shared);
   const int64_t n0 = int64_t{blockIdx.x} * S::kTileN, t0 = int64_t{blockIdx.y} * S::kTileT;
   const int warp = threadIdx.x / 32, warp_n = warp % S::kWarpsN * S::kWarpN,
             warp_t = warp / S::kWarpsN * S::kWarpT;
@@ -151,22 +122,22 @@ __global__ void __launch_bounds__(S::kThreads) matmul_mma_kernel(GemmLaunch gemm
   wait_for_previous();
   for (int block = 0; block < S::kStages - 1; ++block) {
     if (block < blocks) copy_x(block);
-    asm volatile("cp.async.commit_group;" ::: "memory");
+    commit_copies();
   }
   float sums[S::kWarpN / 16][S::kWarpT / 8][4] = {};
   for (int block = 0; block < blocks; ++block) {
-    asm volatile("cp.async.wait_group %0;" ::"n"(S::kStages - 2) : "memory");
+    wait_copies<S::kStages - 2>();
     __syncthreads();
     if (const int next = block + S::kStages - 1; next < blocks) {
       copy_weights(next);
       copy_x(next);
     }
-    asm volatile("cp.async.commit_group;" ::: "memory");
+    commit_copies();
     const uint32_t stage = base + block % S::kStages * S::kStageBytes;
     multiply_stage<T, S>(stage + warp_n * kRowBytes, stage + S::kWeightBytes + warp_t * kRowBytes,
                          sums);
   }
-  asm volatile("cp.async.wait_group 0;" ::: "memory");
+  wait_copies<0>();
   __syncthreads();
   store_tile<T, S>(gemm.output, t0, n0, warp_t, warp_n, sums, reinterpret_cast<float*>(shared));
 #endif
