@@ -182,26 +182,36 @@ bool is_space(char32_t c) {
          c == 0x205F || c == 0x3000;
 }
 
-size_t leading_space(std::string_view text) {
+namespace {
+
+// Bytes at the front and at the back whose characters are all white space, or all none.
+size_t leading_run(std::string_view text, bool space) {
   size_t pos = 0;
   while (pos < text.size()) {
     size_t next = pos;
-    if (!is_space(utf8_next(text, next))) break;
+    if (is_space(utf8_next(text, next)) != space) break;
     pos = next;
   }
   return pos;
 }
 
-size_t trailing_space(std::string_view text) {
+size_t trailing_run(std::string_view text, bool space) {
   size_t end = text.size();
   while (end > 0) {
     const size_t start = last_character(text.substr(0, end));
     size_t pos = start;
-    if (!is_space(utf8_next(text, pos))) break;
+    if (is_space(utf8_next(text, pos)) != space) break;
     end = start;
   }
   return text.size() - end;
 }
+
+}  // namespace
+
+size_t leading_space(std::string_view text) { return leading_run(text, true); }
+size_t trailing_space(std::string_view text) { return trailing_run(text, true); }
+size_t leading_word(std::string_view text) { return leading_run(text, false); }
+size_t trailing_word(std::string_view text) { return trailing_run(text, false); }
 
 bool is_upper(char32_t c) { return utf8proc_isupper(static_cast<int32_t>(c)) != 0; }
 bool is_lower(char32_t c) { return utf8proc_islower(static_cast<int32_t>(c)) != 0; }

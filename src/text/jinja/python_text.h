@@ -27,6 +27,9 @@ bool is_space(char32_t point);
 // Bytes of white space at the front and at the back.
 size_t leading_space(std::string_view text);
 size_t trailing_space(std::string_view text);
+// Bytes before the first white space, and after the last.
+size_t leading_word(std::string_view text);
+size_t trailing_word(std::string_view text);
 
 bool is_upper(char32_t point);
 bool is_lower(char32_t point);

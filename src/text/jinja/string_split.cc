@@ -13,28 +13,6 @@ namespace {
 
 Value piece(std::string_view text) { return Value::string(std::string(text)); }
 
-// Bytes before the first white space, and after the last.
-size_t first_word(std::string_view text) {
-  size_t end = 0;
-  while (end < text.size()) {
-    size_t next = end;
-    if (is_space(utf8_next(text, next))) break;
-    end = next;
-  }
-  return end;
-}
-
-size_t last_word(std::string_view text) {
-  size_t start = text.size();
-  while (start > 0) {
-    const size_t before = last_character(text.substr(0, start));
-    size_t pos = before;
-    if (is_space(utf8_next(text, pos))) break;
-    start = before;
-  }
-  return text.size() - start;
-}
-
 // Words between white space. At most `limit` cuts; negative: any number.
 Status split_space(std::string_view text, int64_t limit, bool from_right, PieceList& pieces) {
   const auto trim = [](std::string_view& part, bool right) {
@@ -47,7 +25,7 @@ Status split_space(std::string_view text, int64_t limit, bool from_right, PieceL
   trim(text, from_right);
   while (!text.empty()) {
     if (limit-- == 0) return pieces.add(text);
-    const size_t length = from_right ? last_word(text) : first_word(text);
+    const size_t length = from_right ? trailing_word(text) : leading_word(text);
     RETURN_IF_ERROR(pieces.add(text.substr(from_right ? text.size() - length : 0, length)));
     from_right ? text.remove_suffix(length) : text.remove_prefix(length);
     trim(text, from_right);
