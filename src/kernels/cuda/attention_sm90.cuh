@@ -149,7 +149,7 @@ class Multiplier {
     wgmma_commit();
   }
   __device__ void multiply_values(int stage) {
-    const uint64_t values = wgmma_values_operand(layout_.values(stage), Layout<kWidth>::kPartBytes);
+    const uint64_t values = wgmma_operand(layout_.values(stage), Layout<kWidth>::kPartBytes);
     pin_sums(out_);
     pin_weights();
     wgmma_begin();

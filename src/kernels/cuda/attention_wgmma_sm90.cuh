@@ -9,16 +9,10 @@
 namespace lmdeploy::cuda {
 
 // B's rows of 64 elements (128 bytes) are swizzled over 128 bytes as a tensor copy writes them.
-// Kept as [kN, 16] (kRowsOfN, keys: rows of the 16): groups of 8 rows are 1,024 bytes apart; 16
-// elements further in the row is + 2. Kept as [16, kN] (values: rows of kN): groups of 8 rows are
-// 1,024 bytes apart, columns 64 .. 127 `next_columns` bytes behind 0 .. 63; 16 rows further is +
-// 128.
-__device__ __forceinline__ uint64_t wgmma_values_operand(uint32_t address, int next_columns) {
-  constexpr uint64_t kRowGroup = 1024 >> 4, kSwizzle128 = 1;
-  return (static_cast<uint64_t>(address & 0x3FFFF) >> 4) |
-         (static_cast<uint64_t>(next_columns >> 4) << 16) | (kRowGroup << 32) | (kSwizzle128 << 62);
-}
-
+// kKeys, kept as [kN, 16] (rows of the 16): groups of 8 rows are 1,024 bytes apart; 16 elements
+// further in the row is + 2. kValues, kept as [16, kN] (rows of kN): groups of 8 rows are 1,024
+// bytes apart, columns 64 .. 127 wgmma_operand's `next_columns` bytes behind 0 .. 63; 16 rows
+// further is + 128.
 enum class WgmmaB { kKeys, kValues };
 
 // d = a b + (accumulate ? d : 0).

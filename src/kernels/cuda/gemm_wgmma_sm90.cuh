@@ -14,10 +14,11 @@
 namespace lmdeploy::cuda {
 
 // Describes an operand at a shared-memory address; 16 elements further along k is + 2.
-__device__ __forceinline__ uint64_t wgmma_operand(uint32_t address) {
+// `next_columns`: bytes from columns 0 .. 63 to the next, of an operand that is kept transposed.
+__device__ __forceinline__ uint64_t wgmma_operand(uint32_t address, int next_columns = 16) {
   constexpr uint64_t kRowGroup = 1024 >> 4, kSwizzle128 = 1;
-  return (static_cast<uint64_t>(address & 0x3FFFF) >> 4) | (uint64_t{1} << 16) | (kRowGroup << 32) |
-         (kSwizzle128 << 62);
+  return (static_cast<uint64_t>(address & 0x3FFFF) >> 4) |
+         (static_cast<uint64_t>(next_columns >> 4) << 16) | (kRowGroup << 32) | (kSwizzle128 << 62);
 }
 
 // Before the first wgmma, and after other code touched the sums.
