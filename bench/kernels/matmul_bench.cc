@@ -152,7 +152,7 @@ void run_case(const Case& c, CpuStream& stream, const Machine& machine) {
   std::vector<PackedMatrix> copies;
   WeightArena memory;
   do {
-    copies.push_back(pack_matrix({&source, 1}, c.format, stream.isa(), &memory));
+    copies.push_back(pack_matrix({&source, 1}, c.format, &memory));
   } while (copies.size() * copies[0].storage.bytes() < kResident);
   Arena scratch{Device{}};
   Ctx ctx{stream, scratch};

@@ -82,14 +82,13 @@ void convert_row(const float* values, int64_t k, bf16* out) {
 
 }  // namespace
 
-size_t packed_bytes(std::span<const RowSource> sources, DType want, const CpuIsa&) {
+size_t packed_bytes(std::span<const RowSource> sources, DType want) {
   size_t bytes = 0;
   plan_segments(sources, want, bytes);
   return bytes;
 }
 
-PackedMatrix pack_matrix(std::span<const RowSource> sources, DType want, const CpuIsa&,
-                         WeightArena* arena) {
+PackedMatrix pack_matrix(std::span<const RowSource> sources, DType want, WeightArena* arena) {
   CHECK(!sources.empty(), "no weight to pack");
   PackedMatrix matrix;
   matrix.k = sources[0].k;

@@ -6,7 +6,6 @@
 #include <span>
 #include <vector>
 
-#include "tensor/cpu/isa.h"
 #include "tensor/tensor.h"
 #include "tensor/weight_arena.h"
 
@@ -52,13 +51,12 @@ struct RowSource {
 // All sources have one k; each keeps its own format (a segment), so nothing is rounded twice.
 // `want` = kF32, kBF16 or kF16 converts plain and block types to it (--dtype); `want` = a block type
 // leaves every source as it is (block types are multiplied by int8 activations). The layout is the
-// same for every `isa`: matmul chooses its kernels by the stream's.
+// same for every instruction set.
 // The storage comes from `arena`, or is the matrix's own where that is nullptr.
-PackedMatrix pack_matrix(std::span<const RowSource> sources, DType want, const CpuIsa& isa,
-                         WeightArena* arena = nullptr);
+PackedMatrix pack_matrix(std::span<const RowSource> sources, DType want, WeightArena* arena = nullptr);
 
 // Bytes pack_matrix would allocate.
-size_t packed_bytes(std::span<const RowSource> sources, DType want, const CpuIsa& isa);
+size_t packed_bytes(std::span<const RowSource> sources, DType want);
 
 // The kRowMajor matrix whose rows are those of `storage` [n, k], f32, f16 or bf16.
 PackedMatrix row_major_matrix(Tensor storage);

@@ -1,7 +1,8 @@
 // PagedKv: one layer of one KV group inside the paged cache, as attention kernels address it.
 //
 // A page holds the layers of its group for `block_tokens` tokens. Inside a page, layer l of the group
-// starts at l * layer_bytes and holds K then V, each [kv_heads, block_tokens, head_dim] in `dtype`.
+// starts at l * layer_bytes and holds K then V, each [kv_heads, block_tokens, head_dim] in `dtype`: K of
+// head h is head_bytes() * h behind the layer's first byte, V of head h is K of head kv_heads + h.
 #pragma once
 
 #include <cstddef>
@@ -23,12 +24,6 @@ struct PagedKv {
   size_t head_bytes() const {
     return static_cast<size_t>(dtype_bytes(dtype, int64_t{block_tokens} * head_dim));
   }
-  // First element of the block's K (V) of one head: [block_tokens, head_dim].
-  std::byte* k_block(int32_t page, int head) const {
-    return pages + static_cast<size_t>(page) * page_bytes + layer_offset +
-           static_cast<size_t>(head) * head_bytes();
-  }
-  std::byte* v_block(int32_t page, int head) const { return k_block(page, kv_heads + head); }
 };
 
 }  // namespace lmdeploy

@@ -96,11 +96,7 @@ Result<std::unique_ptr<CausalLm>> load_model(const Checkpoint& checkpoint,
   ASSIGN_OR_RETURN(build.weights, weight_type(options.dtype));
   ASSIGN_OR_RETURN(const std::string architecture, architecture_of(config));
   ASSIGN_OR_RETURN(const ModelEntry* entry, find_model(architecture));
-  if (device.is_cpu()) {
-    build.isa = static_cast<CpuStream&>(stream).isa();
-  } else if (!build.weights.has_value()) {
-    build.weights = device_type(checkpoint, *entry);
-  }
+  if (!device.is_cpu() && !build.weights.has_value()) build.weights = device_type(checkpoint, *entry);
   ConfigReader reader(config, fmt::format("configuration of {}", checkpoint.path()));
   LoadPlan plan;
   ASSIGN_OR_RETURN(std::unique_ptr<BuiltModel> model, entry->make(reader, Weights(plan), build));

@@ -5,7 +5,6 @@
 #include <optional>
 
 #include "nn/parallel.h"
-#include "tensor/cpu/isa.h"
 #include "tensor/dtype.h"
 #include "tensor/stream.h"
 #include "tensor/uploader.h"
@@ -21,7 +20,6 @@ struct BuildOptions {
   // Type that matrices are converted to (kF32, kBF16 or kF16); nullopt: each keeps the type it has
   // in the checkpoint, block-quantized ones included.
   std::optional<DType> weights;
-  CpuIsa isa;
   // Where the model runs. On CUDA `weights` is always set: every matrix has that type, and so have the
   // activations; `uploader` and `stream` bring and make weights there while the model loads.
   Device device;

@@ -12,15 +12,36 @@
 
 namespace lmdeploy {
 
-// One tensor of a fused matrix: `name`.weight [out, in] (and `name`.bias [out]) in the checkpoint.
+// Which rows of a tensor are a projection's, where it shares the tensor with others: runs of `run`
+// rows, the first at row `first`, each `stride` rows behind the one before.
+struct SharedRows {
+  int64_t tensor_rows = 0;  // of the whole tensor; 0: it is the projection's own
+  int64_t first = 0;
+  int64_t run = 0;     // 0: all rows in one run
+  int64_t stride = 0;  // of no meaning to one run
+};
+
+// One part of a fused matrix: rows of `name`.weight [rows, in] (and `name`.bias [rows]) in the
+// checkpoint, over all ranks.
 struct Projection {
   std::string name;
-  int64_t out = 0;  // rows over all ranks
-  // Rows are heads of this many rows whose first `rotary_dim` are rotated: a checkpoint may store
-  // those interleaved (checkpoint.h, kBakedInterleavedRope), and they are put back. 0: plain rows.
+  int64_t out = 0;
+  // Rows are heads of this many rows: a rank takes whole heads, and where there are fewer heads than
+  // ranks, neighbours have the same one. 0: plain rows.
   int64_t head_dim = 0;
+  // The first rows of a head that are rotated: a checkpoint may store them interleaved
+  // (checkpoint.h, kBakedInterleavedRope), and they are put back.
   int64_t rotary_dim = 0;
+  SharedRows shared = {};
 };
+
+// Projections that stand one after another in the tensor `name` (q, k, v; gate, up): gives each its
+// rows in it. Names of `parts` are replaced.
+std::vector<Projection> stacked(const std::string& name, std::vector<Projection> parts);
+// The same where the tensor has `groups` times a share of each part's rows: [q heads of a group, its
+// k head, its v head] for every KV head.
+std::vector<Projection> stacked_by_group(const std::string& name, int64_t groups,
+                                         std::vector<Projection> parts);
 
 enum class Bias : uint8_t {
   kNone,
@@ -57,14 +78,26 @@ class Linear {
   size_t bytes() const { return weight_.storage.bytes() + bias_.bytes(); }
 
  private:
+  // A run of rows that this rank reads.
+  struct Run {
+    int projection;
+    int64_t row_begin, rows;  // in the tensor
+  };
+
   void declare_weight(const Weights& weights, const BuildOptions& options, int64_t whole_in,
                       Split split);
   void declare_bias(const Weights& weights, const BuildOptions& options, Split split, Bias bias);
   Status store_weight(std::span<const LoadedSlice> slices, const BuildOptions& options,
                       const std::string& name);
   Status store_bias(std::span<const LoadedSlice> slices, const BuildOptions& options);
+  void add_runs(int projection, int64_t begin, int64_t count);
+  const Projection& projection_of(const Run& run) const;
+  // Empty: as they are stored.
+  std::vector<int32_t> row_order(const Run& run, const LoadedSlice& slice) const;
+  static int64_t tensor_rows(const Projection& projection);
 
   std::vector<Projection> projections_;
+  std::vector<Run> runs_;  // the sources of the loads, in order
   int64_t in_, out_ = 0;
   PackedMatrix weight_;
   Tensor bias_;  // f32 [out], or empty

@@ -72,7 +72,7 @@ Result<PackedMatrix> load_matrix(std::span<const LoadedSlice> slices,
   if (!options.device.is_cpu()) return load_on_device(slices, orders, options);
   std::vector<RowSource> sources;
   for (size_t i = 0; i < slices.size(); ++i) sources.push_back(source_of(slices[i], orders[i]));
-  return pack_matrix(sources, options.pack_type(), options.isa, options.memory.get());
+  return pack_matrix(sources, options.pack_type(), options.memory.get());
 }
 
 size_t packed_load_bytes(std::span<const LoadedSlice> slices, const BuildOptions& options) {
@@ -86,7 +86,7 @@ size_t packed_load_bytes(std::span<const LoadedSlice> slices, const BuildOptions
         static_cast<size_t>(dtype_bytes(options.activation_type(), slice.rows * slice.cols));
   }
   if (!options.device.is_cpu()) return device_bytes;
-  return packed_bytes(sources, options.pack_type(), options.isa);
+  return packed_bytes(sources, options.pack_type());
 }
 
 }  // namespace lmdeploy

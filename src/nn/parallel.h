@@ -18,6 +18,14 @@ struct Parallel {
     return whole / size;
   }
   int64_t begin(int64_t whole) const { return share(whole) * rank; }
+
+  // The same of KV heads: where there are fewer than ranks, size / heads neighbours share one.
+  int64_t share_heads(int64_t heads) const { return heads < size ? 1 : share(heads); }
+  int64_t begin_head(int64_t heads) const {
+    if (heads >= size) return begin(heads);
+    CHECK(heads > 0 && size % heads == 0, "{} heads cannot be shared by {} ranks", heads, size);
+    return rank / (size / heads);
+  }
 };
 
 }  // namespace lmdeploy

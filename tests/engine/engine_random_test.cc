@@ -7,22 +7,22 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <deque>
-#include <random>
-#include <thread>
 
 #include "engine/engine.h"
 #include "tests/engine/collector.h"
 #include "tests/engine/delayed_runner.h"
+#include "tests/engine/random_requests.h"
 #include "tests/engine/tiny_model.h"
 
 namespace lmdeploy {
 namespace {
 
 using testing::Answer;
+using testing::RandomRequests;
 using testing::Submitted;
 using testing::TinyModel;
+using testing::expect_blocks_come_back;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr int kSlowness = 10;  // of a step, roughly
@@ -65,56 +65,6 @@ EngineOptions cramped() {
   return options;
 }
 
-class RandomRequests {
- public:
-  explicit RandomRequests(uint64_t seed) : random_(seed) {
-    for (int i = 0; i < 6; ++i) {
-      shared_.push_back(tokens(below(90) + 40));
-    }
-  }
-
-  GenerateRequest next() {
-    GenerateRequest request;
-    // A third start with a prompt that others share, some of them are exactly that prompt.
-    if (below(3) > 0) {
-      const std::vector<int32_t>& common = shared_[below(shared_.size())];
-      request.prompt.assign(common.begin(), common.begin() + 1 + static_cast<std::ptrdiff_t>(below(common.size())));
-      if (below(2) == 0) request.prompt = common;
-    }
-    if (request.prompt.empty() || below(2) == 0) {
-      const std::vector<int32_t> tail = tokens(below(60) + 1);
-      request.prompt.insert(request.prompt.end(), tail.begin(), tail.end());
-    }
-    SamplingParams& sampling = request.sampling;
-    sampling.max_new_tokens = 1 + below(40);
-    sampling.seed = random_();
-    sampling.greedy = below(4) == 0;
-    sampling.temperature = 0.7;
-    sampling.skip_special_tokens = false;
-    if (below(3) == 0) sampling.top_k = 1 + static_cast<int>(below(40));
-    if (below(3) == 0) sampling.top_p = 0.5 + 0.05 * static_cast<double>(below(10));
-    if (below(4) == 0) sampling.repetition_penalty = 1.1;
-    if (below(6) == 0) sampling.frequency_penalty = 0.5;
-    if (below(5) == 0) sampling.n = 2 + static_cast<int>(below(3));
-    if (below(5) == 0) sampling.min_new_tokens = 5;
-    if (below(8) == 0) sampling.ignore_eos = true;
-    if (below(5) == 0) sampling.stop = {std::string(1, static_cast<char>('a' + below(26)))};
-    if (below(8) == 0) sampling.logprobs = 3;
-    request.prompt_logprobs = below(6) == 0;
-    return request;
-  }
-  size_t below(size_t n) { return static_cast<size_t>(random_() % n); }
-
- private:
-  std::vector<int32_t> tokens(size_t count) {
-    std::vector<int32_t> out;
-    for (size_t i = 0; i < count; ++i) out.push_back(static_cast<int32_t>(below(256)));
-    return out;
-  }
-  std::mt19937_64 random_;
-  std::vector<std::vector<int32_t>> shared_;
-};
-
 void expect_equal(const std::vector<Answer>& got, const std::vector<Answer>& alone, size_t request) {
   ASSERT_EQ(got.size(), alone.size());
   for (size_t i = 0; i < got.size(); ++i) {
@@ -147,15 +97,6 @@ void expect_equal_scores(const std::vector<TokenOutput>& got, const std::vector<
   }
 }
 
-void expect_blocks_come_back(Engine& engine) {
-  for (int i = 0; i < 500 && (engine.stats().blocks_used > 0 || engine.stats().running > 0); ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  EXPECT_EQ(engine.stats().blocks_used, 0);
-  EXPECT_EQ(engine.stats().running, 0);
-  EXPECT_EQ(engine.stats().waiting, 0);
-}
-
 // One trace: an engine kept busy with up to 25 requests, and one that runs each of them alone.
 class Trace {
  public:
@@ -166,7 +107,9 @@ class Trace {
 
   EngineStats run(int count) {
     for (int i = 0; i < count && !::testing::Test::HasFatalFailure(); ++i) {
-      open_.push_back(begin(requests_.next()));
+      GenerateRequest request = requests_.next();
+      request.prompt_logprobs = requests_.below(6) == 0;
+      open_.push_back(begin(std::move(request)));
       if (requests_.below(12) == 0) cancel(open_[requests_.below(open_.size())]);
       while (open_.size() > 24 && !::testing::Test::HasFatalFailure()) settle();
     }

@@ -11,7 +11,7 @@ TEST(Embedding, LooksRowsUpAndScalesThem) {
   for (DType format : {DType::kQ8_0, DType::kQ6_K, DType::kBF16}) {
     const test::FileWeight table = test::random_weight(format, 50, 256, 3);
     const RowSource source = table.source();
-    const PackedMatrix packed = pack_matrix({&source, 1}, is_block_quantized(format) ? format : DType::kBF16, CpuIsa{});
+    const PackedMatrix packed = pack_matrix({&source, 1}, is_block_quantized(format) ? format : DType::kBF16);
     test::CpuContext cpu("scalar");
     std::vector<int32_t> ids = {49, 0, 17, 17};
     std::vector<float> out(4 * 300, -1.0f);

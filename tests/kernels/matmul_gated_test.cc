@@ -15,7 +15,7 @@ PackedMatrix random_weight() {
   const Tensor weight = test::normal_tensor(Shape{2 * kSize, kK}, 2, 0.1);
   const RowSource source{DType::kF32,        2 * kSize, kK, weight.data<std::byte>(),
                          kK * sizeof(float), {}};
-  return pack_matrix({&source, 1}, DType::kF32, CpuIsa{});
+  return pack_matrix({&source, 1}, DType::kF32);
 }
 
 // Gate in the first rows of the weight, up behind them: the bits of the two ops it stands for.

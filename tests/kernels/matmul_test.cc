@@ -60,7 +60,7 @@ TEST_P(MatmulIsa, BlockFormatsEqualTheQuantizedOperands) {
     const int64_t k = 512, rows = 5;
     const FileWeight w = random_weight(format, 37, k, 11);
     const RowSource source = w.source();
-    const PackedMatrix packed = pack_matrix({&source, 1}, format, CpuIsa{});
+    const PackedMatrix packed = pack_matrix({&source, 1}, format);
     std::vector<float> x = random_rows(rows, k + 5, 3);
     const Product product = multiply(GetParam(), packed, x, rows, k + 5);
     for (int64_t n = 0; n < w.rows; ++n) {
@@ -84,7 +84,7 @@ TEST_P(MatmulIsa, PlainFormatsEqualTheirValues) {
     for (int64_t k : {1, 31, 96, 515, 1100}) {
       const FileWeight w = random_weight(format, 37, k, 5);
       const RowSource source = w.source();
-      const PackedMatrix packed = pack_matrix({&source, 1}, format, CpuIsa{});
+      const PackedMatrix packed = pack_matrix({&source, 1}, format);
       std::vector<float> x = random_rows(7, k, 3);
       const Product product = multiply(GetParam(), packed, x, 7, k);
       for (int64_t n = 0; n < w.rows; ++n) {
@@ -116,7 +116,7 @@ std::vector<float> leading_rows(const std::string& isa, const PackedMatrix& w, s
 PackedMatrix packed_weight(DType format, int64_t rows, int64_t k) {
   const FileWeight w = random_weight(format, rows, k, 21);
   const RowSource source = w.source();
-  return pack_matrix({&source, 1}, format, CpuIsa{});
+  return pack_matrix({&source, 1}, format);
 }
 
 TEST_P(MatmulIsa, ARowsResultDoesNotDependOnItsCompany) {
@@ -183,13 +183,13 @@ TEST_P(MatmulIsa, FusedWeightsKeepTheirFormats) {
                                          random_weight(DType::kQ8_0, 17, 512, 3), random_weight(DType::kF16, 5, 512, 4)};
   std::vector<RowSource> sources;
   for (const FileWeight& part : parts) sources.push_back(part.source());
-  const PackedMatrix fused = pack_matrix(sources, DType::kQ4_K, CpuIsa{});
+  const PackedMatrix fused = pack_matrix(sources, DType::kQ4_K);
   ASSERT_EQ(fused.n, 70);
   std::vector<float> x = random_rows(33, 512, 8);
   const Product whole = multiply(GetParam(), fused, x, 33, 512);
   size_t column = 0;
   for (const RowSource& source : sources) {
-    const PackedMatrix alone = pack_matrix({&source, 1}, DType::kQ4_K, CpuIsa{});
+    const PackedMatrix alone = pack_matrix({&source, 1}, DType::kQ4_K);
     const Product part = multiply(GetParam(), alone, x, 33, 512);
     for (size_t m = 0; m < 33; ++m) {
       for (size_t n = 0; n < static_cast<size_t>(alone.n); ++n) {

@@ -22,7 +22,7 @@ TEST(PackedMatrix, UnpackedRowsAreTheFilesRows) {
   for (DType format : formats) {
     const FileWeight w = random_weight(format, 37, 768, 3);
     const RowSource source = w.source();
-    const PackedMatrix packed = pack_matrix({&source, 1}, is_block_quantized(format) ? format : DType::kQ8_0, CpuIsa{});
+    const PackedMatrix packed = pack_matrix({&source, 1}, is_block_quantized(format) ? format : DType::kQ8_0);
     EXPECT_EQ(packed.format, format);
     for (int64_t row = 0; row < w.rows; ++row) EXPECT_EQ(unpacked(packed, row), w.row(row)) << dtype_name(format) << row;
   }
@@ -34,7 +34,7 @@ TEST(PackedMatrix, RowOrderAndFusedFormats) {
   for (int32_t r = 0; r < 18; ++r) order.push_back((r * 5 + 2) % 18);
   std::vector<RowSource> sources = {q.source(), v.source()};
   sources[0].row_order = order;
-  const PackedMatrix packed = pack_matrix(sources, DType::kQ4_K, CpuIsa{});
+  const PackedMatrix packed = pack_matrix(sources, DType::kQ4_K);
   ASSERT_EQ(packed.segments.size(), 2u);
   for (int64_t r = 0; r < 18; ++r) EXPECT_EQ(unpacked(packed, r), q.row(order[static_cast<size_t>(r)]));
   for (int64_t r = 0; r < 3; ++r) EXPECT_EQ(unpacked(packed, 18 + r), v.row(r));
@@ -43,8 +43,8 @@ TEST(PackedMatrix, RowOrderAndFusedFormats) {
 TEST(PackedMatrix, WantedPlainTypeRoundsEveryValueOnce) {
   const FileWeight w = random_weight(DType::kQ5_1, 5, 96, 9);
   const RowSource source = w.source();
-  const PackedMatrix f32 = pack_matrix({&source, 1}, DType::kF32, CpuIsa{});
-  const PackedMatrix half = pack_matrix({&source, 1}, DType::kBF16, CpuIsa{});
+  const PackedMatrix f32 = pack_matrix({&source, 1}, DType::kF32);
+  const PackedMatrix half = pack_matrix({&source, 1}, DType::kBF16);
   for (int64_t row = 0; row < w.rows; ++row) {
     std::vector<float> want = w.row(row);
     EXPECT_EQ(unpacked(f32, row), want);
@@ -59,7 +59,7 @@ TEST(PackedMatrix, UnalignedSourcesAreRead) {
   std::copy(w.data.begin(), w.data.end(), shifted.begin() + 1);
   RowSource source = w.source();
   source.data = shifted.data() + 1;
-  const PackedMatrix packed = pack_matrix({&source, 1}, DType::kF32, CpuIsa{});
+  const PackedMatrix packed = pack_matrix({&source, 1}, DType::kF32);
   EXPECT_EQ(unpacked(packed, 2), w.row(2));
 }
 
@@ -68,9 +68,9 @@ TEST(PackedMatrix, TakesLittleMoreThanTheFile) {
   for (DType format : test::kBlockFormats) {
     const FileWeight w = random_weight(format, 576, 1536, 3);
     const RowSource source = w.source();
-    const size_t bytes = packed_bytes({&source, 1}, format, CpuIsa{});
+    const size_t bytes = packed_bytes({&source, 1}, format);
     EXPECT_LE(static_cast<double>(bytes), 1.03 * static_cast<double>(w.data.size())) << dtype_name(format);
-    EXPECT_EQ(bytes, pack_matrix({&source, 1}, format, CpuIsa{}).storage.bytes());
+    EXPECT_EQ(bytes, pack_matrix({&source, 1}, format).storage.bytes());
   }
 }
 

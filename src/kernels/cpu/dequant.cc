@@ -94,16 +94,6 @@ void convert_row(const uint8_t* row, int64_t k, float* out) {
 
 }  // namespace
 
-int zero_code(DType format) {
-  switch (format) {
-    case DType::kQ4_0: return 8;
-    case DType::kQ5_0: return 16;
-    case DType::kQ6_K: return 32;
-    case DType::kQ8_0: return 128;
-    default: return 0;
-  }
-}
-
 void decode_group(DType format, const std::byte* row, int64_t group, BlockGroup& out) {
   const DTypeInfo& info = dtype_info(format);
   const int64_t groups_per_block = info.block_elems / kGroup;

@@ -26,7 +26,16 @@ struct BlockGroup {
 };
 
 // The code that stands for zero: 8 for q4_0, 128 for q8_0 (whose codes are the stored int8 + 128).
-int zero_code(DType format);
+// In files built for one instruction set in constant expressions alone (kernels/cpu/packed_layout.h).
+constexpr int zero_code(DType format) {
+  switch (format) {
+    case DType::kQ4_0: return 8;
+    case DType::kQ5_0: return 16;
+    case DType::kQ6_K: return 32;
+    case DType::kQ8_0: return 128;
+    default: return 0;
+  }
+}
 
 // Group `group` of a row of blocks. `row` may be unaligned.
 void decode_group(DType format, const std::byte* row, int64_t group, BlockGroup& out);

@@ -2,6 +2,7 @@
 // 16 rows; a tile product covers one scale group, whose int32 results are scaled into fp32 sums in
 // the order of matmul_int8_panels.h, so both give the same bits. Few rows go to that kernel.
 #include "kernels/cpu/amx_tiles.h"
+#include "kernels/cpu/dequant.h"
 #include "kernels/cpu/matmul_int8_panels.h"
 #include "kernels/cpu/matmul_vector_avx512.h"
 
@@ -22,27 +23,24 @@ struct alignas(64) Slab {
 template <DType D>
 constexpr int kUnitsPerGroup = D == DType::kQ6_K ? 2 : 1;
 
-constexpr int zero_of(DType d) {
-  return d == DType::kQ4_0 ? 8 : d == DType::kQ5_0 ? 16 : d == DType::kQ6_K ? 32 : d == DType::kQ8_0 ? 128 : 0;
-}
-
 template <DType D>
 void unpack_slab(const std::byte* panel, const PanelLayout& layout, int64_t begin, int64_t end, Slab& slab) {
-  const __m512i zero = _mm512_set1_epi8(static_cast<char>(zero_of(D)));
+  constexpr int kZero = zero_code(D);
+  const __m512i zero = _mm512_set1_epi8(static_cast<char>(kZero));
   const PanelLanes at{panel, layout, 0};
   for (int64_t g = begin; g < end; ++g) {
     const int64_t to = g - begin;
     __m512i codes[8];
-    unpack_codes<Avx512Vector, format_bits(D)>(at, g, codes);
+    unpack_codes<Avx512Vector, code_bits(D)>(at, g, codes);
 #pragma GCC unroll 8
     for (int s = 0; s < 8; ++s) {
-      const __m512i code = zero_of(D) == 0 ? codes[s] : _mm512_sub_epi8(codes[s], zero);
+      const __m512i code = kZero == 0 ? codes[s] : _mm512_sub_epi8(codes[s], zero);
       _mm512_store_si512(slab.codes[to * 8 + s], code);
     }
     for (int half = 0; half < kUnitsPerGroup<D>; ++half) {
       _mm512_store_ps(slab.scale[to * kUnitsPerGroup<D> + half], group_scale<Avx512Vector, D>(at, g, half));
     }
-    if constexpr (format_has_min(D)) _mm512_store_ps(slab.min[to], group_min<Avx512Vector, D>(at, g));
+    if constexpr (has_min(D)) _mm512_store_ps(slab.min[to], group_min<Avx512Vector, D>(at, g));
   }
 }
 
@@ -96,7 +94,7 @@ void scale_unit(const Slab& slab, const BlockPart& x, int64_t unit, const int32_
     const __m512 scaled = _mm512_fmadd_ps(biased, scale, unbias);
     acc[m] = _mm512_fmadd_ps(scaled, _mm512_set1_ps(x.scale[g * x.rows + m]), acc[m]);
   }
-  if constexpr (format_has_min(D)) {
+  if constexpr (has_min(D)) {
     const __m512 min = _mm512_load_ps(slab.min[g]);
 #pragma GCC unroll 16
     for (int m = 0; m < Rows; ++m) {

@@ -10,15 +10,6 @@
 namespace lmdeploy::cpu {
 namespace {
 
-constexpr int format_bits(DType d) {
-  return d == DType::kQ8_0 ? 8 : d == DType::kQ6_K ? 6
-       : d == DType::kQ5_0 || d == DType::kQ5_1 || d == DType::kQ5_K ? 5 : 4;
-}
-constexpr bool format_is_k(DType d) { return d == DType::kQ4_K || d == DType::kQ5_K; }
-constexpr bool format_has_min(DType d) {
-  return d == DType::kQ4_1 || d == DType::kQ5_1 || format_is_k(d);
-}
-
 // The part of a panel that one vector of V covers: lanes [lane, lane + V::kLanes).
 struct PanelLanes {
   const std::byte* panel;
@@ -50,7 +41,7 @@ template <class V, int Bits>
 template <class V, DType D>
 typename V::Float group_scale(const PanelLanes& at, int64_t g, int half) {
   const std::byte* scale = at.panel + at.layout.scale;
-  if constexpr (D == DType::kQ6_K || format_is_k(D)) {
+  if constexpr (D == DType::kQ6_K || is_k_format(D)) {
     const std::byte* d = at.panel + at.layout.super + (g / kSuperGroups * kPanelRows + at.lane) * 2;
     if constexpr (D == DType::kQ6_K) {
       return V::mul(V::load_f16(d), V::load_i8(scale + (2 * g + half) * kPanelRows + at.lane));
@@ -63,7 +54,7 @@ typename V::Float group_scale(const PanelLanes& at, int64_t g, int half) {
 template <class V, DType D>
 typename V::Float group_min(const PanelLanes& at, int64_t g) {
   const std::byte* min = at.panel + at.layout.min;
-  if constexpr (format_is_k(D)) {
+  if constexpr (is_k_format(D)) {
     const std::byte* d = at.panel + at.layout.super_min + (g / kSuperGroups * kPanelRows + at.lane) * 2;
     return V::mul(V::load_f16(d), V::load_i8(min + g * kPanelRows + at.lane));
   }
@@ -86,7 +77,7 @@ void multiply_tile(const std::byte* panel, const PanelLayout& layout, const Bloc
   constexpr int kVectors = kPanelRows / V::kLanes;
   constexpr int kHalves = D == DType::kQ6_K ? 2 : 1;
   constexpr int kSteps = 8 / kHalves;
-  constexpr int kBits = format_bits(D);
+  constexpr int kBits = code_bits(D);
   constexpr bool kStart = zero_slot(D) >= 0 && !(kBits == 8 && V::kSignedBytes);
   const int64_t step = next == nullptr ? 0 : static_cast<int64_t>(layout.bytes) / layout.groups;
   typename V::Float acc[M][kVectors];
@@ -117,7 +108,7 @@ void multiply_tile(const std::byte* panel, const PanelLayout& layout, const Bloc
           acc[m][v] = V::fma(scaled, V::set1(x.scale[i + m]), acc[m][v]);
         }
       }
-      if constexpr (format_has_min(D)) {
+      if constexpr (has_min(D)) {
         const typename V::Float min = group_min<V, D>(at, g);
 #pragma GCC unroll 8
         for (int m = 0; m < M; ++m) acc[m][v] = V::fma(min, V::set1(x.sum[i + m]), acc[m][v]);

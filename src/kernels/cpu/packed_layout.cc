@@ -24,21 +24,6 @@ PanelLayout plain_layout(int64_t elements, int64_t element_bytes) {
 
 }  // namespace
 
-int code_bits(DType format) {
-  switch (format) {
-    case DType::kQ4_0: case DType::kQ4_1: case DType::kQ4_K: return 4;
-    case DType::kQ5_0: case DType::kQ5_1: case DType::kQ5_K: return 5;
-    case DType::kQ6_K: return 6;
-    default: return 8;
-  }
-}
-
-bool is_k_format(DType format) { return format == DType::kQ4_K || format == DType::kQ5_K; }
-
-bool has_min(DType format) {
-  return format == DType::kQ4_1 || format == DType::kQ5_1 || is_k_format(format);
-}
-
 PanelLayout panel_layout(DType format, int64_t k) {
   if (format == DType::kF32) return plain_layout(k, 4);
   if (format == DType::kF16) return plain_layout(k, 2);

@@ -43,9 +43,22 @@ struct PanelLayout {
   size_t bytes = 0;    // from one panel to the next
 };
 
-int code_bits(DType format);  // 4, 5, 6 or 8
-bool is_k_format(DType format);
-bool has_min(DType format);
+// Files built for one instruction set use these in constant expressions alone: no copy of theirs is
+// linked into another's code.
+constexpr int code_bits(DType format) {
+  switch (format) {
+    case DType::kQ4_0: case DType::kQ4_1: case DType::kQ4_K: return 4;
+    case DType::kQ5_0: case DType::kQ5_1: case DType::kQ5_K: return 5;
+    case DType::kQ6_K: return 6;
+    default: return 8;
+  }
+}
+
+constexpr bool is_k_format(DType format) { return format == DType::kQ4_K || format == DType::kQ5_K; }
+
+constexpr bool has_min(DType format) {
+  return format == DType::kQ4_1 || format == DType::kQ5_1 || is_k_format(format);
+}
 
 PanelLayout panel_layout(DType format, int64_t k);
 

@@ -15,14 +15,17 @@
 
 #include "kernels/gather_rows.h"
 #include "tests/engine/collector.h"
+#include "tests/engine/random_requests.h"
 #include "tests/engine/tiny_model.h"
 
 namespace lmdeploy {
 namespace {
 
 using testing::Answer;
+using testing::RandomRequests;
 using testing::Submitted;
 using testing::TinyModel;
+using testing::expect_blocks_come_back;
 
 std::unique_ptr<Engine> make_engine(const TinyModel& model, const EngineOptions& options) {
   Result<std::unique_ptr<Engine>> engine =
@@ -53,56 +56,6 @@ EngineOptions cramped(const char* dtype) {
   return options;
 }
 
-class RandomRequests {
- public:
-  explicit RandomRequests(uint64_t seed) : random_(seed) {
-    for (int i = 0; i < 6; ++i) shared_.push_back(tokens(below(90) + 40));
-  }
-  size_t below(size_t n) { return static_cast<size_t>(random_() % n); }
-
-  GenerateRequest next(bool greedy_alone) {
-    GenerateRequest request;
-    if (below(3) > 0) {
-      const std::vector<int32_t>& common = shared_[below(shared_.size())];
-      const size_t length = below(2) == 0 ? common.size() : 1 + below(common.size());
-      request.prompt.assign(common.begin(), common.begin() + static_cast<std::ptrdiff_t>(length));
-    }
-    if (request.prompt.empty() || below(2) == 0) {
-      const std::vector<int32_t> tail = tokens(below(60) + 1);
-      request.prompt.insert(request.prompt.end(), tail.begin(), tail.end());
-    }
-    SamplingParams& sampling = request.sampling;
-    sampling.max_new_tokens = 1 + below(40);
-    sampling.skip_special_tokens = false;
-    sampling.greedy = greedy_alone || below(4) == 0;
-    sampling.logprobs = greedy_alone ? 2 : -1;
-    if (greedy_alone) return request;
-    sampling.seed = random_();
-    sampling.temperature = 0.7;
-    if (below(3) == 0) sampling.top_k = 1 + static_cast<int>(below(40));
-    if (below(3) == 0) sampling.top_p = 0.5 + 0.05 * static_cast<double>(below(10));
-    if (below(4) == 0) sampling.min_p = 0.05;
-    if (below(4) == 0) sampling.repetition_penalty = 1.1;
-    if (below(6) == 0) sampling.frequency_penalty = 0.5;
-    if (below(5) == 0) sampling.n = 2 + static_cast<int>(below(3));
-    if (below(5) == 0) sampling.min_new_tokens = 5;
-    if (below(8) == 0) sampling.ignore_eos = true;
-    if (below(8) == 0) sampling.bad_words = {"a", "bc", "def"};
-    if (below(5) == 0) sampling.stop = {std::string(1, static_cast<char>('a' + below(26)))};
-    if (below(8) == 0) sampling.logprobs = 3;
-    return request;
-  }
-
- private:
-  std::vector<int32_t> tokens(size_t count) {
-    std::vector<int32_t> out;
-    for (size_t i = 0; i < count; ++i) out.push_back(static_cast<int32_t>(below(256)));
-    return out;
-  }
-  std::mt19937_64 random_;
-  std::vector<std::vector<int32_t>> shared_;
-};
-
 // Requests through `busy`, at most 24 at a time, some cancelled; check(request, got, cancelled)
 // when each has ended.
 template <class Check>
@@ -119,7 +72,7 @@ void run_trace(Engine& busy, RandomRequests& requests, int count, bool greedy_al
     check(first.request, first.submitted.collector->wait(), first.cancelled);
   };
   for (int i = 0; i < count && !::testing::Test::HasFatalFailure(); ++i) {
-    Open next{requests.next(greedy_alone), {}, false};
+    Open next{greedy_alone ? requests.next_greedy() : requests.next(), {}, false};
     next.submitted = testing::submit(busy, next.request);
     open.push_back(std::move(next));
     if (requests.below(12) == 0) {
@@ -131,15 +84,6 @@ void run_trace(Engine& busy, RandomRequests& requests, int count, bool greedy_al
     while (open.size() > 24 && !::testing::Test::HasFatalFailure()) settle();
   }
   while (!open.empty() && !::testing::Test::HasFatalFailure()) settle();
-}
-
-void expect_blocks_come_back(Engine& engine) {
-  for (int i = 0; i < 500 && (engine.stats().blocks_used > 0 || engine.stats().running > 0); ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  EXPECT_EQ(engine.stats().blocks_used, 0);
-  EXPECT_EQ(engine.stats().running, 0);
-  EXPECT_EQ(engine.stats().waiting, 0);
 }
 
 // Everything the request gave, to the bit; a cancelled one has given a beginning of it.
@@ -214,7 +158,7 @@ TEST(CudaEngine, Fp32GreedyTokensAndLogprobsEqualTheCpus) {
   const auto cpu = make_engine(model, on("cpu", "float32"));
   RandomRequests requests(4);
   for (int i = 0; i < 40; ++i) {
-    GenerateRequest request = requests.next(true);
+    GenerateRequest request = requests.next_greedy();
     request.prompt_logprobs = request.last_logits = true;
     if (i % 4 == 1) request.sampling.repetition_penalty = 1.2;
     if (i % 4 == 2) request.sampling.bad_words = {"a", "bc", "def"};
@@ -246,7 +190,7 @@ TEST(CudaEngine, SeededDrawsInFp32EqualTheCpus) {
   RandomRequests requests(5);
   int equal = 0;
   for (int i = 0; i < 40; ++i) {
-    const GenerateRequest request = requests.next(false);
+    const GenerateRequest request = requests.next();
     equal += testing::generate(*gpu, request)[0].ids == testing::generate(*cpu, request)[0].ids;
   }
   EXPECT_GE(equal, 38);  // a draw may fall between what fp32 rounds apart
@@ -261,7 +205,7 @@ TEST(CudaEngine, EagerModeGivesWhatGraphsGive) {
   const auto eager = make_engine(model, options);
   RandomRequests requests(8);
   for (int i = 0; i < 40 && !::testing::Test::HasFatalFailure(); ++i) {
-    const GenerateRequest request = requests.next(false);
+    const GenerateRequest request = requests.next();
     expect_same(testing::generate(*eager, request), testing::generate(*graphs, request), false);
   }
 }
@@ -289,7 +233,7 @@ TEST(CudaEngine, NonFiniteLogitsEndTheirRequestAlone) {
   std::vector<GenerateRequest> asked;
   std::vector<Submitted> submitted;
   for (int i = 0; i < 12; ++i) {
-    GenerateRequest request = requests.next(true);
+    GenerateRequest request = requests.next_greedy();
     std::replace(request.prompt.begin(), request.prompt.end(), kNaN, kNaN + 1);
     request.sampling.bad_token_ids = {kNaN};
     if (i % 4 == 2) request.prompt[request.prompt.size() / 2] = kNaN;

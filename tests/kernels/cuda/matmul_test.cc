@@ -36,7 +36,7 @@ struct Case {
     const RowSource source{
         DType::kF32, n, k, weight_f32.data<std::byte>(), static_cast<size_t>(k) * sizeof(float),
         {}};
-    const PackedMatrix packed = pack_matrix({&source, 1}, DType::kF32, CpuIsa{});
+    const PackedMatrix packed = pack_matrix({&source, 1}, DType::kF32);
     if (with_residual) want = test::as_f32(residual);
     matmul(cpu.ctx, x_f32, packed, bias.view(), want,
            with_residual ? MatmulEpilogue::kAdd : MatmulEpilogue::kStore);
