@@ -10,7 +10,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
-#include <random>
 #include <thread>
 
 #include "kernels/gather_rows.h"
