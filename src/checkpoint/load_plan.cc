@@ -208,11 +208,16 @@ Status run_all(std::vector<const Load*> loads, ThreadPool& pool, std::string_vie
 
 Status LoadPlan::check(const Checkpoint& checkpoint) const {
   ProblemList problems;
-  std::set<std::string_view> read;
+  std::set<std::string_view> read, faulty;
   for (const Load& load : loads_) {
     for (const LoadSource& source : load.sources) read.insert(source.tensor);
     if (is_absent(load, checkpoint)) continue;
-    for (const LoadSource& source : load.sources) check_source(load, source, checkpoint, problems);
+    for (const LoadSource& source : load.sources) {
+      if (faulty.contains(source.tensor)) continue;  // which other slices of it are read says no more
+      const size_t before = problems.size();
+      check_source(load, source, checkpoint, problems);
+      if (problems.size() > before) faulty.insert(source.tensor);
+    }
   }
   for (const auto& [name, record] : checkpoint.tensors()) {
     const bool ignored =

@@ -68,6 +68,7 @@ std::vector<Projection> stacked_by_group(const std::string& name, int64_t groups
 Linear::Linear(const Weights& weights, const BuildOptions& options, int64_t in,
                std::vector<Projection> projections, Split split, Bias bias)
     : projections_(std::move(projections)),
+      split_(split),
       in_(split == Split::kColumns ? options.parallel.share(in) : in) {
   for (size_t i = 0; i < projections_.size(); ++i) {
     const RowShare share = row_share(projections_[i], options.parallel, split);
@@ -171,7 +172,11 @@ Status Linear::store_bias(std::span<const LoadedSlice> slices, const BuildOption
 
 void Linear::forward(Ctx& ctx, const TensorView& x, const TensorView& out,
                      MatmulEpilogue epilogue) const {
-  matmul(ctx, x, weight_, bias_, out, epilogue);
+  // The ranks' parts of a sum over columns are added up; the first one brings what `out` has.
+  const bool sum_over_ranks = split_ == Split::kColumns && ctx.ranks != nullptr;
+  const bool first = !sum_over_ranks || ctx.ranks->rank() == 0;
+  matmul(ctx, x, weight_, bias_, out, first ? epilogue : MatmulEpilogue::kStore);
+  if (sum_over_ranks) ctx.ranks->all_reduce(ctx.stream, out);
 }
 
 void Linear::forward_gated(Ctx& ctx, const TensorView& x, Activation activation,

@@ -97,6 +97,7 @@ class Linear {
   static int64_t tensor_rows(const Projection& projection);
 
   std::vector<Projection> projections_;
+  Split split_;
   std::vector<Run> runs_;  // the sources of the loads, in order
   int64_t in_, out_ = 0;
   PackedMatrix weight_;

@@ -19,6 +19,16 @@ struct Parallel {
   }
   int64_t begin(int64_t whole) const { return share(whole) * rank; }
 
+  // This rank's rows [begin, begin + count) of a matrix whose rows need not divide evenly (a
+  // vocabulary).
+  struct Rows {
+    int64_t begin, count;
+  };
+  Rows rows_of(int64_t whole) const {
+    const int64_t begin = whole * rank / size;
+    return {begin, whole * (rank + 1) / size - begin};
+  }
+
   // The same of KV heads: where there are fewer than ranks, size / heads neighbours share one.
   int64_t share_heads(int64_t heads) const { return heads < size ? 1 : share(heads); }
   int64_t begin_head(int64_t heads) const {
