@@ -17,13 +17,23 @@
 
 namespace lmdeploy {
 
+// Where a checkpoint keeps them.
+struct DecoderNames {
+  const char* embedding = "model.embed_tokens";
+  const char* layers = "model.layers";  // layer i is under LAYERS.i
+  const char* final_norm = "model.norm";
+  const char* head = "lm_head";
+};
+
 // What stands around the blocks.
 struct DecoderParts {
   float embedding_scale = 1.0f;
   NormConfig final_norm;
   LmHeadConfig head;
-  std::vector<RopeConfig> ropes;  // Attention refers to them by index
+  std::vector<RopeConfig> ropes;  // Attention refers to them by index; empty: nothing is rotated
   std::vector<int> windows;       // of each layer, 0: full
+  int64_t max_position = 0;       // 0: that of the first rope
+  DecoderNames names;
 };
 
 // The parts that `config` describes, all layers with one rotary embedding.
@@ -42,8 +52,9 @@ class BuiltModel : public CausalLm {
 };
 
 // A Block has
-//   const RmsNorm& input_norm() const;
-//   void forward(const Step&, const TensorView& residual, const TensorView& x, const RmsNorm& next)
+//   using Norm = RmsNorm;   (of its input; or LayerNorm)
+//   const Norm& input_norm() const;
+//   void forward(const Step&, const TensorView& residual, const TensorView& x, const Norm& next)
 //   const; size_t bytes() const;   (of its weights)
 // forward() takes the residual stream [T, hidden] and, in x, its input_norm; it adds the layer's
 // outputs to the residual stream and leaves next(residual) in x.
@@ -55,32 +66,35 @@ class DecoderLm final : public BuiltModel {
   template <class MakeBlock>
   DecoderLm(const Weights& root, const BuildOptions& options, const DecoderConfig& config,
             const DecoderParts& parts, MakeBlock make_block)
-      : embedding_(root / "model" / "embed_tokens", options, config.vocab_size, config.hidden,
+      : embedding_(root / parts.names.embedding, options, config.vocab_size, config.hidden,
                    parts.embedding_scale),
-        final_norm_(root / "model" / "norm", options, parts.final_norm),
-        head_(root / "lm_head", options, parts.head, embedding_) {
+        final_norm_(root / parts.names.final_norm, options, parts.final_norm),
+        head_(root / parts.names.head, options, parts.head, embedding_) {
     for (const RopeConfig& rope : parts.ropes)
       ropes_.push_back(std::make_unique<RotaryEmbedding>(rope, options));
-    ropes_.front()->declare_divisors(root, options);
+    if (!ropes_.empty()) ropes_.front()->declare_divisors(root, options);
     for (int layer = 0; layer < config.layers; ++layer) {
-      blocks_.push_back(make_block(root / "model" / "layers" / layer, layer));
+      blocks_.push_back(make_block(root / parts.names.layers / layer, layer));
     }
     info_ = {.architecture = config.architecture,
              .vocab_size = config.vocab_size,
              .hidden_size = config.hidden,
              .num_layers = config.layers,
-             .max_position = parts.ropes.front().usable_positions(),
+             .max_position = parts.max_position > 0 ? parts.max_position
+                                                    : parts.ropes.front().usable_positions(),
              .rope_by_length = std::any_of(parts.ropes.begin(), parts.ropes.end(),
                                            [](const RopeConfig& rope) { return rope.by_length(); }),
-             .kv_groups = make_kv_groups(parts.windows, config.kv_heads, config.head_dim),
+             .kv_groups = make_kv_groups(
+                 parts.windows, static_cast<int>(options.parallel.share_heads(config.kv_heads)),
+                 config.head_dim),
              .activations = options.activation_type()};
   }
 
   const ModelInfo& info() const override { return info_; }
 
   void finish_load() override {
-    info_.weight_bytes =
-        embedding_.bytes() + ropes_.front()->bytes() + final_norm_.bytes() + head_.bytes();
+    info_.weight_bytes = embedding_.bytes() + final_norm_.bytes() + head_.bytes();
+    for (const auto& rope : ropes_) info_.weight_bytes += rope->bytes();
     for (const auto& block : blocks_) info_.weight_bytes += block->bytes();
   }
 
@@ -113,7 +127,7 @@ class DecoderLm final : public BuiltModel {
   EmbeddingTable embedding_;
   std::vector<std::unique_ptr<RotaryEmbedding>> ropes_;
   std::vector<std::unique_ptr<Block>> blocks_;
-  RmsNorm final_norm_;
+  typename Block::Norm final_norm_;
   LmHead head_;
 };
 

@@ -57,6 +57,8 @@ Gemma3Config read_gemma3_config(ConfigReader& reader) {
 // r += post(attention(norm(r))); r += post(mlp(norm(r))).
 class Gemma3Block {
  public:
+  using Norm = RmsNorm;
+
   Gemma3Block(const Weights& weights, const BuildOptions& options, const Gemma3Config& config,
               int layer)
       : input_norm_(weights / "input_layernorm", options, config.norm(config.decoder.hidden)),

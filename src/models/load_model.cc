@@ -17,9 +17,10 @@ Result<std::optional<DType>> weight_type(const std::string& dtype) {
 
 // The configuration with what the options and the tensors say better: without an output matrix the
 // embedding is tied, whatever the configuration says or leaves to the class default.
-Result<json::object> overridden_config(const Checkpoint& checkpoint, const ModelOptions& options) {
+Result<json::object> overridden_config(const Checkpoint& checkpoint, const ModelOptions& options,
+                                       const ModelEntry& entry) {
   json::object config = checkpoint.config();
-  if (!options.dummy_weights && checkpoint.find("lm_head.weight") == nullptr) {
+  if (!options.dummy_weights && checkpoint.find(std::string(entry.head) + ".weight") == nullptr) {
     config["tie_word_embeddings"] = true;
   }
   const double factor = options.rope_scaling_factor;
@@ -88,14 +89,15 @@ Result<std::unique_ptr<CausalLm>> load_model(const Checkpoint& checkpoint,
                                              const ModelOptions& options, Stream& stream,
                                              const LoadProgress& progress,
                                              const LoadConsent& consent) {
-  ASSIGN_OR_RETURN(const json::object config, overridden_config(checkpoint, options));
+  ASSIGN_OR_RETURN(const std::string architecture, architecture_of(checkpoint.config()));
+  ASSIGN_OR_RETURN(const ModelEntry* entry, find_model(architecture));
+  ASSIGN_OR_RETURN(const json::object config, overridden_config(checkpoint, options, *entry));
   ASSIGN_OR_RETURN(const Loader loader, make_loader(stream));
   const Device device = stream.device();
   BuildOptions build{.device = device, .uploader = loader.uploader.get(), .stream = &stream};
+  build.parallel = options.parallel;
   build.memory = std::make_shared<WeightArena>(device);
   ASSIGN_OR_RETURN(build.weights, weight_type(options.dtype));
-  ASSIGN_OR_RETURN(const std::string architecture, architecture_of(config));
-  ASSIGN_OR_RETURN(const ModelEntry* entry, find_model(architecture));
   if (!device.is_cpu() && !build.weights.has_value()) build.weights = device_type(checkpoint, *entry);
   ConfigReader reader(config, fmt::format("configuration of {}", checkpoint.path()));
   LoadPlan plan;

@@ -1,4 +1,4 @@
-// PreNormBlock: r += attention(norm(r)); r += mlp(norm(r)). Llama's layer, and most others'.
+// PreNormLayer: r += attention(norm(r)); r += mlp(norm(r)). Llama's layer, and most others'.
 #pragma once
 
 #include "nn/attention.h"
@@ -7,25 +7,51 @@
 
 namespace lmdeploy {
 
-// Meets the protocol of models/decoder_lm.h.
-class PreNormBlock {
- public:
-  // Reads input_layernorm, self_attn, post_attention_layernorm and mlp under `weights`.
-  PreNormBlock(const Weights& weights, const BuildOptions& options, const NormConfig& norm,
-               const AttentionConfig& attention, const GatedMlpConfig& mlp, int layer);
+// Where a layer keeps its parts.
+struct PreNormNames {
+  const char* input_norm = "input_layernorm";
+  const char* attention = "self_attn";
+  const char* post_norm = "post_attention_layernorm";
+  const char* mlp = "mlp";
+};
 
-  const RmsNorm& input_norm() const { return input_norm_; }
+// Meets the protocol of models/decoder_lm.h. `Mlp` has Mlp(weights, options, config),
+// forward(step, x, out, epilogue) and bytes().
+template <class NormT, class Mlp>
+class PreNormLayer {
+ public:
+  using Norm = NormT;
+
+  template <class MlpConfig>
+  PreNormLayer(const Weights& weights, const BuildOptions& options, const NormConfig& norm,
+               const AttentionConfig& attention, const MlpConfig& mlp, int layer,
+               const PreNormNames& names = {})
+      : input_norm_(weights / names.input_norm, options, norm),
+        attention_(weights / names.attention, options, attention, layer),
+        post_norm_(weights / names.post_norm, options, norm),
+        mlp_(weights / names.mlp, options, mlp) {}
+
+  const Norm& input_norm() const { return input_norm_; }
+
   void forward(const Step& step, const TensorView& residual, const TensorView& x,
-               const RmsNorm& next) const;
+               const Norm& next) const {
+    attention_.forward(step, x, residual, MatmulEpilogue::kAdd);
+    post_norm_.forward(step.ctx, residual, x);
+    mlp_.forward(step, x, residual, MatmulEpilogue::kAdd);
+    next.forward(step.ctx, residual, x);
+  }
+
   size_t bytes() const {
     return input_norm_.bytes() + attention_.bytes() + post_norm_.bytes() + mlp_.bytes();
   }
 
  private:
-  RmsNorm input_norm_;
+  Norm input_norm_;
   Attention attention_;
-  RmsNorm post_norm_;
-  GatedMlp mlp_;
+  Norm post_norm_;
+  Mlp mlp_;
 };
+
+using PreNormBlock = PreNormLayer<RmsNorm, GatedMlp>;
 
 }  // namespace lmdeploy

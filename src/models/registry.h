@@ -18,6 +18,7 @@ struct ModelEntry {
   std::string_view architecture;  // architectures[0] of config.json
   ModelFactory make;
   bool leaves_f16_range = false;  // activations pass f16's largest number: f16 files run in bf16 on CUDA
+  std::string_view head = "lm_head";  // output matrix: where it is missing, the embedding is that
 };
 
 std::span<const ModelEntry> model_registry();
