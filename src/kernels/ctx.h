@@ -2,6 +2,7 @@
 // `scratch`, do not synchronize and return nothing: a wrong shape is a CHECK.
 #pragma once
 
+#include "comm/communicator.h"
 #include "tensor/arena.h"
 #include "tensor/stream.h"
 #include "tensor/tensor.h"
@@ -14,6 +15,8 @@ struct Ctx {
   // --batch-invariant. CUDA: a row's result does not depend on the other rows or on their number, to
   // the bit; the CPU's never does.
   bool batch_invariant = false;
+  // Of a tensor-parallel group; nullptr: this rank is alone.
+  Communicator* ranks = nullptr;
   bool on_cpu() const { return stream.device().is_cpu(); }
 };
 
