@@ -6,6 +6,7 @@
 
 #include "kernels/paged_kv.h"
 #include "tests/kernels/op_test_support.h"
+#include "tests/support/kv_block.h"
 
 namespace lmdeploy::test {
 
@@ -103,7 +104,7 @@ class PagedKvFixture {
     return table_.view().row<int32_t>(sequence)[token / shape_.block_tokens];
   }
   std::byte* block_of(int sequence, int token, int head) const {
-    return kv_.k_block(page(sequence, token), head);
+    return kv_block(kv_, page(sequence, token), head);
   }
 
   KvShape shape_;

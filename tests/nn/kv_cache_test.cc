@@ -6,6 +6,7 @@
 
 #include "nn/kv_cache.h"
 #include "nn/kv_groups.h"
+#include "tests/support/kv_block.h"
 
 namespace lmdeploy {
 namespace {
@@ -30,18 +31,14 @@ TEST(KvCache, EveryPageHasTheSizeOfTheLargestGroup) {
   EXPECT_EQ(kv.layer(2).layer_offset, layer);
 }
 
-const std::byte* block_start(const PagedKv& kv, size_t page, int head) {
-  return kv.pages + page * kv.page_bytes + kv.layer_offset + static_cast<size_t>(head) * kv.head_bytes();
-}
-
 TEST(KvCache, BlocksOfLayersHeadsAndPagesDoNotOverlap) {
   const KvCache kv(two_groups(), 64, 3, DType::kF32, {});
   std::set<const std::byte*> starts;
-  for (size_t page = 0; page < 3; ++page) {
+  for (int32_t page = 0; page < 3; ++page) {
     for (int layer : {0, 2}) {
       for (int head = 0; head < 2; ++head) {
-        starts.insert(block_start(kv.layer(layer), page, head));
-        starts.insert(block_start(kv.layer(layer), page, kv.layer(layer).kv_heads + head));
+        starts.insert(test::kv_block(kv.layer(layer), page, head));
+        starts.insert(test::kv_block(kv.layer(layer), page, kv.layer(layer).kv_heads + head));
       }
     }
   }
