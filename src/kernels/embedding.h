@@ -6,9 +6,10 @@
 
 namespace lmdeploy {
 
-// out[t] = scale * table[ids[t]]; ids i32 [T] within [0, table.n), out f32 [T, table.k]. CUDA: the
-// table is row-major f32, f16 or bf16, out of its type; rows of ids outside the table become 0.
-void embedding(Ctx& ctx, const TensorView& ids, const PackedMatrix& table, float scale,
-               const TensorView& out);
+// out[t] = scale * table[ids[t] - first_id], or zeros where the table has no such row (another rank
+// has it); ids i32 [T], out f32 [T, table.k]. CUDA: the table is row-major f32, f16 or bf16, out of
+// its type.
+void embedding(Ctx& ctx, const TensorView& ids, const PackedMatrix& table, int64_t first_id,
+               float scale, const TensorView& out);
 
 }  // namespace lmdeploy

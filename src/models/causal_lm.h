@@ -11,6 +11,7 @@
 #include "kernels/ctx.h"
 #include "nn/batch.h"
 #include "nn/kv_cache.h"
+#include "nn/parallel.h"
 
 namespace lmdeploy {
 
@@ -48,6 +49,8 @@ struct ModelOptions {
   double rope_scaling_factor = 0;
   // Random weights of the configuration's shapes instead of the files'.
   bool dummy_weights = false;
+  // The part of a tensor-parallel group that this model is; its forwards need Ctx::ranks.
+  Parallel parallel;
 };
 
 // Bytes done and in all; called from worker threads.

@@ -73,6 +73,20 @@ DecoderConfig read_decoder_config(ConfigReader& reader, const DecoderDefaults& d
   return config;
 }
 
+Status check_split(const DecoderConfig& config, const Parallel& parallel) {
+  const int64_t ranks = parallel.size;
+  const auto refuse = [&](std::string_view what, int64_t count) {
+    return unsupported("{} cannot be cut over {} ranks: its {} {} do not divide evenly; use another --tp",
+                       config.architecture, ranks, count, what);
+  };
+  if (config.heads % ranks != 0) return refuse("attention heads", config.heads);
+  if (config.kv_heads % ranks != 0 && ranks % config.kv_heads != 0) {
+    return refuse("key and value heads", config.kv_heads);
+  }
+  if (config.intermediate % ranks != 0) return refuse("columns of the MLP", config.intermediate);
+  return {};
+}
+
 std::vector<bool> read_layer_types(ConfigReader& reader, int layers) {
   const json::array* types = reader.optional_array("layer_types");
   if (types == nullptr) return {};

@@ -40,6 +40,9 @@ struct DecoderConfig {
 // Problems go to `reader`; the result is safe to build from only when reader.status() is OK.
 DecoderConfig read_decoder_config(ConfigReader& reader, const DecoderDefaults& defaults = {});
 
+// kUnsupported when the heads or the MLP do not divide over the ranks: which, and what would.
+Status check_split(const DecoderConfig& config, const Parallel& parallel);
+
 // Each layer's window, 0 where it sees everything: by the configuration's layer_types, and without
 // them by `has_window(layer)`. `window` 0: no layer has one.
 template <class HasWindow>

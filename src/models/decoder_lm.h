@@ -131,12 +131,14 @@ class DecoderLm final : public BuiltModel {
   LmHead head_;
 };
 
-// Arguments as DecoderLm's constructor.
+// Arguments as DecoderLm's constructor; kUnsupported when the ranks cannot share the model.
 template <class Block, class MakeBlock>
-std::unique_ptr<BuiltModel> make_decoder(const Weights& root, const BuildOptions& options,
-                                         const DecoderConfig& config, const DecoderParts& parts,
-                                         MakeBlock make_block) {
-  return std::make_unique<DecoderLm<Block>>(root, options, config, parts, make_block);
+Result<std::unique_ptr<BuiltModel>> make_decoder(const Weights& root, const BuildOptions& options,
+                                                 const DecoderConfig& config,
+                                                 const DecoderParts& parts, MakeBlock make_block) {
+  RETURN_IF_ERROR(check_split(config, options.parallel));
+  return std::unique_ptr<BuiltModel>(
+      std::make_unique<DecoderLm<Block>>(root, options, config, parts, make_block));
 }
 
 }  // namespace lmdeploy

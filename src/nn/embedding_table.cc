@@ -16,10 +16,10 @@ float rounded_to(DType dtype, float value) {
 
 EmbeddingTable::EmbeddingTable(const Weights& weights, const BuildOptions& options, int64_t vocab,
                                int64_t hidden, float scale)
-    : scale_(scale) {
+    : rows_(options.parallel.rows_of(vocab)), scale_(scale) {
   Load load;
   load.name = (weights / "weight").name();
-  load.sources = {{load.name, Shape{vocab, hidden}}};
+  load.sources = {{load.name, Shape{vocab, hidden}, rows_.begin, rows_.count}};
   load.store = [this, options, name = load.name](std::span<const LoadedSlice> slices) {
     const std::vector<int32_t> as_stored;
     ASSIGN_OR_RETURN(table_, load_matrix(slices, {&as_stored, 1}, options, name));
@@ -33,7 +33,8 @@ EmbeddingTable::EmbeddingTable(const Weights& weights, const BuildOptions& optio
 }
 
 void EmbeddingTable::forward(const Step& step, const TensorView& out) const {
-  embedding(step.ctx, step.batch.token_ids, table_, scale_, out);
+  embedding(step.ctx, step.batch.token_ids, table_, rows_.begin, scale_, out);
+  if (step.ctx.ranks != nullptr) step.ctx.ranks->all_reduce(step.ctx.stream, out);
 }
 
 }  // namespace lmdeploy

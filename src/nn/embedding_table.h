@@ -20,10 +20,12 @@ class EmbeddingTable {
 
   // out f32 [T, hidden] of the batch's token ids.
   void forward(const Step& step, const TensorView& out) const;
+  // The rows of this rank: Parallel::rows_of(vocab).
   const PackedMatrix& matrix() const { return table_; }
   size_t bytes() const { return table_.storage.bytes(); }
 
  private:
+  Parallel::Rows rows_;  // ids of this rank
   float scale_;
   PackedMatrix table_;
 };

@@ -27,6 +27,7 @@ class LmHead {
   size_t bytes() const { return own_.storage.bytes(); }
 
  private:
+  Parallel::Rows rows_;  // the logits that this rank computes
   PackedMatrix own_;
   const PackedMatrix* matrix_;
   float softcap_;

@@ -56,7 +56,7 @@ int32_t arg_max(std::span<const float> values) {
 BatchRunner::BatchRunner(CausalLm& model, Stream& stream, Options options)
     : model_(model),
       scratch_(stream.device()),
-      ctx_{stream, scratch_, options.batch_invariant},
+      ctx_{stream, scratch_, options.batch_invariant, options.ranks},
       kv_(model.info().kv_groups, options.block_tokens, options.num_blocks, options.kv_dtype,
           stream.device()),
       free_(static_cast<size_t>(options.num_blocks)) {

@@ -24,6 +24,7 @@ class BatchRunner {
     int num_blocks = 256;
     uint64_t shuffle_seed = 1;
     bool batch_invariant = false;
+    Communicator* ranks = nullptr;
   };
 
   BatchRunner(CausalLm& model, Stream& stream, Options options);

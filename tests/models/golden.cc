@@ -106,16 +106,18 @@ void write_checkpoint(const TemporaryDirectory& directory, const json::object& c
 }
 
 Result<std::unique_ptr<CausalLm>> load_tiny(const json::object& config, const TinyWeights& weights,
-                                            const std::string& dtype, Stream& stream) {
+                                            const std::string& dtype, Stream& stream,
+                                            const Parallel& parallel) {
   TemporaryDirectory directory;
   write_checkpoint(directory, config, weights);
   ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint,
                    Checkpoint::open(directory.path()));
-  return load_model(*checkpoint, {.dtype = dtype}, stream);
+  return load_model(*checkpoint, {.dtype = dtype, .parallel = parallel}, stream);
 }
 
-GoldenError golden_error(const Golden& golden, CausalLm& model, Stream& stream, DType kv_dtype) {
-  BatchRunner runner(model, stream, {.kv_dtype = kv_dtype});
+GoldenError golden_error(const Golden& golden, CausalLm& model, Stream& stream, DType kv_dtype,
+                         Communicator* ranks) {
+  BatchRunner runner(model, stream, {.kv_dtype = kv_dtype, .ranks = ranks});
   GoldenError error;
   double squares = 0;
   size_t expected = 0, values = 0;

@@ -47,10 +47,12 @@ void write_checkpoint(const TemporaryDirectory& directory, const json::object& c
 
 // Writes a checkpoint and loads it as the program would.
 Result<std::unique_ptr<CausalLm>> load_tiny(const json::object& config, const TinyWeights& weights,
-                                            const std::string& dtype, Stream& stream);
+                                            const std::string& dtype, Stream& stream,
+                                            const Parallel& parallel = {});
 
 // Difference between the model's logits and the golden's over all kept rows.
-GoldenError golden_error(const Golden& golden, CausalLm& model, Stream& stream, DType kv_dtype);
+GoldenError golden_error(const Golden& golden, CausalLm& model, Stream& stream, DType kv_dtype,
+                         Communicator* ranks = nullptr);
 
 // Two threads.
 std::unique_ptr<Stream> test_stream();

@@ -75,7 +75,7 @@ class Bench {
     const int copies = copies_for(rows * size);
     const Tensor out = random(copies * rows, size, dtype_);
     report("embedding", rows, size, 2 * rows * size, time_in_graph(*stream_, copies, [&](int i) {
-             embedding(ctx_, ids, table, 2.0f, out.view().rows(i * rows, rows));
+             embedding(ctx_, ids, table, 0, 2.0f, out.view().rows(i * rows, rows));
            }));
     report("gather_rows", rows, size, 2 * rows * size, time_in_graph(*stream_, copies, [&](int i) {
              const TensorView x(table.storage.view().raw(), dtype_, Shape{kTable, size}, kGpu);

@@ -5,8 +5,8 @@
 
 namespace lmdeploy::cuda {
 
-void embedding(Ctx& ctx, const TensorView& ids, const PackedMatrix& table, float scale,
-               const TensorView& out) {
+void embedding(Ctx& ctx, const TensorView& ids, const PackedMatrix& table, int64_t first_id,
+               float scale, const TensorView& out) {
   if (ids.dim(0) == 0) return;
   CudaStream& stream = static_cast<CudaStream&>(ctx.stream);
   const DeviceGuard guard(stream.device().index);
@@ -17,6 +17,7 @@ void embedding(Ctx& ctx, const TensorView& ids, const PackedMatrix& table, float
                                .ids_stride = ids.row_stride(),
                                .out_stride = out.row_stride(),
                                .rows = ids.dim(0),
+                               .first_id = first_id,
                                .table_rows = table.n,
                                .size = table.k,
                                .scale = scale};

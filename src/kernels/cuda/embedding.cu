@@ -17,7 +17,7 @@ __global__ void embedding_kernel(const __grid_constant__ EmbeddingLaunch lookup)
   allow_next();
   const int64_t column = (int64_t{blockIdx.y} * kThreads + threadIdx.x) * kSize;
   if (column >= lookup.size) return;
-  const int32_t id = lookup.ids[blockIdx.x * lookup.ids_stride];
+  const int64_t id = lookup.ids[blockIdx.x * lookup.ids_stride] - lookup.first_id;
   RowVector<T, kSize> vector{};
   if (id >= 0 && id < lookup.table_rows) {
     vector = load_vector<kSize>(static_cast<const T*>(lookup.table) + id * lookup.size + column);

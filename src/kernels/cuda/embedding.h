@@ -6,7 +6,7 @@
 
 namespace lmdeploy::cuda {
 
-void embedding(Ctx& ctx, const TensorView& ids, const PackedMatrix& table, float scale,
-               const TensorView& out);
+void embedding(Ctx& ctx, const TensorView& ids, const PackedMatrix& table, int64_t first_id,
+               float scale, const TensorView& out);
 
 }  // namespace lmdeploy::cuda

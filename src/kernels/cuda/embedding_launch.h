@@ -16,6 +16,7 @@ struct EmbeddingLaunch {
   void* out;           // [rows, size], rows out_stride elements apart
   int64_t ids_stride, out_stride;
   int64_t rows;  // at least 1
+  int64_t first_id;  // that of the table's first row
   int64_t table_rows;
   int64_t size;  // at least 1
   float scale;
