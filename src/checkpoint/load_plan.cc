@@ -80,7 +80,8 @@ std::vector<LoadedSlice> dummy_slices(const Load& load, DType dtype) {
   for (const LoadSource& source : load.sources) {
     const Slice slice = resolve(source);
     slices.push_back({dtype, slice.rows, slice.cols, nullptr,
-                      static_cast<size_t>(dtype_bytes(dtype, slice.cols)), kBakedNothing});
+                      static_cast<size_t>(dtype_bytes(dtype, slice.cols)), kBakedNothing,
+                      source.transposed});
   }
   return slices;
 }
@@ -99,7 +100,7 @@ LoadedSlice loaded(const TensorRecord& record, const LoadSource& source) {
   const size_t row_bytes = static_cast<size_t>(dtype_bytes(record.dtype, slice.full_cols));
   const std::byte* data = record.data + static_cast<size_t>(slice.row_begin) * row_bytes +
                           dtype_bytes(record.dtype, slice.col_begin);
-  return {record.dtype, slice.rows, slice.cols, data, row_bytes, record.baked};
+  return {record.dtype, slice.rows, slice.cols, data, row_bytes, record.baked, source.transposed};
 }
 
 std::vector<LoadedSlice> loaded_slices(const Load& load, const Checkpoint& checkpoint) {
@@ -279,14 +280,14 @@ Status LoadPlan::execute(const Checkpoint& checkpoint, ThreadPool& pool,
 
 namespace {
 
-// Stores a load of random values; what on_device says of a matrix is a recipe.
+// Stores a load of random values; what on_device says of a matrix that is not transposed is a recipe.
 Status store_dummy(const Load& load, DType dtype, bool on_device) {
   std::vector<std::vector<std::byte>> storage;
   std::vector<LoadedSlice> slices = dummy_slices(load, dtype);
   for (size_t i = 0; i < slices.size(); ++i) {
     const LoadSource& source = load.sources[i];
     const Slice slice = resolve(source);
-    if (on_device && source.shape.rank() == 2) {
+    if (on_device && source.shape.rank() == 2 && !source.transposed) {
       slices[i].dummy = DummyValues{hash_name(source.tensor),
                                     slice.row_begin * slice.full_cols + slice.col_begin,
                                     slice.full_cols, load.dummy_mean, load.dummy_stddev};

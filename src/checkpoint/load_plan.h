@@ -30,6 +30,7 @@ struct LoadSource {
   Shape shape;         // expected shape of the whole tensor
   int64_t row_begin = 0, row_count = -1;
   int64_t col_begin = 0, col_count = -1;
+  bool transposed = false;  // the tensor is [in, out]: its columns are the matrix's rows
 };
 
 // The bytes of a LoadSource at execution: `rows` rows of `cols` elements, `row_bytes` apart.
@@ -41,6 +42,7 @@ struct LoadedSlice {
   const std::byte* data;
   size_t row_bytes;
   uint32_t baked;  // of the record (checkpoint.h)
+  bool transposed = false;  // of the source; rows and cols are as stored
   // Instead of `data`: how a device makes the values by itself.
   std::optional<DummyValues> dummy = std::nullopt;
 };

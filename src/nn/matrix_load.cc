@@ -1,6 +1,7 @@
 #include "nn/matrix_load.h"
 
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "kernels/random_normal.h"
@@ -19,6 +20,55 @@ namespace {
 
 RowSource source_of(const LoadedSlice& slice, std::span<const int32_t> order) {
   return {slice.dtype, slice.rows, slice.cols, slice.data, slice.row_bytes, order};
+}
+
+// The slice as it is used: with rows of the matrix as rows. The data stays where it is.
+LoadedSlice as_used(const LoadedSlice& slice) {
+  if (!slice.transposed) return slice;
+  return {slice.dtype, slice.cols, slice.rows, nullptr,
+          static_cast<size_t>(dtype_bytes(slice.dtype, slice.rows)), slice.baked};
+}
+
+// Elements of the slice with columns and rows exchanged.
+template <class T>
+void exchange_axes(const LoadedSlice& slice, std::byte* out) {
+  constexpr int64_t kTile = 32;  // rows whose cache lines stay at hand
+  for (int64_t first = 0; first < slice.rows; first += kTile) {
+    const int64_t end = std::min(first + kTile, slice.rows);
+    for (int64_t c = 0; c < slice.cols; ++c) {
+      for (int64_t r = first; r < end; ++r) {
+        std::memcpy(out + static_cast<size_t>(c * slice.rows + r) * sizeof(T),
+                    slice.data + static_cast<size_t>(r) * slice.row_bytes +
+                        static_cast<size_t>(c) * sizeof(T),
+                    sizeof(T));
+      }
+    }
+  }
+}
+
+// Slices with rows of the matrix as rows; `storage` owns what had to be written anew.
+Result<std::vector<LoadedSlice>> straightened(std::span<const LoadedSlice> slices,
+                                              std::vector<std::vector<std::byte>>& storage,
+                                              const std::string& name) {
+  std::vector<LoadedSlice> result;
+  for (const LoadedSlice& slice : slices) {
+    RETURN_IF_ERROR(check_matrix_type(slice.dtype, name));
+    result.push_back(as_used(slice));
+    if (!slice.transposed) continue;
+    if (is_block_quantized(slice.dtype)) {
+      return unsupported("{}: a transposed matrix of type {} cannot be read", name,
+                         dtype_name(slice.dtype));
+    }
+    storage.emplace_back(static_cast<size_t>(dtype_bytes(slice.dtype, slice.rows * slice.cols)));
+    std::byte* data = storage.back().data();
+    if (slice.dtype == DType::kF32) {
+      exchange_axes<uint32_t>(slice, data);
+    } else {
+      exchange_axes<uint16_t>(slice, data);
+    }
+    result.back().data = data;
+  }
+  return result;
 }
 
 // Rows [first, first + slice.rows) of `storage`, brought or made on the device.
@@ -65,10 +115,11 @@ Result<PackedMatrix> load_on_device(std::span<const LoadedSlice> slices,
 
 }  // namespace
 
-Result<PackedMatrix> load_matrix(std::span<const LoadedSlice> slices,
+Result<PackedMatrix> load_matrix(std::span<const LoadedSlice> loaded,
                                  std::span<const std::vector<int32_t>> orders,
                                  const BuildOptions& options, const std::string& name) {
-  for (const LoadedSlice& slice : slices) RETURN_IF_ERROR(check_matrix_type(slice.dtype, name));
+  std::vector<std::vector<std::byte>> storage;
+  ASSIGN_OR_RETURN(const std::vector<LoadedSlice> slices, straightened(loaded, storage, name));
   if (!options.device.is_cpu()) return load_on_device(slices, orders, options);
   std::vector<RowSource> sources;
   for (size_t i = 0; i < slices.size(); ++i) sources.push_back(source_of(slices[i], orders[i]));
@@ -80,7 +131,7 @@ size_t packed_load_bytes(std::span<const LoadedSlice> slices, const BuildOptions
   size_t device_bytes = 0;
   for (const LoadedSlice& slice : slices) {
     if (!check_matrix_type(slice.dtype, "").ok()) return 0;
-    sources.push_back(source_of(slice, {}));
+    sources.push_back(source_of(as_used(slice), {}));
     if (options.device.is_cpu()) continue;
     device_bytes +=
         static_cast<size_t>(dtype_bytes(options.activation_type(), slice.rows * slice.cols));

@@ -16,7 +16,8 @@ namespace lmdeploy {
 Status check_matrix_type(DType dtype, const std::string& what);
 
 // The slices as one matrix, packed for the CPU or brought to the device. orders[i] puts the rows of
-// slice i in another order; empty: as they are. `name` is for messages.
+// slice i in another order; empty: as they are. A transposed slice gives its columns as rows and
+// must be f32, f16 or bf16. `name` is for messages.
 Result<PackedMatrix> load_matrix(std::span<const LoadedSlice> slices,
                                  std::span<const std::vector<int32_t>> orders,
                                  const BuildOptions& options, const std::string& name);
