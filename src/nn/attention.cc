@@ -4,6 +4,24 @@
 #include "kernels/attention_input.h"
 
 namespace lmdeploy {
+namespace {
+
+std::vector<Projection> projections(const AttentionConfig& config) {
+  const int64_t query_rows = int64_t{config.heads} * config.head_dim;
+  const int64_t kv_rows = int64_t{config.kv_heads} * config.head_dim;
+  std::vector<Projection> parts = {{"q_proj", query_rows, config.head_dim, config.rotary_dim},
+                                   {"k_proj", kv_rows, config.head_dim, config.rotary_dim},
+                                   {"v_proj", kv_rows, config.head_dim}};
+  switch (config.qkv.rows) {
+    case QkvLayout::Rows::kStacked: return stacked(config.qkv.name, std::move(parts));
+    case QkvLayout::Rows::kByKvHead:
+      return stacked_by_group(config.qkv.name, config.kv_heads, std::move(parts));
+    case QkvLayout::Rows::kSeparate: break;
+  }
+  return parts;
+}
+
+}  // namespace
 
 Attention::Attention(const Weights& weights, const BuildOptions& options,
                      const AttentionConfig& config, int layer)
@@ -11,14 +29,9 @@ Attention::Attention(const Weights& weights, const BuildOptions& options,
       layer_(layer),
       heads_(static_cast<int>(options.parallel.share(config.heads))),
       kv_heads_(static_cast<int>(options.parallel.share_heads(config.kv_heads))),
-      qkv_(weights, options, config.hidden,
-           {{"q_proj", int64_t{config.heads} * config.head_dim, config.head_dim, config.rotary_dim},
-            {"k_proj", int64_t{config.kv_heads} * config.head_dim, config.head_dim,
-             config.rotary_dim},
-            {"v_proj", int64_t{config.kv_heads} * config.head_dim, config.head_dim}},
-           Split::kRows, config.qkv_bias),
-      out_(weights, options, int64_t{config.heads} * config.head_dim, {{"o_proj", config.hidden}},
-           Split::kColumns, config.out_bias) {
+      qkv_(weights, options, config.hidden, projections(config), Split::kRows, config.qkv_bias),
+      out_(weights, options, int64_t{config.heads} * config.head_dim,
+           {{config.out_name, config.hidden}}, Split::kColumns, config.out_bias) {
   if (config.head_norm.has_value()) {
     q_norm_.emplace(weights / "q_norm", options, *config.head_norm);
     k_norm_.emplace(weights / "k_norm", options, *config.head_norm);

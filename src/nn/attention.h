@@ -10,6 +10,17 @@
 
 namespace lmdeploy {
 
+// How a checkpoint stores q, k and v.
+struct QkvLayout {
+  enum class Rows : uint8_t {
+    kSeparate,  // three tensors: q_proj, k_proj, v_proj
+    kStacked,   // one tensor: all of q, all of k, all of v
+    kByKvHead,  // one tensor: for every KV head its query heads, its k, its v
+  };
+  Rows rows = Rows::kSeparate;
+  const char* name = "";  // of the one tensor
+};
+
 struct AttentionConfig {
   int64_t hidden = 0;
   int heads = 0;
@@ -23,11 +34,14 @@ struct AttentionConfig {
   Bias qkv_bias = Bias::kIfPresent;
   Bias out_bias = Bias::kIfPresent;
   std::optional<NormConfig> head_norm;  // of each head of q and k before the rotation
+  QkvLayout qkv;
+  const char* out_name = "o_proj";
 };
 
 class Attention {
  public:
-  // Reads q_proj, k_proj, v_proj, o_proj and, with head_norm, q_norm and k_norm under `weights`.
+  // Reads q_proj, k_proj, v_proj (or qkv.name), o_proj (or out_name) and, with head_norm, q_norm and
+  // k_norm under `weights`.
   // `layer`: the model's layer, whose pages it uses.
   Attention(const Weights& weights, const BuildOptions& options, const AttentionConfig& config,
             int layer);

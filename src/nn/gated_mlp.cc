@@ -18,6 +18,13 @@ constexpr std::array<NamedActivation, 6> kActivations = {{
     {"gelu_fast", Activation::kGeluTanh},
 }};
 
+std::vector<Projection> gate_and_up(const GatedMlpConfig& config) {
+  std::vector<Projection> parts = {{config.names.gate, config.intermediate},
+                                   {config.names.up, config.intermediate}};
+  if (config.names.gate_up == nullptr) return parts;
+  return stacked(config.names.gate_up, std::move(parts));
+}
+
 }  // namespace
 
 std::optional<Activation> activation_named(std::string_view name) {
@@ -38,11 +45,9 @@ std::string known_activations() {
 GatedMlp::GatedMlp(const Weights& weights, const BuildOptions& options,
                    const GatedMlpConfig& config)
     : activation_(config.activation),
-      gate_up_(weights, options, config.hidden,
-               {{"gate_proj", config.intermediate}, {"up_proj", config.intermediate}}, Split::kRows,
-               config.bias),
-      down_(weights, options, config.intermediate, {{"down_proj", config.hidden}}, Split::kColumns,
-            config.bias) {}
+      gate_up_(weights, options, config.hidden, gate_and_up(config), Split::kRows, config.bias),
+      down_(weights, options, config.intermediate, {{config.names.down, config.hidden}},
+            Split::kColumns, config.bias) {}
 
 void GatedMlp::forward(const Step& step, const TensorView& x, const TensorView& out,
                        MatmulEpilogue epilogue) const {

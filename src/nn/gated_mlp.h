@@ -6,11 +6,20 @@
 
 namespace lmdeploy {
 
+// How a checkpoint names the matrices.
+struct GatedMlpNames {
+  const char* gate = "gate_proj";
+  const char* up = "up_proj";
+  const char* down = "down_proj";
+  const char* gate_up = nullptr;  // of one tensor: gate's rows, then up's; nullptr: there are two
+};
+
 struct GatedMlpConfig {
   int64_t hidden = 0;
   int64_t intermediate = 0;
   Activation activation = Activation::kSilu;
   Bias bias = Bias::kNone;
+  GatedMlpNames names;
 };
 
 // The Activation that Hugging Face calls `name` ("silu", "gelu_pytorch_tanh"); nullopt: unknown.
@@ -20,7 +29,7 @@ std::string known_activations();
 
 class GatedMlp {
  public:
-  // Reads gate_proj, up_proj and down_proj under `weights`.
+  // Reads the matrices of config.names under `weights`.
   GatedMlp(const Weights& weights, const BuildOptions& options, const GatedMlpConfig& config);
 
   // x f32 [T, hidden]; out f32 [T, hidden] is stored, or added to.
