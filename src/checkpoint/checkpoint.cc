@@ -15,13 +15,13 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::open(const std::string& path,
   const std::filesystem::file_status status = std::filesystem::status(file, error);
   if (!std::filesystem::exists(status)) return not_found("{} does not exist", path);
   if (std::filesystem::is_directory(status)) return open_hf_checkpoint(path, parts);
-  if (file.extension() == ".safetensors" || file.extension() == ".json") {
+  if (file.extension() == ".safetensors" || file.extension() == ".bin" || file.extension() == ".json") {
     return invalid_argument("{} is one file of a model; pass the directory that holds it", path);
   }
-  if (file.extension() == ".pth" || file.extension() == ".bin" || file.extension() == ".pt") {
+  if (file.extension() == ".pth" || file.extension() == ".pt") {
     return unsupported(
-        "{} is a torch file, which is not read in this version; take the model as "
-        "safetensors or GGUF",
+        "{} is a torch file by itself, which is not read; take the model's Hugging Face directory or a "
+        "GGUF file",
         path);
   }
   return open_gguf_checkpoint(path);

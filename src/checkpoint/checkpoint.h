@@ -1,7 +1,7 @@
 // Checkpoint: a model on disk, read-only: named tensors, its configuration and its vocabulary.
-// A Hugging Face directory (safetensors) and a GGUF file look the same from here: GGUF tensors get
-// their Hugging Face names and GGUF metadata becomes the config.json such a model would have.
-// Files are mapped, not read. Immutable after open(); thread-safe.
+// A Hugging Face directory (safetensors, torch .bin) and a GGUF file look the same from here: GGUF
+// tensors get their Hugging Face names and GGUF metadata becomes the config.json such a model would
+// have. Files are mapped, not read. Immutable after open(); thread-safe.
 #pragma once
 
 #include <cstddef>

@@ -10,6 +10,7 @@
 #include "checkpoint/mapped_file.h"
 #include "checkpoint/problem_list.h"
 #include "checkpoint/safetensors.h"
+#include "checkpoint/torch_file.h"
 #include "checkpoint/weight_files.h"
 
 namespace lmdeploy {
@@ -166,9 +167,10 @@ class HfCheckpoint final : public Checkpoint {
     const std::string path = file(name);
     ASSIGN_OR_RETURN(MappedFile mapped, MappedFile::open(path));
     RETURN_IF_ERROR(refuse_lfs_pointer(text_of(mapped.bytes()), path));
-    ASSIGN_OR_RETURN(std::vector<SafetensorsTensor> tensors,
-                     parse_safetensors(mapped.bytes(), path));
-    for (SafetensorsTensor& tensor : tensors) {
+    ASSIGN_OR_RETURN(std::vector<StoredTensor> tensors,
+                     name.ends_with(".bin") ? parse_torch_file(mapped.bytes(), path)
+                                            : parse_safetensors(mapped.bytes(), path));
+    for (StoredTensor& tensor : tensors) {
       const auto listed = weights.listed.find(tensor.name);
       if (listed != weights.listed.end() && listed->second != name) {
         problems.add("tensor '{}' is in {}; the index says {}", tensor.name, name, listed->second);
@@ -182,7 +184,7 @@ class HfCheckpoint final : public Checkpoint {
     return Status();
   }
 
-  void add_tensor(SafetensorsTensor tensor, const std::string& file_name, bool multimodal,
+  void add_tensor(StoredTensor tensor, const std::string& file_name, bool multimodal,
                   ProblemList& problems) {
     if (is_buffer(tensor.name) || (multimodal && is_vision(tensor.name))) return;
     std::string name = multimodal ? text_name(tensor.name) : tensor.name;

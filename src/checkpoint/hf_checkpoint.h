@@ -1,4 +1,4 @@
-// A Hugging Face directory (config.json, safetensors) as a Checkpoint.
+// A Hugging Face directory (config.json, safetensors or torch .bin) as a Checkpoint.
 #pragma once
 
 #include <memory>

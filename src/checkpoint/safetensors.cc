@@ -51,7 +51,7 @@ class Parser {
  public:
   Parser(std::span<const std::byte> bytes, std::string_view path) : bytes_(bytes), path_(path) {}
 
-  Result<std::vector<SafetensorsTensor>> parse() {
+  Result<std::vector<StoredTensor>> parse() {
     ASSIGN_OR_RETURN(const json::object header, read_header());
     for (const auto& [key, value] : header) {
       const std::string_view name(key.data(), key.size());
@@ -113,13 +113,13 @@ class Parser {
                     text_of(dtype->get_string()));
       return;
     }
-    SafetensorsTensor tensor{std::string(name), *type, {}, nullptr, 0};
+    StoredTensor tensor{std::string(name), *type, {}, nullptr, 0};
     if (!read_shape(shape->get_array(), tensor)) return;
     place(offsets->get_array(), tensor);
   }
 
   // Sets shape and bytes.
-  bool read_shape(const json::array& dims, SafetensorsTensor& tensor) {
+  bool read_shape(const json::array& dims, StoredTensor& tensor) {
     if (dims.size() > static_cast<size_t>(Shape::kMaxRank)) {
       problems_.add("tensor '{}' has {} dimensions; at most {} are possible", tensor.name,
                     dims.size(), Shape::kMaxRank);
@@ -140,7 +140,7 @@ class Parser {
     return true;
   }
 
-  void place(const json::array& offsets, SafetensorsTensor& tensor) {
+  void place(const json::array& offsets, StoredTensor& tensor) {
     const std::optional<uint64_t> begin = size_of(offsets[0]), end = size_of(offsets[1]);
     if (!begin || !end || *end < *begin) {
       problems_.add("tensor '{}' has impossible data_offsets {}", tensor.name,
@@ -167,15 +167,15 @@ class Parser {
   // The tensors in the order of their data must touch each other and fill the file. A hole is only
   // a finding when no tensor was left out for another reason.
   void check_layout() {
-    std::vector<const SafetensorsTensor*> order;
-    for (const SafetensorsTensor& tensor : tensors_) order.push_back(&tensor);
+    std::vector<const StoredTensor*> order;
+    for (const StoredTensor& tensor : tensors_) order.push_back(&tensor);
     std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
       return a->data != b->data ? a->data < b->data : a->bytes < b->bytes;
     });
     const bool complete = problems_.empty();
     const std::byte* end = data_.data();
-    const SafetensorsTensor* previous = nullptr;
-    for (const SafetensorsTensor* tensor : order) {
+    const StoredTensor* previous = nullptr;
+    for (const StoredTensor* tensor : order) {
       if (tensor->data < end) {
         problems_.add("tensor '{}' overlaps '{}'", tensor->name, previous->name);
       } else if (tensor->data > end && complete) {
@@ -193,14 +193,14 @@ class Parser {
 
   std::span<const std::byte> bytes_, data_;
   std::string_view path_;
-  std::vector<SafetensorsTensor> tensors_;
+  std::vector<StoredTensor> tensors_;
   ProblemList problems_;
   size_t unsupported_ = 0;
 };
 
 }  // namespace
 
-Result<std::vector<SafetensorsTensor>> parse_safetensors(std::span<const std::byte> bytes,
+Result<std::vector<StoredTensor>> parse_safetensors(std::span<const std::byte> bytes,
                                                          std::string_view path) {
   return Parser(bytes, path).parse();
 }

@@ -14,8 +14,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kSingle = "model.safetensors";
-constexpr const char* kIndex = "model.safetensors.index.json";
+// A kind of weight files, as save_pretrained names them.
+struct Layout {
+  const char *single, *index;
+  std::string_view shard_head, suffix;
+};
+// The first that a directory has is taken.
+constexpr Layout kLayouts[] = {
+    {"model.safetensors", "model.safetensors.index.json", "model-", ".safetensors"},
+    {"pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-", ".bin"},
+};
 
 // Names in the directory, sorted; a directory that cannot be read has none.
 std::vector<std::string> names_in(const std::string& directory) {
@@ -43,14 +51,13 @@ bool exists(const std::string& directory, const char* name) {
 }
 
 // A bare file name: an index must not lead out of its directory.
-bool is_shard_name(std::string_view name) {
-  constexpr std::string_view kSuffix = ".safetensors";
-  return name.size() > kSuffix.size() && name.size() <= 255 && name.ends_with(kSuffix) &&
+bool is_shard_name(std::string_view name, std::string_view suffix) {
+  return name.size() > suffix.size() && name.size() <= 255 && name.ends_with(suffix) &&
          name.find_first_of(std::string_view("/\\\0", 3)) == std::string_view::npos;
 }
 
-Result<WeightFiles> read_index(const std::string& directory) {
-  const std::string path = (fs::path(directory) / kIndex).string();
+Result<WeightFiles> read_index(const std::string& directory, const Layout& layout) {
+  const std::string path = (fs::path(directory) / layout.index).string();
   ASSIGN_OR_RETURN(const json::value index, read_json_file(path));
   const json::object* top = index.if_object();
   const json::value* map = top == nullptr ? nullptr : find(*top, "weight_map");
@@ -65,11 +72,9 @@ Result<WeightFiles> read_index(const std::string& directory) {
     const json::string* text = value.if_string();
     const std::string file =
         text == nullptr ? std::string() : std::string(text->data(), text->size());
-    if (!is_shard_name(file)) {
-      problems.add(
-          "tensor '{}' is said to be in {}; expected the name of a .safetensors file beside "
-          "the index",
-          tensor, to_json_text(value));
+    if (!is_shard_name(file, layout.suffix)) {
+      problems.add("tensor '{}' is said to be in {}; expected the name of a {} file beside the index",
+                   tensor, to_json_text(value), layout.suffix);
       continue;
     }
     out.listed.emplace(tensor, file);
@@ -83,19 +88,14 @@ Result<WeightFiles> read_index(const std::string& directory) {
 }  // namespace
 
 Result<WeightFiles> find_weight_files(const std::string& directory) {
-  if (exists(directory, kIndex)) return read_index(directory);
-  if (exists(directory, kSingle)) return WeightFiles{{kSingle}, {}};
   const std::vector<std::string> names = names_in(directory);
-  if (const std::string shard = first_named(names, "model-", ".safetensors"); !shard.empty()) {
-    return not_found("{} holds {} but no {}, which names the parts; download it too", directory,
-                     shard, kIndex);
-  }
-  if (const std::string bin = first_named(names, "pytorch_model", ".bin"); !bin.empty()) {
-    return unsupported(
-        "{} holds its weights as torch pickles ({}), which come with a later version; "
-        "save the model as safetensors: AutoModelForCausalLM.from_pretrained(DIR)"
-        ".save_pretrained(NEW_DIR, safe_serialization=True)",
-        directory, bin);
+  for (const Layout& layout : kLayouts) {
+    if (exists(directory, layout.index)) return read_index(directory, layout);
+    if (exists(directory, layout.single)) return WeightFiles{{layout.single}, {}};
+    if (const std::string shard = first_named(names, layout.shard_head, layout.suffix); !shard.empty()) {
+      return not_found("{} holds {} but no {}, which names the parts; download it too", directory,
+                       shard, layout.index);
+    }
   }
   if (const std::string meta = first_named(names, "consolidated.", ""); !meta.empty()) {
     return unsupported(
@@ -104,9 +104,9 @@ Result<WeightFiles> find_weight_files(const std::string& directory) {
         directory, meta);
   }
   return not_found(
-      "{} has a config.json but no weights: neither {} nor {}; download the model "
+      "{} has a config.json but no weights: neither {} nor {}, and no {}; download the model "
       "completely",
-      directory, kSingle, kIndex);
+      directory, kLayouts[0].single, kLayouts[0].index, kLayouts[1].single);
 }
 
 Status check_model_directory(const std::string& directory) {

@@ -14,9 +14,9 @@ struct WeightFiles {
   std::map<std::string, std::string> listed;  // tensor -> file, where an index says so
 };
 
-// model.safetensors.index.json, else model.safetensors. Anything else (torch .bin, Meta .pth, only
-// an adapter, nothing) is kUnsupported or kNotFound by name, with what to do. An index with
-// impossible file names is kDataLoss.
+// model.safetensors.index.json, else model.safetensors, else pytorch_model.bin.index.json, else
+// pytorch_model.bin. Anything else (Meta .pth, parts without their index, nothing) is kUnsupported or
+// kNotFound by name, with what to do. An index with impossible file names is kDataLoss.
 Result<WeightFiles> find_weight_files(const std::string& directory);
 
 // Refuses a directory that is no Hugging Face model, by what it is instead; OK when it has a

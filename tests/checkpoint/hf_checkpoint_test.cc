@@ -4,6 +4,7 @@
 #include "checkpoint/model_path.h"
 #include "tests/checkpoint/file_builders.h"
 #include "tests/checkpoint/temporary_directory.h"
+#include "tests/checkpoint/torch_builder.h"
 
 namespace lmdeploy {
 namespace {
@@ -76,6 +77,25 @@ TEST(HfCheckpoint, EveryProblemOfTheShardsIsNamed) {
                   "'w' is not in model-4.safetensors", "model-5.safetensors is a git-lfs pointer"});
 }
 
+TEST(HfCheckpoint, TorchFilesAreReadWhereNoSafetensorsAre) {
+  TemporaryDirectory dir;
+  dir.write("config.json", kConfig);
+  dir.write("pytorch_model.bin", small_torch_file());
+  const auto single = Checkpoint::open(dir.path());
+  ASSERT_TRUE(single.ok()) << single.status().message();
+  EXPECT_EQ((*single)->find("b")->shape, Shape{4});
+  dir.write("pytorch_model-1.bin", torch_file(pickled_dict({{"x", pickled_tensor({})}})));
+  dir.write("pytorch_model-2.bin", torch_file(pickled_dict({{"y", pickled_tensor({})}})));
+  dir.write("pytorch_model.bin.index.json", R"({"weight_map":{"x":"pytorch_model-1.bin","y":"pytorch_model-2.bin"}})");
+  const auto sharded = Checkpoint::open(dir.path());
+  ASSERT_TRUE(sharded.ok()) << sharded.status().message();
+  EXPECT_EQ((*sharded)->tensors().size(), 2u);
+  dir.write("model.safetensors", one_tensor("s"));
+  const auto safe = Checkpoint::open(dir.path());
+  ASSERT_TRUE(safe.ok()) << safe.status().message();
+  EXPECT_NE((*safe)->find("s"), nullptr) << "safetensors win";
+}
+
 TEST(HfCheckpoint, AnIndexCannotLeadOutOfItsDirectory) {
   for (const char* name :
        {"../secret.safetensors", "/etc/passwd", "sub/x.safetensors", "",
@@ -144,8 +164,8 @@ TEST(HfCheckpoint, OtherDirectoriesAreRefusedByName) {
       {{{"m.gguf", "x"}}, StatusCode::kInvalidArgument, {"pass the file itself", "m.gguf"}},
       {{{"readme.md", "x"}}, StatusCode::kNotFound, {"no config.json"}},
       {{{"config.json", kConfig}, {"pytorch_model-00001-of-00002.bin", "x"}},
-       StatusCode::kUnsupported,
-       {"torch pickles (pytorch_model-00001-of-00002.bin)", "safe_serialization"}},
+       StatusCode::kNotFound,
+       {"pytorch_model.bin.index.json"}},
       {{{"config.json", kConfig}, {"model-00001-of-00002.safetensors", "x"}},
        StatusCode::kNotFound,
        {"model.safetensors.index.json"}},
@@ -167,6 +187,7 @@ TEST(HfCheckpoint, OtherDirectoriesAreRefusedByName) {
   expect_refused("/no/such/model", StatusCode::kNotFound, {"/no/such/model does not exist"});
   TemporaryDirectory dir;
   expect_refused(dir.write("model.safetensors", "x"), StatusCode::kInvalidArgument, {"directory"});
+  expect_refused(dir.write("pytorch_model.bin", "x"), StatusCode::kInvalidArgument, {"directory"});
   expect_refused(dir.write("m.pth", "x"), StatusCode::kUnsupported, {"torch file"});
 }
 

@@ -4,12 +4,14 @@
 #include <random>
 
 #include "tests/checkpoint/file_builders.h"
+#include "tests/checkpoint/torch_builder.h"
 #include "tests/fuzz/checkpoint_fuzz.h"
 
 // The functions' one home is the fuzzers' sources.
 #include "tests/fuzz/config_fuzz.cc"
 #include "tests/fuzz/gguf_fuzz.cc"
 #include "tests/fuzz/safetensors_fuzz.cc"
+#include "tests/fuzz/torch_fuzz.cc"
 
 namespace lmdeploy {
 namespace {
@@ -45,6 +47,8 @@ void run_mutations(const std::string& seed, void (*fuzz)(std::span<const uint8_t
 }
 
 TEST(Mutation, Safetensors) { run_mutations(small_safetensors(), fuzz_safetensors, 20000); }
+
+TEST(Mutation, Torch) { run_mutations(small_torch_file(), fuzz_torch, 40000); }
 
 TEST(Mutation, Gguf) {
   run_mutations(small_gguf("llama"), fuzz_gguf, 10000);

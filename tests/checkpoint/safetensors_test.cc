@@ -7,7 +7,7 @@
 namespace lmdeploy {
 namespace {
 
-Result<std::vector<SafetensorsTensor>> parse(const std::string& file) {
+Result<std::vector<StoredTensor>> parse(const std::string& file) {
   return parse_safetensors(std::as_bytes(std::span(file)), "m.safetensors");
 }
 
@@ -28,8 +28,8 @@ TEST(Safetensors, ReadsNamesTypesShapesAndData) {
   const auto result = parse(file);
   ASSERT_TRUE(result.ok()) << result.status().message();
   ASSERT_EQ(result->size(), 2u);
-  const SafetensorsTensor& a = (*result)[0];
-  const SafetensorsTensor& b = (*result)[1];
+  const StoredTensor& a = (*result)[0];
+  const StoredTensor& b = (*result)[1];
   EXPECT_EQ(a.name, "a");
   EXPECT_EQ(a.dtype, DType::kF32);
   EXPECT_EQ(a.shape, (Shape{2, 3}));

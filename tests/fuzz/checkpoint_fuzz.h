@@ -9,6 +9,7 @@
 namespace lmdeploy {
 
 void fuzz_safetensors(std::span<const uint8_t> input);
+void fuzz_torch(std::span<const uint8_t> input);
 void fuzz_gguf(std::span<const uint8_t> input);
 void fuzz_config(std::span<const uint8_t> input);
 

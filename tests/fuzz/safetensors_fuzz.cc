@@ -10,7 +10,7 @@ void fuzz_safetensors(std::span<const uint8_t> input) {
   const auto result = parse_safetensors(std::as_bytes(input), "fuzz");
   if (!result.ok()) return;
   const auto* begin = reinterpret_cast<const std::byte*>(input.data());
-  for (const SafetensorsTensor& tensor : *result) {
+  for (const StoredTensor& tensor : *result) {
     CHECK(tensor.data >= begin && tensor.data + tensor.bytes <= begin + input.size());
     CHECK(static_cast<int64_t>(tensor.bytes) == dtype_bytes(tensor.dtype, tensor.shape.numel()));
   }
