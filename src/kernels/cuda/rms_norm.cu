@@ -1,23 +1,11 @@
 #include "kernels/cuda/element_type.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/rms_norm_launch.h"
-#include "kernels/cuda/row_vector.cuh"
+#include "kernels/cuda/row_block.cuh"
 
 namespace lmdeploy::cuda {
 
 namespace {
-
-// Sum over the block; every thread gets it. The order depends on the block's size alone.
-__device__ float block_sum(float x) {
-  __shared__ float warps[32];
-  for (int offset = 16; offset > 0; offset /= 2) x += __shfl_xor_sync(0xFFFFFFFFu, x, offset);
-  __syncthreads();  // warps[] of an earlier call has been read
-  if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = x;
-  __syncthreads();
-  x = threadIdx.x % 32 < blockDim.x / 32 ? warps[threadIdx.x % 32] : 0.0f;
-  for (int offset = 16; offset > 0; offset /= 2) x += __shfl_xor_sync(0xFFFFFFFFu, x, offset);
-  return x;
-}
 
 // One block a row; a thread keeps its kSteps vectors of kSize elements in registers. kPost: the
 // change is normed before it is added.
@@ -47,26 +35,9 @@ class RowNorm {
   }
 
  private:
-  // fn(step, first element) for the vectors of this thread.
   template <class Fn>
   __device__ void each(Fn&& fn) const {
-#pragma unroll
-    for (int step = 0; step < kSteps; ++step) {
-      const int begin =
-          (step * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x)) * kSize;
-      if (begin < rows_.size) fn(step, begin);
-    }
-  }
-
-  // kSize weights, in accesses of up to 16 bytes.
-  __device__ static void load_weights(const float* from, float (&weights)[kSize]) {
-    constexpr int kAtOnce = kSize < 4 ? kSize : 4;
-#pragma unroll
-    for (int i = 0; i < kSize; i += kAtOnce) {
-      const RowVector<float, kAtOnce> part = load_vector<kAtOnce>(from + i);
-#pragma unroll
-      for (int j = 0; j < kAtOnce; ++j) weights[i + j] = part.elements[j];
-    }
+    each_vector<kSize, kSteps>(rows_.size, fn);
   }
 
   // 1 / sqrt(mean(x^2) + eps) of the row.
@@ -107,44 +78,27 @@ class RowNorm {
   float weight_[kSteps][kSize];
 };
 
-// Two vectors a thread up to 1024 vectors; four, in 16-bit types, up to 2048.
-template <int kSize, int kSteps>
-constexpr int kMaxThreads = kSteps == 2 || kSize == 8 ? 512 : 1024;
-
 template <class T, int kSize, int kSteps, bool kPost>
 __global__ void __launch_bounds__((kMaxThreads<kSize, kSteps>))
     rms_norm_kernel(const __grid_constant__ RmsNormLaunch rows) {
   RowNorm<T, kSize, kSteps, kPost>(rows).run();
 }
 
-template <class T, int kSize, int kSteps>
-cudaError_t launch_steps(const RmsNormLaunch& rows, cudaStream_t stream) {
-  const int vectors = (rows.size + kSize - 1) / kSize;
-  const int threads = ((vectors + kSteps - 1) / kSteps + 31) / 32 * 32;
-  const auto kernel = rows.post_weight != nullptr ? rms_norm_kernel<T, kSize, kSteps, true>
-                                                  : rms_norm_kernel<T, kSize, kSteps, false>;
-  return launch(kernel, dim3(static_cast<unsigned>(rows.rows)),
-                dim3(static_cast<unsigned>(threads)), 0, stream, true, rows);
-}
-
-// The shape of the block depends on the size alone, so that a row's result does not depend on how
-// many rows there are.
 template <class T>
 cudaError_t launch_typed(const RmsNormLaunch& rows, cudaStream_t stream) {
-  constexpr int kSize = Pack<T>::kSize;
   const bool wide = rows_are_vectors(rows.residual, rows.residual_stride, rows.size, sizeof(T)) &&
                     rows_are_vectors(rows.delta, rows.delta_stride, rows.size, sizeof(T)) &&
                     rows_are_vectors(rows.out, rows.out_stride, rows.size, sizeof(T)) &&
                     rows_are_vectors(rows.weight, 0, rows.size, sizeof(float)) &&
                     rows_are_vectors(rows.post_weight, 0, rows.size, sizeof(float));
-  if (!wide) {
-    return rows.size <= 4096 ? launch_steps<T, 1, 4>(rows, stream)
-                             : launch_steps<T, 1, 16>(rows, stream);
-  }
-  const int vectors = rows.size / kSize;
-  if (vectors <= 128) return launch_steps<T, kSize, 1>(rows, stream);
-  if (vectors <= 1024) return launch_steps<T, kSize, 2>(rows, stream);
-  return launch_steps<T, kSize, 4>(rows, stream);
+  return for_block_shape<Pack<T>::kSize>(rows.size, wide, [&](auto shape) {
+    constexpr int kSize = decltype(shape)::kVector, kSteps = decltype(shape)::kVectors;
+    const auto kernel = rows.post_weight != nullptr ? rms_norm_kernel<T, kSize, kSteps, true>
+                                                    : rms_norm_kernel<T, kSize, kSteps, false>;
+    return launch(kernel, dim3(static_cast<unsigned>(rows.rows)),
+                  dim3(static_cast<unsigned>(threads_for(rows.size, kSize, kSteps))), 0, stream,
+                  true, rows);
+  });
 }
 
 }  // namespace
