@@ -28,6 +28,7 @@ struct DecoderNames {
 // What stands around the blocks.
 struct DecoderParts {
   float embedding_scale = 1.0f;
+  bool embedding_scale_rounded = true;  // to the embedding's type
   NormConfig final_norm;
   LmHeadConfig head;
   std::vector<RopeConfig> ropes;  // Attention refers to them by index; empty: nothing is rotated
@@ -67,7 +68,7 @@ class DecoderLm final : public BuiltModel {
   DecoderLm(const Weights& root, const BuildOptions& options, const DecoderConfig& config,
             const DecoderParts& parts, MakeBlock make_block)
       : embedding_(root / parts.names.embedding, options, config.vocab_size, config.hidden,
-                   parts.embedding_scale),
+                   parts.embedding_scale, parts.embedding_scale_rounded),
         final_norm_(root / parts.names.final_norm, options, parts.final_norm),
         head_(root / parts.names.head, options, parts.head, embedding_) {
     for (const RopeConfig& rope : parts.ropes)

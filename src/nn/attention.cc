@@ -2,6 +2,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/attention_input.h"
+#include "nn/float_load.h"
 
 namespace lmdeploy {
 namespace {
@@ -12,6 +13,7 @@ std::vector<Projection> projections(const AttentionConfig& config) {
   std::vector<Projection> parts = {{"q_proj", query_rows, config.head_dim, config.rotary_dim},
                                    {"k_proj", kv_rows, config.head_dim, config.rotary_dim},
                                    {"v_proj", kv_rows, config.head_dim}};
+  for (Projection& part : parts) part.interleaved = config.rope_interleaved;
   switch (config.qkv.rows) {
     case QkvLayout::Rows::kStacked: return stacked(config.qkv.name, std::move(parts));
     case QkvLayout::Rows::kByKvHead:
@@ -32,20 +34,56 @@ Attention::Attention(const Weights& weights, const BuildOptions& options,
       qkv_(weights, options, config.hidden, projections(config), Split::kRows, config.qkv_bias),
       out_(weights, options, int64_t{config.heads} * config.head_dim,
            {{config.out_name, config.hidden}}, Split::kColumns, config.out_bias) {
-  if (config.head_norm.has_value()) {
-    q_norm_.emplace(weights / "q_norm", options, *config.head_norm);
-    k_norm_.emplace(weights / "k_norm", options, *config.head_norm);
+  make_norms(weights, options);
+  if (!config.alibi_slopes.empty()) {
+    const auto first = static_cast<size_t>(options.parallel.begin(config.heads));
+    slopes_ = float_tensor(std::span(config.alibi_slopes).subspan(first, static_cast<size_t>(heads_)),
+                           Shape{heads_}, options);
   }
+}
+
+void Attention::make_norms(const Weights& weights, const BuildOptions& options) {
+  if (config_.head_norm.has_value()) {
+    q_norm_.emplace(weights / "q_norm", options, *config_.head_norm);
+    k_norm_.emplace(weights / "k_norm", options, *config_.head_norm);
+  }
+  if (config_.qk_norm.has_value()) {
+    const QkNormConfig& norm = *config_.qk_norm;
+    const int interleaved = config_.rope_interleaved ? config_.rotary_dim : 0;
+    q_projection_norm_ = make_qk_norm(weights / norm.query, options, norm,
+                                      {config_.heads, config_.head_dim, interleaved});
+    k_projection_norm_ = make_qk_norm(weights / norm.key, options, norm,
+                                      {config_.kv_heads, config_.head_dim, interleaved});
+  }
+}
+
+size_t Attention::bytes() const {
+  size_t norms = q_norm_.has_value() ? q_norm_->bytes() + k_norm_->bytes() : 0;
+  if (q_projection_norm_ != nullptr) {
+    norms += q_projection_norm_->bytes() + k_projection_norm_->bytes();
+  }
+  return qkv_.bytes() + out_.bytes() + norms + slopes_.bytes();
 }
 
 void Attention::forward(const Step& step, const TensorView& x, const TensorView& out,
                         MatmulEpilogue epilogue) const {
-  const Batch& batch = step.batch;
-  const BatchKvGroup& group = batch.groups[static_cast<size_t>(step.kv.group_of(layer_))];
   ArenaScope scope(step.ctx.scratch);
   const TensorView qkv = step.activations(qkv_.out());
   qkv_.forward(step.ctx, x, qkv);
+  if (q_projection_norm_ != nullptr) norm_qk(step, qkv);
+  write_kv(step, qkv);
+  const TensorView context = step.activations(out_.in());
+  attend(step, qkv, context);
+  out_.forward(step.ctx, context, out, epilogue);
+}
 
+void Attention::norm_qk(const Step& step, const TensorView& qkv) const {
+  const int64_t key_columns = int64_t{kv_heads_} * config_.head_dim;
+  q_projection_norm_->forward(step.ctx, qkv.columns(0, out_.in()));
+  k_projection_norm_->forward(step.ctx, qkv.columns(out_.in(), key_columns));
+}
+
+void Attention::write_kv(const Step& step, const TensorView& qkv) const {
   AttentionInputParams input{.heads = heads_, .kv_heads = kv_heads_, .head_dim = config_.head_dim};
   if (q_norm_.has_value()) {
     input.q_norm = q_norm_->weight();
@@ -53,19 +91,25 @@ void Attention::forward(const Step& step, const TensorView& x, const TensorView&
     input.norm_eps = q_norm_->eps();
   }
   input.cos_sin = step.cos_sin[config_.rope];
-  attention_input(step.ctx, qkv, input, group.slot_map, step.kv.layer(layer_));
+  attention_input(step.ctx, qkv, input, group(step).slot_map, step.kv.layer(layer_));
+}
 
-  const TensorView context = step.activations(out_.in());
-  const AttentionBatch geometry{batch.query_start, batch.kv_len, group.block_table,
+void Attention::attend(const Step& step, const TensorView& qkv, const TensorView& context) const {
+  const Batch& batch = step.batch;
+  const AttentionBatch geometry{batch.query_start, batch.kv_len, group(step).block_table,
                                 batch.max_query_len, batch.max_kv_len};
   const AttentionParams params{.heads = heads_,
                                .scale = config_.scale,
                                .window = config_.window,
                                .softcap = config_.softcap,
+                               .alibi_slopes = slopes_,
                                .batch_invariant = step.ctx.batch_invariant};
   paged_attention(step.ctx, qkv.columns(0, out_.in()), step.kv.layer(layer_), geometry, params,
                   context);
-  out_.forward(step.ctx, context, out, epilogue);
+}
+
+const BatchKvGroup& Attention::group(const Step& step) const {
+  return step.batch.groups[static_cast<size_t>(step.kv.group_of(layer_))];
 }
 
 }  // namespace lmdeploy

@@ -6,6 +6,7 @@
 
 #include "nn/linear.h"
 #include "nn/norm.h"
+#include "nn/qk_norm.h"
 #include "nn/step.h"
 
 namespace lmdeploy {
@@ -31,9 +32,12 @@ struct AttentionConfig {
   int window = 0;      // tokens a query sees, itself included; 0: all
   float softcap = 0;   // of the scores; 0: off
   size_t rope = 0;     // index into Step.cos_sin
+  bool rope_interleaved = false;    // pairs are neighbours in the checkpoint's rows of q and k
+  std::vector<float> alibi_slopes;  // of each head: score += slope * (j - i); empty: off
   Bias qkv_bias = Bias::kIfPresent;
   Bias out_bias = Bias::kIfPresent;
   std::optional<NormConfig> head_norm;  // of each head of q and k before the rotation
+  std::optional<QkNormConfig> qk_norm;  // another norm of q and k before the rotation
   QkvLayout qkv;
   const char* out_name = "o_proj";
 };
@@ -41,7 +45,7 @@ struct AttentionConfig {
 class Attention {
  public:
   // Reads q_proj, k_proj, v_proj (or qkv.name), o_proj (or out_name) and, with head_norm, q_norm and
-  // k_norm under `weights`.
+  // k_norm, with qk_norm what that names, under `weights`.
   // `layer`: the model's layer, whose pages it uses.
   Attention(const Weights& weights, const BuildOptions& options, const AttentionConfig& config,
             int layer);
@@ -49,17 +53,23 @@ class Attention {
   // x f32 [T, hidden]; out f32 [T, hidden] is stored, or added to.
   void forward(const Step& step, const TensorView& x, const TensorView& out,
                MatmulEpilogue epilogue) const;
-  size_t bytes() const {
-    const size_t norms = q_norm_.has_value() ? q_norm_->bytes() + k_norm_->bytes() : 0;
-    return qkv_.bytes() + out_.bytes() + norms;
-  }
+  size_t bytes() const;
 
  private:
+  void make_norms(const Weights& weights, const BuildOptions& options);
+  // Norms of whole projections; head_norm is part of write_kv().
+  void norm_qk(const Step& step, const TensorView& qkv) const;
+  void write_kv(const Step& step, const TensorView& qkv) const;
+  void attend(const Step& step, const TensorView& qkv, const TensorView& context) const;
+  const BatchKvGroup& group(const Step& step) const;
+
   AttentionConfig config_;
   int layer_;
   int heads_, kv_heads_;  // of this rank
   Linear qkv_, out_;
   std::optional<RmsNorm> q_norm_, k_norm_;
+  std::unique_ptr<QkNorm> q_projection_norm_, k_projection_norm_;
+  Tensor slopes_;  // f32 [heads_], or empty
 };
 
 }  // namespace lmdeploy

@@ -15,15 +15,15 @@ float rounded_to(DType dtype, float value) {
 }  // namespace
 
 EmbeddingTable::EmbeddingTable(const Weights& weights, const BuildOptions& options, int64_t vocab,
-                               int64_t hidden, float scale)
+                               int64_t hidden, float scale, bool scale_rounded)
     : rows_(options.parallel.rows_of(vocab)), scale_(scale) {
   Load load;
   load.name = (weights / "weight").name();
   load.sources = {{load.name, Shape{vocab, hidden}, rows_.begin, rows_.count}};
-  load.store = [this, options, name = load.name](std::span<const LoadedSlice> slices) {
+  load.store = [this, options, scale_rounded, name = load.name](std::span<const LoadedSlice> slices) {
     const std::vector<int32_t> as_stored;
     ASSIGN_OR_RETURN(table_, load_matrix(slices, {&as_stored, 1}, options, name));
-    scale_ = rounded_to(table_.format, scale_);
+    if (scale_rounded) scale_ = rounded_to(table_.format, scale_);
     return Status();
   };
   load.bytes = [options](std::span<const LoadedSlice> slices) {

@@ -11,10 +11,11 @@ namespace lmdeploy {
 // Does not move: its declared load points to it.
 class EmbeddingTable {
  public:
-  // Reads `weights`.weight [vocab, hidden]. `scale` multiplies every looked up row; as the models'
-  // own code does, it is first rounded to the table's type where that is bf16 or f16.
+  // Reads `weights`.weight [vocab, hidden]. `scale` multiplies every looked up row. With
+  // `scale_rounded` it is first rounded to the table's type where that is bf16 or f16, as Gemma's own
+  // code does.
   EmbeddingTable(const Weights& weights, const BuildOptions& options, int64_t vocab, int64_t hidden,
-                 float scale = 1.0f);
+                 float scale = 1.0f, bool scale_rounded = true);
   EmbeddingTable(const EmbeddingTable&) = delete;
   EmbeddingTable& operator=(const EmbeddingTable&) = delete;
 

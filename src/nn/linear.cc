@@ -9,18 +9,6 @@
 namespace lmdeploy {
 namespace {
 
-// Result row r of heads whose rotary rows were stored as (i, half) is stored row order[r]
-// (models.md 4.7: row (half h, i) of a head stands at 2 i + h).
-std::vector<int32_t> rope_row_order(int64_t rows, int64_t head_dim, int64_t rotary_dim) {
-  std::vector<int32_t> order(static_cast<size_t>(rows));
-  for (int64_t r = 0; r < rows; ++r) {
-    const int64_t head = r / head_dim * head_dim, within = r % head_dim, half = rotary_dim / 2;
-    const int64_t stored = within < rotary_dim ? 2 * (within % half) + within / half : within;
-    order[static_cast<size_t>(r)] = static_cast<int32_t>(head + stored);
-  }
-  return order;
-}
-
 std::string joined_names(const Weights& weights, const std::vector<Projection>& projections,
                          const char* suffix) {
   std::string names;
@@ -46,6 +34,16 @@ RowShare row_share(const Projection& projection, const Parallel& parallel, Split
 }
 
 }  // namespace
+
+std::vector<int32_t> rope_row_order(int64_t rows, int64_t head_dim, int64_t rotary_dim) {
+  std::vector<int32_t> order(static_cast<size_t>(rows));
+  for (int64_t r = 0; r < rows; ++r) {
+    const int64_t head = r / head_dim * head_dim, within = r % head_dim, half = rotary_dim / 2;
+    const int64_t stored = within < rotary_dim ? 2 * (within % half) + within / half : within;
+    order[static_cast<size_t>(r)] = static_cast<int32_t>(head + stored);
+  }
+  return order;
+}
 
 std::vector<Projection> stacked(const std::string& name, std::vector<Projection> parts) {
   return stacked_by_group(name, 1, std::move(parts));
@@ -143,7 +141,8 @@ void Linear::declare_bias(const Weights& weights, const BuildOptions& options, S
 
 std::vector<int32_t> Linear::row_order(const Run& run, const LoadedSlice& slice) const {
   const Projection& projection = projection_of(run);
-  if (projection.rotary_dim == 0 || (slice.baked & kBakedInterleavedRope) == 0) return {};
+  const bool interleaved = projection.interleaved || (slice.baked & kBakedInterleavedRope) != 0;
+  if (projection.rotary_dim == 0 || !interleaved) return {};
   return rope_row_order(run.rows, projection.head_dim, projection.rotary_dim);
 }
 

@@ -33,7 +33,12 @@ struct Projection {
   // (checkpoint.h, kBakedInterleavedRope), and they are put back.
   int64_t rotary_dim = 0;
   SharedRows shared = {};
+  bool interleaved = false;  // the model's checkpoints always do (its pairs are neighbours)
 };
+
+// Row r of heads of `head_dim` rows, whose first `rotary_dim` were stored as (i, half), is stored
+// row order[r] (models.md 4.7: row (half h, i) of a head stands at 2 i + h).
+std::vector<int32_t> rope_row_order(int64_t rows, int64_t head_dim, int64_t rotary_dim);
 
 // Projections that stand one after another in the tensor `name` (q, k, v; gate, up): gives each its
 // rows in it. Names of `parts` are replaced.

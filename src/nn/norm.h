@@ -1,7 +1,9 @@
 // RmsNorm: y = x * rsqrt(mean(x^2) + eps) * w (kernels/rms_norm.h), w in fp32.
+// LayerNorm: the same around the mean, plus a bias (kernels/layer_norm.h).
 #pragma once
 
 #include "checkpoint/load_plan.h"
+#include "kernels/layer_norm.h"
 #include "kernels/rms_norm.h"
 #include "nn/build_options.h"
 
@@ -37,6 +39,26 @@ class RmsNorm {
  private:
   float eps_;
   Tensor weight_;  // f32 [size], once loaded
+};
+
+// Does not move: its declared loads point to it.
+class LayerNorm {
+ public:
+  // Reads `weights`.weight [size] and, where the checkpoint has it, `weights`.bias [size].
+  LayerNorm(const Weights& weights, const BuildOptions& options, const NormConfig& config);
+  LayerNorm(const LayerNorm&) = delete;
+  LayerNorm& operator=(const LayerNorm&) = delete;
+
+  // x, out [T, size]; out may be x.
+  void forward(Ctx& ctx, const TensorView& x, const TensorView& out) const {
+    layer_norm(ctx, x, weight_, bias_, eps_, out);
+  }
+  size_t bytes() const { return weight_.bytes() + bias_.bytes(); }
+
+ private:
+  float eps_;
+  Tensor weight_;  // f32 [size], once loaded
+  Tensor bias_;    // f32 [size], or empty
 };
 
 }  // namespace lmdeploy
