@@ -67,6 +67,22 @@ TEST_P(GatedActivationTest, RowsAndTails) {
   }
 }
 
+TEST_P(GatedActivationTest, ClampedSwigluClampsGateAboveAndUpOnBothSides) {
+  const int64_t size = 1003;
+  const Tensor gate_up = test::normal_tensor(Shape{1, 2 * size}, 5, 8);
+  Tensor out(Shape{1, size}, DType::kF32);
+  gated_activation(cpu.ctx, gate_up, Activation::kClampedSwiglu, out);
+  int clamped = 0;
+  for (int64_t i = 0; i < size; ++i) {
+    const double gate = std::min(gate_up.data<float>()[i], 7.0f);
+    const double up = std::clamp(gate_up.data<float>()[size + i], -7.0f, 7.0f);
+    const double want = (up + 1) * gate / (1 + std::exp(-double{1.702f} * gate));
+    ASSERT_NEAR(out.data<float>()[i], want, 2e-6 * (std::fabs(want) + 1e-3)) << gate << " " << up;
+    clamped += gate == 7.0 || std::fabs(up) == 7.0 ? 1 : 0;
+  }
+  EXPECT_GT(clamped, size / 4);
+}
+
 INSTANTIATE_TEST_SUITE_P(Isa, GatedActivationTest, testing::ValuesIn(test::op_isas()),
                          [](const auto& info) { return info.param; });
 

@@ -1,5 +1,6 @@
 #include "kernels/cpu/gated_activation.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/cpu/row_grain.h"
@@ -9,14 +10,19 @@ namespace lmdeploy::cpu {
 
 namespace {
 
-double activate(Activation activation, double x) {
+double gated(Activation activation, double x, double up) {
   switch (activation) {
-    case Activation::kSilu: return x / (1.0 + std::exp(-x));
-    case Activation::kGelu: return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+    case Activation::kSilu: return x / (1.0 + std::exp(-x)) * up;
+    case Activation::kGelu: return 0.5 * x * std::erfc(-x / std::sqrt(2.0)) * up;
     case Activation::kGeluTanh: {
       // 0.5 x (1 + tanh(u)) with u = sqrt(2 / pi) (x + 0.044715 x^3), which is x sigmoid(2 u).
       const double u = std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x);
-      return x / (1.0 + std::exp(-2.0 * u));
+      return x / (1.0 + std::exp(-2.0 * u)) * up;
+    }
+    case Activation::kClampedSwiglu: {
+      const double gate = std::min(x, double{kSwigluLimit});
+      const double bounded = std::clamp(up, -double{kSwigluLimit}, double{kSwigluLimit});
+      return gate / (1.0 + std::exp(-double{kSwigluSlope} * gate)) * (bounded + 1.0);
     }
   }
   return x;
@@ -38,7 +44,7 @@ void gated_activation_rows_plain(const GatedActivationArgs& args, int64_t begin,
     const float* up = args.up + row * args.gate_up_stride;
     float* out = args.out + row * args.out_stride;
     for (int64_t i = 0; i < args.size; ++i) {
-      out[i] = static_cast<float>(activate(args.activation, gate[i])) * up[i];
+      out[i] = static_cast<float>(gated(args.activation, gate[i], up[i]));
     }
   }
 }

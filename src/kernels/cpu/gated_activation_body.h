@@ -20,12 +20,24 @@ inline V activate(V x) {
   }
 }
 
+// The formulas of kernels/activation.h.
+template <Activation kActivation, class V>
+inline V gated(V gate, V up) {
+  if constexpr (kActivation == Activation::kClampedSwiglu) {
+    const V limit = V::all(kSwigluLimit), floor = V::all(-kSwigluLimit);
+    const V capped = V::min(gate, limit);
+    const V bounded = V::max(V::min(up, limit), floor);
+    return capped * sigmoid(V::all(kSwigluSlope) * capped) * (bounded + V::all(1.0f));
+  } else {
+    return activate<kActivation>(gate) * up;
+  }
+}
+
 template <Activation kActivation, class V>
 inline void gated_activation_row(const float* gate, const float* up, float* out, int64_t size) {
   for (int64_t i = 0; i < size; i += V::kLanes) {
     const int count = static_cast<int>(size - i < V::kLanes ? size - i : V::kLanes);
-    (activate<kActivation>(V::load(gate + i, count)) * V::load(up + i, count))
-        .store(out + i, count);
+    gated<kActivation>(V::load(gate + i, count), V::load(up + i, count)).store(out + i, count);
   }
 }
 
@@ -44,6 +56,9 @@ inline void gated_activation_rows(const GatedActivationArgs& args, int64_t begin
         break;
       case Activation::kGeluTanh:
         gated_activation_row<Activation::kGeluTanh, V>(gate, up, out, args.size);
+        break;
+      case Activation::kClampedSwiglu:
+        gated_activation_row<Activation::kClampedSwiglu, V>(gate, up, out, args.size);
         break;
     }
   }

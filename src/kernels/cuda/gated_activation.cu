@@ -26,8 +26,8 @@ __global__ void gated_activation_kernel(const __grid_constant__ GatedActivationL
     const RowVector<T, kSize> ups = load_vector<kSize>(gate + rows.size + column);
 #pragma unroll
     for (int i = 0; i < kSize; ++i) {
-      gates.elements[i] = from_float<T>(activate<kActivation>(to_float(gates.elements[i])) *
-                                        to_float(ups.elements[i]));
+      gates.elements[i] = from_float<T>(
+          gated<kActivation>(to_float(gates.elements[i]), to_float(ups.elements[i])));
     }
     store_vector(out + column, gates);
   }
@@ -48,6 +48,8 @@ cudaError_t launch_size(const GatedActivationLaunch& rows, cudaStream_t stream) 
     case Activation::kSilu: return launch_kernel<Activation::kSilu, T, kSize>(rows, stream);
     case Activation::kGelu: return launch_kernel<Activation::kGelu, T, kSize>(rows, stream);
     case Activation::kGeluTanh: return launch_kernel<Activation::kGeluTanh, T, kSize>(rows, stream);
+    case Activation::kClampedSwiglu:
+      return launch_kernel<Activation::kClampedSwiglu, T, kSize>(rows, stream);
   }
   return cudaErrorInvalidValue;
 }

@@ -20,4 +20,15 @@ __device__ __forceinline__ float activate(float x) {
   }
 }
 
+template <Activation kActivation>
+__device__ __forceinline__ float gated(float gate, float up) {
+  if constexpr (kActivation == Activation::kClampedSwiglu) {
+    gate = fminf(gate, kSwigluLimit);
+    up = fmaxf(fminf(up, kSwigluLimit), -kSwigluLimit);
+    return gate * sigmoid(kSwigluSlope * gate) * (up + 1.0f);
+  } else {
+    return activate<kActivation>(gate) * up;
+  }
+}
+
 }  // namespace lmdeploy::cuda

@@ -27,7 +27,8 @@ class CudaGatedActivation : public testing::TestWithParam<DType> {
 };
 
 TEST_P(CudaGatedActivation, EqualsThePlainOp) {
-  for (Activation activation : {Activation::kSilu, Activation::kGelu, Activation::kGeluTanh}) {
+  for (Activation activation : {Activation::kSilu, Activation::kGelu, Activation::kGeluTanh,
+                                Activation::kClampedSwiglu}) {
     for (int64_t size : {1, 33, 1536, 14336}) {
       for (int64_t rows : {1, 5}) {
         check(activation, rows, size, 2 * size);
