@@ -68,18 +68,27 @@ __device__ __forceinline__ void store_eight_sums(const GemmOutput& to, int64_t t
   }
 }
 
-// gates[i] = activation(gates[i]) * ups[i] of eight in 16-byte aligned shared memory.
+// gates[i] = the activation's product of gates[i] and ups[i] of eight in 16-byte aligned shared memory.
 template <Activation kActivation>
 __device__ __forceinline__ void gate_eight_by(float* gates, const float* ups) {
 #pragma unroll 1
   for (int i = 0; i < 8; i += 4) {
     float4 gate = *reinterpret_cast<const float4*>(gates + i);
     const float4 up = *reinterpret_cast<const float4*>(ups + i);
-    gate.x = activate<kActivation>(gate.x) * up.x;
-    gate.y = activate<kActivation>(gate.y) * up.y;
-    gate.z = activate<kActivation>(gate.z) * up.z;
-    gate.w = activate<kActivation>(gate.w) * up.w;
+    gate.x = gated<kActivation>(gate.x, up.x);
+    gate.y = gated<kActivation>(gate.y, up.y);
+    gate.z = gated<kActivation>(gate.z, up.z);
+    gate.w = gated<kActivation>(gate.w, up.w);
     *reinterpret_cast<float4*>(gates + i) = gate;
+  }
+}
+// gates and ups of columns [n, n + 8) of `size`; bias [2 size].
+__device__ __forceinline__ void add_gate_bias(const float* bias, int n, int size, float* gates,
+                                              float* ups) {
+#pragma unroll 1
+  for (int i = 0; i < 8 && n + i < size; ++i) {
+    gates[i] += bias[n + i];
+    ups[i] += bias[size + n + i];
   }
 }
 __device__ __forceinline__ void gate_eight(float* gates, const float* ups, Activation activation) {
@@ -87,6 +96,7 @@ __device__ __forceinline__ void gate_eight(float* gates, const float* ups, Activ
     case Activation::kSilu: return gate_eight_by<Activation::kSilu>(gates, ups);
     case Activation::kGelu: return gate_eight_by<Activation::kGelu>(gates, ups);
     case Activation::kGeluTanh: return gate_eight_by<Activation::kGeluTanh>(gates, ups);
+    case Activation::kClampedSwiglu: return gate_eight_by<Activation::kClampedSwiglu>(gates, ups);
   }
 }
 

@@ -70,4 +70,18 @@ GemmPlan plan_gemm(int64_t rows, int64_t n, int64_t k, int multiprocessors, bool
   return cheapest(rows, n, multiprocessors, plans);
 }
 
+// A tile should hold all rows of a group that has twice its share: a second tile reads the weights
+// again. Wide tiles cost little while memory is the limit.
+GemmPlan plan_grouped_gemm(int64_t rows, int64_t most_rows, int matrices, int64_t n,
+                           int multiprocessors) {
+  const int tile_t = narrowest_tile(std::min(most_rows, 2 * tiles(rows, matrices)));
+  if (tile_t == 128) {
+    return n >= 1024 ? GemmPlan{256, 128, 1, 2} : GemmPlan{128, 128, 1, 1};
+  }
+  const int64_t groups = std::min<int64_t>(rows, matrices);
+  const bool enough = tiles(n, 128) * groups >= multiprocessors * 2 / 3;
+  const bool narrow = tile_t == 8 || tile_t == 32;  // there are tiles of 64 weight rows
+  return {enough || !narrow ? 128 : 64, tile_t, 1, 1};
+}
+
 }  // namespace lmdeploy::cuda

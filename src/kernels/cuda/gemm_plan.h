@@ -12,4 +12,9 @@ namespace lmdeploy::cuda {
 // width of tile, and the split depends on n and k alone).
 GemmPlan plan_gemm(int64_t rows, int64_t n, int64_t k, int multiprocessors, bool batch_invariant);
 
+// The same of groups (kernels/cuda/matmul_launch.h): `rows` rows in all, at most `most_rows` of one
+// of the `matrices` [n, k]. tile_t depends neither on n nor on the device.
+GemmPlan plan_grouped_gemm(int64_t rows, int64_t most_rows, int matrices, int64_t n,
+                           int multiprocessors);
+
 }  // namespace lmdeploy::cuda

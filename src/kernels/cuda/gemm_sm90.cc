@@ -34,22 +34,30 @@ cudaError_t launch_matmul_sm90(const GemmLaunch& gemm, DType dtype, const GemmPl
     return static_cast<int>((size + tile - 1) / tile);
   };
   const int matrices = gate.on ? 2 : 1, tile_n = plan.tile_n / matrices;
+  const bool grouped = gemm.groups.groups != nullptr;
   GemmSm90Launch launch{.output = gemm.output,
                         .gate = gate,
+                        .groups = gemm.groups,
                         .k_blocks = count(gemm.k, kGemmSm90BlockK),
-                        .t_tiles = count(gemm.output.rows, plan.tile_t),
+                        .t_tiles = count(count(gemm.output.rows, gemm.groups.matrices), plan.tile_t),
                         .t_group = 8,
                         .columns = count(gemm.output.n, tile_n * plan.multicast),
                         .split_shift = std::countr_zero(static_cast<unsigned>(plan.split)),
                         .multicast_shift = std::countr_zero(static_cast<unsigned>(plan.multicast)),
                         .next_at = plan.tile_t <= 32 ? 4 : 0};
-  launch.clusters = std::min(launch.columns * launch.t_tiles,
+  const int t_tiles = grouped ? gemm.groups.most_tiles : launch.t_tiles;
+  launch.clusters = std::min(launch.columns * t_tiles,
                              std::max(1, multiprocessors / (plan.split * plan.multicast)));
-  const bool mapped = make_map(encode, gemm.weights, dtype, int64_t{matrices} * gemm.output.n,
-                               gemm.k, gemm.k, tile_n, &launch.weights) &&
+  const bool mapped = make_map(encode, gemm.weights, dtype,
+                               int64_t{matrices} * gemm.groups.matrices * gemm.output.n, gemm.k,
+                               gemm.k, tile_n, &launch.weights) &&
                       make_map(encode, gemm.x, dtype, gemm.output.rows, gemm.k, gemm.x_stride,
                                plan.tile_t / plan.multicast, &launch.x);
   if (!mapped) return cudaErrorInvalidValue;
+  if (grouped) {
+    return dtype == DType::kF16 ? launch_grouped_f16_sm90(launch, plan, stream)
+                                : launch_grouped_bf16_sm90(launch, plan, stream);
+  }
   return dtype == DType::kF16 ? launch_matmul_f16_sm90(launch, plan, stream)
                               : launch_matmul_bf16_sm90(launch, plan, stream);
 }

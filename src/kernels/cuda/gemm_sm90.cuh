@@ -9,12 +9,15 @@
 //   distributed shared memory) or has neighbouring weight rows and reads x once (multicast).
 // - A gated product's tile is rows of Wg and the same rows of Wu: the activation needs no kernel of
 //   its own.
+// - Which tiles there are, the template parameter Tiles says: those of one product, or of a product a
+//   group, whose numbers of rows are read on the device.
 #pragma once
 
 #include <algorithm>
 
 #include "kernels/cuda/gemm_barrier_sm90.cuh"
 #include "kernels/cuda/gemm_epilogue.cuh"
+#include "kernels/cuda/gemm_groups.cuh"
 #include "kernels/cuda/gemm_wgmma_sm90.cuh"
 #include "kernels/cuda/launch.cuh"
 
@@ -64,7 +67,6 @@ struct GemmLayout {
 struct GemmWork {
   int rank;         // of the block in its cluster
   int first, step;  // units of work of the cluster; a unit is a tile or `multicast` of them
-  int count;        // units in all
   int k_begin, k_end;
 
   __device__ explicit GemmWork(const GemmSm90Launch& gemm) {
@@ -72,25 +74,30 @@ struct GemmWork {
     rank = cluster_shift > 0 ? cluster_rank() : 0;
     first = static_cast<int>(blockIdx.x) >> cluster_shift;
     step = gemm.clusters;
-    count = gemm.columns * gemm.t_tiles;
     const int part = gemm.split_shift > 0 ? rank : 0;
     k_begin = (part * gemm.k_blocks) >> gemm.split_shift;
     k_end = ((part + 1) * gemm.k_blocks) >> gemm.split_shift;
   }
 };
 
+// Where a tile begins in the output of one product.
 struct GemmCorner {
-  int n, t;  // of the output
+  int n, t;
+
+  __device__ int weight_row(const GemmSm90Launch&) const { return n; }
+  __device__ const GemmOutput& output(const GemmSm90Launch& gemm) const { return gemm.output; }
+  __device__ const float* gate_bias(const GemmSm90Launch&) const { return nullptr; }
 };
 
 // Units go through `t_group` neighbouring tiles of x for each column of weights: what is worked on
 // at one time shares both operands in L2.
 template <int kTileN, int kTileT>
-__device__ __forceinline__ GemmCorner corner_of(const GemmSm90Launch& gemm, int unit, int rank) {
+__device__ __forceinline__ GemmCorner corner_of(const GemmSm90Launch& gemm, int unit, int t_tiles,
+                                                int rank) {
   int column = unit, t_tile = 0;
-  if (gemm.t_tiles > 1) {
+  if (t_tiles > 1) {
     const int group = unit / (gemm.t_group * gemm.columns), first = group * gemm.t_group;
-    const int width = min(gemm.t_group, gemm.t_tiles - first);
+    const int width = min(gemm.t_group, t_tiles - first);
     const int within = unit - first * gemm.columns;
     column = within / width;
     t_tile = first + within - column * width;
@@ -99,8 +106,49 @@ __device__ __forceinline__ GemmCorner corner_of(const GemmSm90Launch& gemm, int 
   return {n_tile * (gemm.gate.on ? kTileN / 2 : kTileN), t_tile * kTileT};
 }
 
+// The tiles of one product.
+template <int kTileN, int kTileT>
+struct OneProduct {
+  static constexpr bool kKnownAhead = true;  // before the kernel before this one is done
+  static __device__ int count(const GemmSm90Launch& gemm) { return gemm.columns * gemm.t_tiles; }
+  static __device__ GemmCorner corner(const GemmSm90Launch& gemm, int unit, int rank) {
+    return corner_of<kTileN, kTileT>(gemm, unit, gemm.t_tiles, rank);
+  }
+};
+
+// Where a tile begins in the output of a group.
+struct GroupCorner {
+  int n, t, matrix, row_end;
+
+  __device__ int weight_row(const GemmSm90Launch& gemm) const {
+    return matrix * gemm.output.n * (gemm.gate.on ? 2 : 1) + n;
+  }
+  __device__ GemmOutput output(const GemmSm90Launch& gemm) const {
+    return output_of_group(gemm.output, matrix, row_end);
+  }
+  __device__ const float* gate_bias(const GemmSm90Launch& gemm) const {
+    return gemm.gate.bias == nullptr ? nullptr : gemm.gate.bias + int64_t{matrix} * 2 * gemm.output.n;
+  }
+};
+
+// The tiles of a product a group, the groups one after the other.
+template <int kTileN, int kTileT>
+struct GroupedProduct {
+  static constexpr bool kKnownAhead = false;
+  static __device__ int count(const GemmSm90Launch& gemm) {
+    return gemm.columns * gemm.groups.totals[0];
+  }
+  static __device__ GroupCorner corner(const GemmSm90Launch& gemm, int unit, int rank) {
+    const GemmGroup group = group_of(gemm.groups, unit / gemm.columns);
+    const int t_tiles = (group.row_end - group.row_begin + kTileT - 1) / kTileT;
+    const GemmCorner within = corner_of<kTileN, kTileT>(
+        gemm, unit - group.tiles_before * gemm.columns, t_tiles, rank);
+    return {within.n, group.row_begin + within.t, group.matrix, group.row_end};
+  }
+};
+
 // Issues the copies: stage after stage, tile after tile.
-template <class Layout, int kTileN, int kTileT>
+template <class Layout, int kTileN, int kTileT, class Tiles>
 class GemmLoader {
  public:
   __device__ GemmLoader(const GemmSm90Launch& gemm, const GemmWork& work, uint32_t base)
@@ -111,24 +159,30 @@ class GemmLoader {
 
   // The weights of the first stages; they depend on no earlier kernel.
   __device__ void begin() {
-    Cursor at(gemm_, work_);
-    for (; ahead_ < Layout::kStages && at.unit < work_.count; ++ahead_, at.next(gemm_, work_)) {
-      barrier_expect(Layout::full(base_, ahead_), Layout::kStageBytes);
-      load_weights(ahead_, at);
+    if constexpr (Tiles::kKnownAhead) {
+      const int count = Tiles::count(gemm_);
+      Cursor at(gemm_, work_, count);
+      for (; ahead_ < Layout::kStages && at.unit < count; ++ahead_, at.next(gemm_, work_, count)) {
+        barrier_expect(Layout::full(base_, ahead_), Layout::kStageBytes);
+        load_weights(ahead_, at);
+      }
+    } else {
+      prefetch_map(&gemm_.weights);
     }
     prefetch_map(&gemm_.x);
   }
 
   // Everything else. The next kernel's copies should come right behind the last ones of this.
   __device__ void run() {
-    const int units = (work_.count - work_.first + work_.step - 1) / work_.step;
+    const int count = Tiles::count(gemm_);
+    const int units = (count - work_.first + work_.step - 1) / work_.step;
     int left = units * (work_.k_end - work_.k_begin) - ahead_;
     if (left <= gemm_.next_at) allow_next();
-    Cursor at(gemm_, work_);
-    for (int stage = 0; stage < ahead_; ++stage, at.next(gemm_, work_)) load_x(stage, at);
+    Cursor at(gemm_, work_, count);
+    for (int stage = 0; stage < ahead_; ++stage, at.next(gemm_, work_, count)) load_x(stage, at);
     int stage = 0;
-    uint32_t parity = 0;
-    for (; left > 0; at.next(gemm_, work_)) {
+    uint32_t parity = Tiles::kKnownAhead ? 0 : 1;  // stages that begin() left are empty
+    for (; left > 0; at.next(gemm_, work_, count)) {
       barrier_wait(Layout::empty(base_, stage), parity);
       barrier_expect(Layout::full(base_, stage), Layout::kStageBytes);
       load_weights(stage, at);
@@ -142,26 +196,26 @@ class GemmLoader {
   // One thread issues all copies: there is time for few instructions a stage.
   struct Cursor {
     int unit, k_block;
-    GemmCorner corner;
-    __device__ Cursor(const GemmSm90Launch& gemm, const GemmWork& work)
-        : unit(work.first),
-          k_block(work.k_begin),
-          corner(corner_of<kTileN, kTileT>(gemm, unit, work.rank)) {}
-    __device__ void next(const GemmSm90Launch& gemm, const GemmWork& work) {
+    decltype(Tiles::corner(GemmSm90Launch(), 0, 0)) corner;
+    __device__ Cursor(const GemmSm90Launch& gemm, const GemmWork& work, int count)
+        : unit(work.first), k_block(work.k_begin) {
+      if (unit < count) corner = Tiles::corner(gemm, unit, work.rank);
+    }
+    __device__ void next(const GemmSm90Launch& gemm, const GemmWork& work, int count) {
       if (++k_block < work.k_end) return;
       k_block = work.k_begin;
       unit += work.step;
-      corner = corner_of<kTileN, kTileT>(gemm, unit, work.rank);
+      if (unit < count) corner = Tiles::corner(gemm, unit, work.rank);
     }
   };
 
   __device__ void load_weights(int stage, const Cursor& at) {
     const uint32_t to = base_ + stage * Layout::kStageBytes, full = Layout::full(base_, stage);
-    const int column = at.k_block * kGemmSm90BlockK;
-    copy_box(to, &gemm_.weights, column, at.corner.n, full, weight_policy_);
+    const int column = at.k_block * kGemmSm90BlockK, row = at.corner.weight_row(gemm_);
+    copy_box(to, &gemm_.weights, column, row, full, weight_policy_);
     if (gemm_.gate.on) {
-      copy_box(to + Layout::kWeightBytes / 2, &gemm_.weights, column, gemm_.output.n + at.corner.n,
-               full, weight_policy_);
+      copy_box(to + Layout::kWeightBytes / 2, &gemm_.weights, column, gemm_.output.n + row, full,
+               weight_policy_);
     }
   }
   __device__ void load_x(int stage, const Cursor& at) {
@@ -186,7 +240,7 @@ class GemmLoader {
 };
 
 // A warpgroup that multiplies: weight rows [group * kRows, + kRows) of a tile.
-template <class T, class Layout, int kTileN, int kTileT>
+template <class T, class Layout, int kTileN, int kTileT, class Tiles>
 class GemmMultiplier {
  public:
   __device__ GemmMultiplier(const GemmSm90Launch& gemm, const GemmWork& work, uint32_t base,
@@ -199,12 +253,13 @@ class GemmMultiplier {
         shared_sums_(shared + Layout::kSumsAt) {}
 
   __device__ void run() {
-    for (int unit = work_.first; unit < work_.count; unit += work_.step) {
+    const int count = Tiles::count(gemm_);
+    for (int unit = work_.first; unit < count; unit += work_.step) {
       multiply();
-      const GemmCorner corner = corner_of<kTileN, kTileT>(gemm_, unit, work_.rank);
-      if (Layout::kSplits && gemm_.split_shift > 0) {
-        const bool last = unit + work_.step >= work_.count;
-        add_parts(corner, last);
+      const auto corner = Tiles::corner(gemm_, unit, work_.rank);
+      if (Tiles::kKnownAhead && Layout::kSplits && gemm_.split_shift > 0) {
+        const bool last = unit + work_.step >= count;
+        add_parts(corner.n, corner.t, last);
       } else {
         store_whole(corner);
       }
@@ -259,8 +314,11 @@ class GemmMultiplier {
 
   // Chunk after chunk: wgmma's fragments as chunk[t][n] in shared memory, then whole vectors of it.
   // With a gate the warpgroups work together: sums of Wg and of Wu meet there.
-  __device__ void store_whole(const GemmCorner& corner) {
+  template <class Corner>
+  __device__ void store_whole(const Corner& corner) {
     constexpr int kChunks = kTileT / Layout::kChunk;
+    const auto& output = corner.output(gemm_);
+    const float* bias = corner.gate_bias(gemm_);
     const bool gated = gemm_.gate.on;
     const int barrier = gated ? 1 : 1 + group_;
     const int threads = gated ? Layout::kGroups * kGroupThreads : kGroupThreads;
@@ -268,7 +326,7 @@ class GemmMultiplier {
 #pragma unroll 1
     for (int c = 0; c < kMmas * kChunks; ++c) {
       const int t = corner.t + c % kChunks * Layout::kChunk;
-      if (t >= gemm_.output.rows) continue;
+      if (t >= output.rows) continue;
       sync_group(barrier, threads);  // the former chunk has been read
 #pragma unroll
       for (int same = 0; same < kMmas * kChunks; ++same) {  // registers have no run-time index
@@ -278,33 +336,34 @@ class GemmMultiplier {
       sync_group(barrier, threads);
       const int n = corner.n + c / kChunks * 64;
       if (gated) {
-        store_gated_chunk(t, n);
+        store_gated_chunk(output, bias, t, n);
       } else {
-        store_chunk(chunk, t, n + group_ * kRows);
+        store_chunk(output, chunk, t, n + group_ * kRows);
       }
     }
   }
 
-  __device__ void store_chunk(const float* chunk, int t, int n) {
+  __device__ void store_chunk(const GemmOutput& output, const float* chunk, int t, int n) {
 #pragma unroll 1
     for (int i = thread_; i < Layout::kChunk * 8; i += kGroupThreads) {
-      store_eight_sums<T>(gemm_.output, t + i / 8, n + i % 8 * 8,
+      store_eight_sums<T>(output, t + i / 8, n + i % 8 * 8,
                           chunk + i / 8 * Layout::kChunkStride + i % 8 * 8);
     }
   }
 
   // Wg's sums are the first warpgroup's chunk and Wu's the second's; or one's first and last 32.
-  __device__ void store_gated_chunk(int t, int n) {
+  __device__ void store_gated_chunk(const GemmOutput& output, const float* bias, int t, int n) {
     constexpr int kEights = 32 / 8 * Layout::kGroups;
     constexpr int kUpAt = Layout::kGroups == 1 ? 32 : Layout::kChunkBytes / 4;
     float* chunk = reinterpret_cast<float*>(shared_sums_);
 #pragma unroll 1
     for (int i = threadIdx.x; i < Layout::kChunk * kEights; i += Layout::kGroups * kGroupThreads) {
       const int row = i / kEights, column = i % kEights * 8;
-      if (t + row >= gemm_.output.rows) return;
+      if (t + row >= output.rows) return;
       float* gates = chunk + row * Layout::kChunkStride + column;
+      if (bias != nullptr) add_gate_bias(bias, n + column, output.n, gates, gates + kUpAt);
       gate_eight(gates, gates + kUpAt, gemm_.gate.activation);
-      store_eight_sums<T>(gemm_.output, t + row, n + column, gates);
+      store_eight_sums<T>(output, t + row, n + column, gates);
     }
   }
 
@@ -322,16 +381,16 @@ class GemmMultiplier {
   // Each block owns kTileN / split weight rows of the tile: every warp sends its sums of 16 rows to
   // their owner, who adds the parts in the order of k. In shared memory of the owner a part's
   // fragments lie as [part][16 rows][8 rows of x][lane] of 4 sums.
-  __device__ void add_parts(const GemmCorner& corner, bool last_unit) {
+  __device__ void add_parts(int tile_n, int tile_t, bool last_unit) {
 #pragma unroll
     for (int r = 0; r < kTileT / Layout::kRound; ++r) {
-      const int t = corner.t + r * Layout::kRound;
+      const int t = tile_t + r * Layout::kRound;
       if (t >= gemm_.output.rows) break;
       if (rounds_ > 0) barrier_wait(Layout::added(base_), (rounds_ - 1) & 1);
       send_part(&sums_[0][r * Layout::kRound / 2]);
       barrier_wait(Layout::arrived(base_), rounds_ & 1);
       if (threadIdx.x == 0) barrier_expect(Layout::arrived(base_), Layout::kRoundBytes);
-      store_owned(corner.n, t);
+      store_owned(tile_n, t);
       const bool last = last_unit && (r + 1 == kTileT / Layout::kRound ||
                                       t + Layout::kRound >= gemm_.output.rows);
       __syncwarp();
@@ -398,7 +457,7 @@ __device__ void init_barriers(const GemmSm90Launch& gemm, uint32_t base) {
   barrier_expect(Layout::arrived(base), Layout::kRoundBytes);
 }
 
-template <class T, class Layout, int kTileN, int kTileT>
+template <class T, class Layout, int kTileN, int kTileT, class Tiles>
 __global__ void __launch_bounds__(Layout::kThreads, Layout::kBytes <= 113 * 1024 ? 2 : 1)
     gemm_sm90_kernel(const __grid_constant__ GemmSm90Launch gemm) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -411,7 +470,7 @@ __global__ void __launch_bounds__(Layout::kThreads, Layout::kBytes <= 113 * 1024
   if (clustered) cluster_arrive();
   if (threadIdx.x >= Layout::kGroups * kGroupThreads) {
     if constexpr (Layout::kMovesRegisters) asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
-    GemmLoader<Layout, kTileN, kTileT> loader(gemm, work, base);
+    GemmLoader<Layout, kTileN, kTileT, Tiles> loader(gemm, work, base);
     const bool leads = threadIdx.x == Layout::kGroups * kGroupThreads;
     if (leads) loader.begin();
     __syncwarp();
@@ -423,7 +482,7 @@ __global__ void __launch_bounds__(Layout::kThreads, Layout::kBytes <= 113 * 1024
     if constexpr (Layout::kMovesRegisters) asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
     if (clustered) cluster_wait();
     wait_for_previous();
-    GemmMultiplier<T, Layout, kTileN, kTileT>(gemm, work, base, shared).run();
+    GemmMultiplier<T, Layout, kTileN, kTileT, Tiles>(gemm, work, base, shared).run();
   }
   // A block stays until its neighbour has arrived here for the last time.
   if (gemm.multicast_shift > 0) {
@@ -433,7 +492,8 @@ __global__ void __launch_bounds__(Layout::kThreads, Layout::kBytes <= 113 * 1024
 #endif
 }
 
-template <class T, int kTileN, int kTileT, int kStages>
+template <class T, int kTileN, int kTileT, int kStages,
+          template <int, int> class Tiles = OneProduct>
 cudaError_t launch_gemm_sm90(const GemmSm90Launch& gemm, cudaStream_t stream) {
   using Layout = GemmLayout<kTileN, kTileT, kStages>;
   static_assert(Layout::kBytes <= 227 * 1024 && Layout::kStageBytes % 1024 == 0);
@@ -441,7 +501,7 @@ cudaError_t launch_gemm_sm90(const GemmSm90Launch& gemm, cudaStream_t stream) {
     return cudaErrorInvalidValue;
   }
   if (gemm.gate.on && gemm.split_shift > 0) return cudaErrorInvalidValue;
-  const auto kernel = gemm_sm90_kernel<T, Layout, kTileN, kTileT>;
+  const auto kernel = gemm_sm90_kernel<T, Layout, kTileN, kTileT, Tiles<kTileN, kTileT>>;
   const cudaError_t error =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Layout::kBytes);
   if (error != cudaSuccess) return error;
@@ -465,6 +525,21 @@ cudaError_t launch_planned(const GemmSm90Launch& gemm, const GemmPlan& plan, cud
     case 128'128: return launch_gemm_sm90<T, 128, 128, 6>(gemm, stream);
     case 256'128: return launch_gemm_sm90<T, 256, 128, 4>(gemm, stream);
     case 128'256: return launch_gemm_sm90<T, 128, 256, 4>(gemm, stream);
+    default: return cudaErrorInvalidValue;
+  }
+}
+
+template <class T>
+cudaError_t launch_grouped(const GemmSm90Launch& gemm, const GemmPlan& plan, cudaStream_t stream) {
+  switch (plan.tile_n * 1000 + plan.tile_t) {
+    case 64'008: return launch_gemm_sm90<T, 64, 8, 12, GroupedProduct>(gemm, stream);
+    case 64'032: return launch_gemm_sm90<T, 64, 32, 8, GroupedProduct>(gemm, stream);
+    case 128'008: return launch_gemm_sm90<T, 128, 8, 6, GroupedProduct>(gemm, stream);
+    case 128'016: return launch_gemm_sm90<T, 128, 16, 5, GroupedProduct>(gemm, stream);
+    case 128'032: return launch_gemm_sm90<T, 128, 32, 4, GroupedProduct>(gemm, stream);
+    case 128'064: return launch_gemm_sm90<T, 128, 64, 4, GroupedProduct>(gemm, stream);
+    case 128'128: return launch_gemm_sm90<T, 128, 128, 6, GroupedProduct>(gemm, stream);
+    case 256'128: return launch_gemm_sm90<T, 256, 128, 4, GroupedProduct>(gemm, stream);
     default: return cudaErrorInvalidValue;
   }
 }

@@ -25,6 +25,22 @@ struct GemmOutput {
   bool vectors;  // rows of `out` are whole aligned 16-byte vectors
 };
 
+// A product of many weights (kernels/moe_mlp.h): rows of x are sorted by the matrix that multiplies
+// them, and matrix g is rows [g n, (g + 1) n) of `weights` (with a gate 2 n each), its bias row g of
+// the biases. The device knows which matrices have rows.
+struct GemmGroup {
+  int matrix;
+  int row_begin, row_end;  // of x and of the output
+  int tiles_before;        // of `tile_t` rows each, in the groups before
+};
+struct GemmGroups {
+  const GemmGroup* groups = nullptr;  // those with rows, in order; nullptr: one matrix for all rows
+  const int* totals = nullptr;        // [2]: tiles, groups
+  int tile_t = 0;
+  int matrices = 1;
+  int most_tiles = 0;  // bound of totals[0]
+};
+
 // Operands of the portable kernels. Strides in elements.
 struct GemmLaunch {
   const void* x;        // [rows, k]
@@ -32,14 +48,20 @@ struct GemmLaunch {
   int64_t x_stride;
   int64_t k;
   GemmOutput output;
+  GemmGroups groups = {};
 };
 
 // fp32 multiply-add of any shape, type and alignment: the f32 instance, and what the others leave.
 cudaError_t launch_matmul_plain(const GemmLaunch& gemm, DType dtype, cudaStream_t stream);
 
 // Tensor cores of compute capability 8.0 and later, f16 and bf16. Rows of x and of the weights are
-// whole aligned 16-byte vectors. A row's result does not depend on the number of rows.
+// whole aligned 16-byte vectors. A row's result does not depend on the number of rows. Groups have a
+// tile_t of kGemmMmaTiles.
 cudaError_t launch_matmul_mma(const GemmLaunch& gemm, DType dtype, cudaStream_t stream);
+
+// Rows of x of a tile, by which groups may be cut; the plain kernel has the last one.
+inline constexpr int kGemmMmaTiles[] = {16, 64};
+inline constexpr int kGemmPlainTile = 64;
 
 // How the Hopper kernel cuts the product up.
 struct GemmPlan {
@@ -53,10 +75,11 @@ struct GemmPlan {
 };
 
 // A gated product: out = activation(x Wg^T) * (x Wu^T), rounded once; `weights` are Wg's n rows,
-// then Wu's. Without bias, add and split.
+// then Wu's. Without add and split.
 struct GemmGate {
   bool on = false;
   Activation activation = Activation::kSilu;
+  const float* bias = nullptr;  // of groups alone: [matrices, 2 n], or nullptr
 };
 
 // wgmma and bulk tensor copies of compute capability 9.0, f16 and bf16.
@@ -67,6 +90,7 @@ struct GemmSm90Launch {
   CUtensorMap weights, x;
   GemmOutput output;
   GemmGate gate;
+  GemmGroups groups;
   int k_blocks;  // of 64
   int t_tiles;
   int t_group;  // neighbouring tiles of x that are worked on at a time
@@ -81,12 +105,20 @@ cudaError_t launch_matmul_f16_sm90(const GemmSm90Launch& gemm, const GemmPlan& p
 cudaError_t launch_matmul_bf16_sm90(const GemmSm90Launch& gemm, const GemmPlan& plan,
                                     cudaStream_t stream);
 
+// The same with groups, whose tile_t is the plan's; plan.split is 1.
+cudaError_t launch_grouped_f16_sm90(const GemmSm90Launch& gemm, const GemmPlan& plan,
+                                    cudaStream_t stream);
+cudaError_t launch_grouped_bf16_sm90(const GemmSm90Launch& gemm, const GemmPlan& plan,
+                                     cudaStream_t stream);
+
 struct GemmTile {
   int n, t;
 };
 inline constexpr GemmTile kGemmSm90Tiles[] = {{64, 8},    {64, 16},   {64, 32},  {64, 64},
                                               {128, 8},   {128, 16},  {128, 32}, {128, 64},
                                               {128, 128}, {256, 128}, {128, 256}};
+inline constexpr GemmTile kGroupedSm90Tiles[] = {{64, 8},   {64, 32},  {128, 8},   {128, 16},
+                                                 {128, 32}, {128, 64}, {128, 128}, {256, 128}};
 inline constexpr int kGemmSm90BlockK = 64;
 
 }  // namespace lmdeploy::cuda

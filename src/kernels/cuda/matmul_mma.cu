@@ -1,6 +1,7 @@
 // The portable tensor-core product: cp.async, ldmatrix, mma.m16n8k16. The weights are the first
 // operand, as on Hopper.
 #include "kernels/cuda/gemm_epilogue.cuh"
+#include "kernels/cuda/gemm_groups.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/mma.cuh"
 
@@ -101,23 +102,29 @@ __global__ void __launch_bounds__(S::kThreads) matmul_mma_kernel(GemmLaunch gemm
 #if __CUDA_ARCH__ >= 800
   extern __shared__ __align__(128) char shared[];
   const uint32_t base = shared_address(shared);
-  const int64_t n0 = int64_t{blockIdx.x} * S::kTileN, t0 = int64_t{blockIdx.y} * S::kTileT;
+  const int64_t n0 = int64_t{blockIdx.x} * S::kTileN;
   const int warp = threadIdx.x / 32, warp_n = warp % S::kWarpsN * S::kWarpN,
             warp_t = warp / S::kWarpsN * S::kWarpT;
   const T* weights = static_cast<const T*>(gemm.weights);
   const T* x = static_cast<const T*>(gemm.x);
+  int64_t t0 = int64_t{blockIdx.y} * S::kTileT;
+  GemmOutput output = gemm.output;
+  allow_next();
+  if (gemm.groups.groups != nullptr) {
+    wait_for_previous();
+    if (!move_to_group(gemm, output, weights, t0)) return;
+  }
   const int blocks = static_cast<int>((gemm.k + kBlockK - 1) / kBlockK);
   const auto copy_weights = [&](int block) {
-    copy_tile<T, S::kTileN, S::kThreads>(weights, gemm.k, n0, gemm.output.n,
+    copy_tile<T, S::kTileN, S::kThreads>(weights, gemm.k, n0, output.n,
                                          int64_t{block} * kBlockK, gemm.k,
                                          base + block % S::kStages * S::kStageBytes);
   };
   const auto copy_x = [&](int block) {
     copy_tile<T, S::kTileT, S::kThreads>(
-        x, gemm.x_stride, t0, gemm.output.rows, int64_t{block} * kBlockK, gemm.k,
+        x, gemm.x_stride, t0, output.rows, int64_t{block} * kBlockK, gemm.k,
         base + block % S::kStages * S::kStageBytes + S::kWeightBytes);
   };
-  allow_next();
   for (int block = 0; block < S::kStages - 1 && block < blocks; ++block) copy_weights(block);
   wait_for_previous();
   for (int block = 0; block < S::kStages - 1; ++block) {
@@ -139,7 +146,7 @@ __global__ void __launch_bounds__(S::kThreads) matmul_mma_kernel(GemmLaunch gemm
   }
   wait_copies<0>();
   __syncthreads();
-  store_tile<T, S>(gemm.output, t0, n0, warp_t, warp_n, sums, reinterpret_cast<float*>(shared));
+  store_tile<T, S>(output, t0, n0, warp_t, warp_n, sums, reinterpret_cast<float*>(shared));
 #endif
 }
 
@@ -150,14 +157,16 @@ cudaError_t launch_shape(const GemmLaunch& gemm, cudaStream_t stream) {
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::kBytes);
   if (error != cudaSuccess) return error;
   const dim3 grid(static_cast<unsigned>((gemm.output.n + S::kTileN - 1) / S::kTileN),
-                  static_cast<unsigned>((gemm.output.rows + S::kTileT - 1) / S::kTileT));
+                  tiles_of_rows(gemm, S::kTileT));
   return launch(kernel, grid, S::kThreads, S::kBytes, stream, true, gemm);
 }
 
 template <class T>
 cudaError_t launch_type(const GemmLaunch& gemm, cudaStream_t stream) {
-  if (gemm.output.rows <= 16) return launch_shape<T, MmaShape<64, 16, 16, 16, 8>>(gemm, stream);
-  if (gemm.output.rows <= 64) return launch_shape<T, MmaShape<64, 64, 32, 32, 4>>(gemm, stream);
+  const bool grouped = gemm.groups.groups != nullptr;
+  const int64_t rows = grouped ? gemm.groups.tile_t : gemm.output.rows;
+  if (rows <= 16) return launch_shape<T, MmaShape<64, 16, 16, 16, 8>>(gemm, stream);
+  if (rows <= 64) return launch_shape<T, MmaShape<64, 64, 32, 32, 4>>(gemm, stream);
   return launch_shape<T, MmaShape<128, 128, 32, 64, 3>>(gemm, stream);
 }
 

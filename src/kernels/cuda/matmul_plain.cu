@@ -1,4 +1,5 @@
 #include "kernels/cuda/element_type.cuh"
+#include "kernels/cuda/gemm_groups.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/matmul_launch.h"
 #include "kernels/cuda/numeric.cuh"
@@ -7,7 +8,7 @@ namespace lmdeploy::cuda {
 
 namespace {
 
-constexpr int kTile = 64;   // rows of x, and of the weights, of a block
+constexpr int kTile = kGemmPlainTile;  // rows of x, and of the weights, of a block
 constexpr int kDepth = 16;  // elements of k at a time
 constexpr int kThreads = 256;
 constexpr int kEach = 4;  // a thread has 4 x 4 sums
@@ -35,16 +36,19 @@ __device__ void store(const GemmOutput& to, int64_t t, int64_t n, float sum) {
 template <class T>
 __global__ void __launch_bounds__(kThreads) matmul_plain_kernel(GemmLaunch gemm) {
   __shared__ float x_tile[kDepth][kTile + 1], weight_tile[kDepth][kTile + 1];
-  const int64_t t0 = int64_t{blockIdx.y} * kTile, n0 = int64_t{blockIdx.x} * kTile;
+  const int64_t n0 = int64_t{blockIdx.x} * kTile;
+  int64_t t0 = int64_t{blockIdx.y} * kTile;
+  const T* weights = static_cast<const T*>(gemm.weights);
+  GemmOutput output = gemm.output;
   const int tx = threadIdx.x % 16, ty = threadIdx.x / 16;
   float sums[kEach][kEach] = {};
   allow_next();
   wait_for_previous();
+  if (gemm.groups.groups != nullptr && !move_to_group(gemm, output, weights, t0)) return;
   for (int64_t k = 0; k < gemm.k; k += kDepth) {
-    load_tile(static_cast<const T*>(gemm.x), gemm.x_stride, t0, gemm.output.rows, k, gemm.k,
+    load_tile(static_cast<const T*>(gemm.x), gemm.x_stride, t0, output.rows, k, gemm.k,
               x_tile);
-    load_tile(static_cast<const T*>(gemm.weights), gemm.k, n0, gemm.output.n, k, gemm.k,
-              weight_tile);
+    load_tile(weights, gemm.k, n0, output.n, k, gemm.k, weight_tile);
     __syncthreads();
 #pragma unroll
     for (int i = 0; i < kDepth; ++i) {
@@ -63,11 +67,11 @@ __global__ void __launch_bounds__(kThreads) matmul_plain_kernel(GemmLaunch gemm)
 #pragma unroll
     for (int b = 0; b < kEach; ++b) {
       const int64_t t = t0 + ty + 16 * a, n = n0 + tx + 16 * b;
-      if (t >= gemm.output.rows || n >= gemm.output.n) continue;
-      if (gemm.output.f32) {
-        store<float>(gemm.output, t, n, sums[a][b]);
+      if (t >= output.rows || n >= output.n) continue;
+      if (output.f32) {
+        store<float>(output, t, n, sums[a][b]);
       } else {
-        store<T>(gemm.output, t, n, sums[a][b]);
+        store<T>(output, t, n, sums[a][b]);
       }
     }
   }
@@ -77,7 +81,7 @@ __global__ void __launch_bounds__(kThreads) matmul_plain_kernel(GemmLaunch gemm)
 
 cudaError_t launch_matmul_plain(const GemmLaunch& gemm, DType dtype, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>((gemm.output.n + kTile - 1) / kTile),
-                  static_cast<unsigned>((gemm.output.rows + kTile - 1) / kTile));
+                  tiles_of_rows(gemm, kTile));
   return for_element_type(dtype, [&]<class T>(T) {
     return launch(matmul_plain_kernel<T>, grid, kThreads, 0, stream, true, gemm);
   });
