@@ -44,6 +44,10 @@ struct GenerationDefaults {
   std::optional<bool> do_sample;
   std::optional<double> temperature, top_p, min_p, repetition_penalty;
   std::optional<int64_t> top_k, max_new_tokens;
+  // Families without a chat template tell their chat models so: Qwen's "chatml" or "raw"; the token that
+  // begins a user's turn in Baichuan's.
+  std::string chat_format;
+  std::optional<int32_t> user_token_id;
 };
 
 // What a GGUF file says of its vocabulary, as the file spells it (tokenizer.ggml.*). The text

@@ -56,6 +56,11 @@ GenerationDefaults read_generation_defaults(const json::object& generation,
   std::vector<int32_t> bos = token_ids(generation, "bos_token_id", problems);
   if (bos.empty()) bos = token_ids(config, "bos_token_id", problems);
   if (!bos.empty()) out.bos_id = bos[0];
+  if (const json::value* format = find(generation, "chat_format"); format != nullptr && format->is_string()) {
+    out.chat_format = std::string(format->get_string());
+  }
+  const std::vector<int32_t> user = token_ids(generation, "user_token_id", problems);
+  if (!user.empty()) out.user_token_id = user[0];
   const Result<std::optional<bool>> do_sample = get_bool(generation, "do_sample");
   if (do_sample.ok()) {
     out.do_sample = *do_sample;

@@ -8,6 +8,7 @@
 #include "checkpoint/generation_config.h"
 #include "checkpoint/hf_config.h"
 #include "checkpoint/mapped_file.h"
+#include "checkpoint/model_path.h"
 #include "checkpoint/problem_list.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/torch_file.h"
@@ -77,18 +78,6 @@ Result<json::object> read_object(const std::string& path) {
   return std::move(*object);
 }
 
-// "/cache/models--org--name/snapshots/abc" -> "name"; else the last component.
-std::string directory_name(const std::string& directory) {
-  std::error_code error;
-  fs::path path = fs::absolute(directory, error).lexically_normal();
-  if (path.filename().empty()) path = path.parent_path();
-  const std::string repository = path.parent_path().parent_path().filename().string();
-  if (path.parent_path().filename() == "snapshots" && repository.starts_with("models--")) {
-    return repository.substr(repository.rfind("--") + 2);
-  }
-  return path.filename().string();
-}
-
 class HfCheckpoint final : public Checkpoint {
  public:
   explicit HfCheckpoint(std::string path) { path_ = std::move(path); }
@@ -124,9 +113,9 @@ class HfCheckpoint final : public Checkpoint {
     RETURN_IF_ERROR(problems.status(StatusCode::kInvalidArgument, path));
     if (const json::value* name = lmdeploy::find(config_, "_name_or_path");
         name != nullptr && name->is_string() && !name->get_string().empty()) {
-      model_name_ = directory_name(std::string(name->get_string()));
+      model_name_ = name_of_model_path(std::string(name->get_string()));
     }
-    if (model_name_.empty() || model_name_ == ".") model_name_ = directory_name(path_);
+    if (model_name_.empty() || model_name_ == ".") model_name_ = name_of_model_path(path_);
     return Status();
   }
 

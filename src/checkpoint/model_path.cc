@@ -87,4 +87,16 @@ Result<std::string> resolve_model_path(std::string_view model) {
       model, cache.string(), model);
 }
 
+std::string name_of_model_path(const std::string& path) {
+  std::error_code error;
+  fs::path whole = fs::absolute(path, error).lexically_normal();
+  if (whole.filename().empty()) whole = whole.parent_path();
+  if (whole.extension() == ".gguf") return whole.stem().string();
+  const std::string repository = whole.parent_path().parent_path().filename().string();
+  if (whole.parent_path().filename() == "snapshots" && repository.starts_with("models--")) {
+    return repository.substr(repository.rfind("--") + 2);
+  }
+  return whole.filename().string();
+}
+
 }  // namespace lmdeploy

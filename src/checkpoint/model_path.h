@@ -14,4 +14,8 @@ namespace lmdeploy {
 // kNotFound says where it was looked for and how to get the model: nothing is downloaded.
 Result<std::string> resolve_model_path(std::string_view model);
 
+// What the model is called there: the last component of its path (a file's without ".gguf"), or the name in
+// "models--org--name/snapshots/abc" of the cache.
+std::string name_of_model_path(const std::string& path);
+
 }  // namespace lmdeploy
