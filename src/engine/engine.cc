@@ -262,6 +262,7 @@ Result<std::unique_ptr<Engine>> Engine::create(const std::string& model, const E
   ASSIGN_OR_RETURN(impl->text, load_model_text(*checkpoint, chat_template, dummy));
   if (!impl->text.tokenizer_warning.empty()) logger.warning("{}", impl->text.tokenizer_warning);
   logger.info("chat template: {}", impl->text.chat_template_reason);
+  if (!impl->text.chat_template_warning.empty()) logger.warning("{}", impl->text.chat_template_warning);
   startup.phase_done("text");
 
   LoadProgress progress;

@@ -7,6 +7,7 @@
 #include "checkpoint/model_path.h"
 #include "text/byte_level.h"
 #include "text/builtin_templates.h"
+#include "text/chat_template_choice.h"
 #include "text/gguf_pre_tokenizers.h"
 #include "text/template_file.h"
 
@@ -63,6 +64,48 @@ void add_unique(std::vector<int32_t>& ids, int32_t id) {
   if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
 }
 
+// What the tokenizer puts before every text.
+std::string prefix_of(const Tokenizer& tokenizer) {
+  std::string prefix;
+  for (const int32_t id : tokenizer.encode("", {.add_special_tokens = true})) prefix += tokenizer.piece(id);
+  return prefix;
+}
+
+// architectures[0], or a string member of the configuration.
+std::string config_text(const json::object& config, std::string_view key) {
+  const json::value* value = find(config, key);
+  if (value != nullptr && value->is_array() && !value->as_array().empty()) value = &value->as_array()[0];
+  return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
+}
+
+ChatTemplateFacts template_facts(const Checkpoint& checkpoint, const Tokenizer& tokenizer,
+                                 const std::string& user_spec) {
+  const GenerationDefaults& generation = checkpoint.generation_defaults();
+  ChatTemplateFacts facts;
+  facts.names = {name_of_model_path(checkpoint.path()), checkpoint.model_name()};
+  facts.architecture = config_text(checkpoint.config(), "architectures");
+  facts.model_type = config_text(checkpoint.config(), "model_type");
+  facts.jinja_source = checkpoint.is_gguf() ? checkpoint.gguf_chat_template() : tokenizer.chat_template();
+  facts.user_spec = user_spec;
+  facts.chat_format = generation.chat_format;
+  facts.user_token = piece_of(tokenizer, generation.user_token_id);
+  facts.has_token = [&tokenizer](std::string_view text) { return tokenizer.id_of(text).has_value(); };
+  facts.tokens = {piece_of(tokenizer, tokenizer.bos_id()), piece_of(tokenizer, tokenizer.eos_id()),
+                  prefix_of(tokenizer)};
+  return facts;
+}
+
+std::string missing_marks_warning(const ChatTemplate& chat_template, const Tokenizer& tokenizer) {
+  std::string missing;
+  for (const std::string& mark : chat_template.special_marks()) {
+    if (!tokenizer.id_of(mark)) missing += (missing.empty() ? "" : ", ") + mark;
+  }
+  if (missing.empty()) return {};
+  return fmt::format("the chat template '{}' writes {}: no token of this model's vocabulary, so the model "
+                     "reads it as plain text; --chat-template chooses another template",
+                     chat_template.name(), missing);
+}
+
 // A template's stop word that is one token ends a turn like EOS does.
 std::vector<int32_t> join_end_ids(const Checkpoint& checkpoint, const Tokenizer& tokenizer,
                                   const ChatTemplate& chat_template) {
@@ -103,17 +146,9 @@ Result<ModelText> load_model_text(const Checkpoint& checkpoint, const std::strin
     text.tokenizer_warning = gguf_vocabulary_warning(gguf->model, gguf->pre);
   }
   const Tokenizer& tokenizer = *text.tokenizer;
-  ChatTemplateFacts facts;
-  facts.model_name = checkpoint.model_name();
-  if (const json::value* names = find(checkpoint.config(), "architectures")) {
-    if (names->is_array() && !names->as_array().empty() && names->as_array()[0].is_string()) {
-      facts.architecture = std::string(names->as_array()[0].as_string());
-    }
-  }
-  facts.jinja_source = checkpoint.is_gguf() ? checkpoint.gguf_chat_template() : tokenizer.chat_template();
-  facts.user_spec = chat_template;
-  facts.tokens = {piece_of(tokenizer, tokenizer.bos_id()), piece_of(tokenizer, tokenizer.eos_id())};
-  ASSIGN_OR_RETURN(ChosenChatTemplate chosen, choose_chat_template(facts));
+  ASSIGN_OR_RETURN(ChosenChatTemplate chosen,
+                   choose_chat_template(template_facts(checkpoint, tokenizer, chat_template)));
+  if (!bytes) text.chat_template_warning = missing_marks_warning(chosen.chat_template, tokenizer);
   text.chat_template = std::move(chosen.chat_template);
   text.chat_template_reason = std::move(chosen.reason);
   text.end_ids = join_end_ids(checkpoint, tokenizer, *text.chat_template);

@@ -18,7 +18,8 @@ struct ModelText {
   std::unique_ptr<Tokenizer> tokenizer;
   std::optional<ChatTemplate> chat_template;  // always set by load_model_text
   std::string chat_template_reason;  // which template and why, for the log
-  std::string tokenizer_warning;     // for the log; empty when there is none
+  // For the log; empty when there is none. chat_template_warning: it writes tokens that the model lacks.
+  std::string tokenizer_warning, chat_template_warning;
   std::vector<int32_t> end_ids;      // generation_config.json, tokenizer and template joined
   SamplingDefaults sampling_defaults;
 };

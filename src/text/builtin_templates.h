@@ -12,7 +12,7 @@
 namespace lmdeploy {
 
 // What a template of pieces is made of. A conversation becomes
-//   system meta_instruction eosys (user TEXT eoh assistant TEXT eoa separator)...
+//   start system meta_instruction eosys (user TEXT eoh assistant TEXT eoa separator)... answer
 struct ChatPieces {
   enum class Capability { kCompletion, kInfilling, kChat, kPython };
 
@@ -21,32 +21,35 @@ struct ChatPieces {
   std::string system;
   std::optional<std::string> meta_instruction;  // absent: no system block unless a message gives one
   std::string eosys, user, eoh, assistant, eoa, separator, tool, eotool;
+  std::string answer;            // begins the answer that is asked for; empty: `assistant` does
+  std::string answer_unthought;  // the same when enable_thinking is false; empty: `answer` does
   Capability capability = Capability::kChat;
   std::vector<std::string> stop_words;
-  bool drops_final_space = false;  // the prompt loses its last character, a space
-  bool numbers_rounds = false;     // "[Round n]" before each user turn
-  std::string answer_start;        // after the last assistant piece
-  std::string no_thinking_start;   // instead of it when enable_thinking is false
+  bool numbers_rounds = false;   // "[Round n]" before each user turn
+  bool system_in_user = false;   // no place for a system prompt: it begins the next user's text
+  bool asks_for_thoughts = false;  // by meta_instruction; the thoughts after the last question stay
+  bool plain_marks = false;      // "<|User|>" and the like are text to this family, no tokens
   ToolFormat tools = ToolFormat::kNone;
 };
 
-// A row of the table; a null meta_instruction is an absent one.
+// A row of the table. A null meta_instruction is an absent one; the rest as in ChatPieces.
 struct BuiltinTemplate {
-  std::array<std::string_view, 5> names;
-  int session_len = 0;  // window of a model whose config has none; 0: not known
+  std::array<std::string_view, 6> names;
   ChatPieces::Capability capability = ChatPieces::Capability::kChat;
   std::string_view start, system;
   const char* meta_instruction = nullptr;
-  std::string_view eosys, user, eoh, assistant, eoa, separator;
-  std::array<std::string_view, 3> stop_words;
-  bool drops_final_space = false;
-  bool numbers_rounds = false;
-  std::string_view answer_start, no_thinking_start;
+  std::string_view eosys, user, eoh, assistant, eoa, separator, tool, eotool;
+  std::string_view answer, answer_unthought;
+  std::array<std::string_view, 4> stop_words;
+  bool numbers_rounds = false, system_in_user = false, asks_for_thoughts = false, plain_marks = false;
   ToolFormat tools = ToolFormat::kNone;
 };
 
 // nullptr when there is none of that name.
 const BuiltinTemplate* find_builtin_template(std::string_view name);
+
+// The pieces of a row, under one of its names.
+ChatPieces pieces_of(const BuiltinTemplate& row, std::string_view name);
 
 // Every name, sorted.
 std::vector<std::string> list_builtin_templates();

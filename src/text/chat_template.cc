@@ -11,30 +11,6 @@ namespace lmdeploy {
 
 namespace {
 
-ChatPieces pieces_of(const BuiltinTemplate& row, std::string_view name) {
-  ChatPieces pieces;
-  pieces.name = name;
-  pieces.start = row.start;
-  pieces.system = row.system;
-  if (row.meta_instruction != nullptr) pieces.meta_instruction = row.meta_instruction;
-  pieces.eosys = row.eosys;
-  pieces.user = row.user;
-  pieces.eoh = row.eoh;
-  pieces.assistant = row.assistant;
-  pieces.eoa = row.eoa;
-  pieces.separator = row.separator;
-  pieces.capability = row.capability;
-  for (const std::string_view word : row.stop_words) {
-    if (!word.empty()) pieces.stop_words.emplace_back(word);
-  }
-  pieces.drops_final_space = row.drops_final_space;
-  pieces.numbers_rounds = row.numbers_rounds;
-  pieces.answer_start = row.answer_start;
-  pieces.no_thinking_start = row.no_thinking_start;
-  pieces.tools = row.tools;
-  return pieces;
-}
-
 std::string nearest_name(std::string_view name) {
   const std::vector<std::string> names = list_builtin_templates();
   return *std::min_element(names.begin(), names.end(), [&](const auto& a, const auto& b) {
@@ -165,7 +141,10 @@ Result<ChatTemplate> ChatTemplate::from_json(const json::object& config, Special
       {"eotool", &pieces.eotool}};
   for (const auto& [key, piece] : fields) {
     ASSIGN_OR_RETURN(auto text, get_string(config, key));
-    if (text) *piece = *std::move(text);
+    if (!text) continue;
+    if (piece == &pieces.assistant) pieces.answer = pieces.answer_unthought = "";  // made with the old one
+    if (piece == &pieces.system) pieces.system_in_user = false;
+    *piece = *std::move(text);
   }
   ASSIGN_OR_RETURN(auto meta, get_string(config, "meta_instruction"));
   if (meta || row == nullptr) pieces.meta_instruction = std::move(meta).value_or("");
@@ -207,6 +186,7 @@ Result<std::string> ChatTemplate::get_prompt(std::string_view text, bool sequenc
 const std::vector<std::string>& ChatTemplate::stop_words() const { return impl_->stop_words(); }
 const std::string& ChatTemplate::name() const { return impl_->name(); }
 bool ChatTemplate::is_jinja() const { return impl_->is_jinja(); }
+std::vector<std::string> ChatTemplate::special_marks() const { return impl_->special_marks(); }
 
 bool ChatTemplate::wants_bos(std::string_view prompt) const {
   if (is_jinja()) return false;

@@ -33,9 +33,10 @@ struct ChatRender {
 // transformers' apply_chat_template.
 bool is_reserved_template_variable(std::string_view name);
 
-// Special tokens as text; empty when the model has none.
+// Special tokens as text; empty when the model has none. `prefix` is what the tokenizer puts before a
+// text by itself (ChatGLM's "[gMASK]sop").
 struct SpecialTokenText {
-  std::string bos, eos;
+  std::string bos, eos, prefix;
 };
 
 // Immutable and thread-safe; copies share their state.
@@ -68,6 +69,9 @@ class ChatTemplate {
   // Whether the tokenizer should add its BOS to `prompt`: a Jinja template writes every special
   // token itself; one of pieces does not, unless the prompt begins with it already.
   bool wants_bos(std::string_view prompt) const;
+  // Strings of a template of pieces that look like special tokens (special_marks.h); of a Jinja template
+  // none.
+  std::vector<std::string> special_marks() const;
 
   class Impl;
 
@@ -75,26 +79,5 @@ class ChatTemplate {
   explicit ChatTemplate(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
   std::shared_ptr<const Impl> impl_;
 };
-
-// What is known of a model when its template is chosen.
-struct ChatTemplateFacts {
-  std::string model_name;    // last component of its path, or general.name; never the directory
-  std::string architecture;  // config.json architectures[0], or general.architecture; may be empty
-  std::string jinja_source;  // the model's own template; empty when it has none
-  std::string user_spec;     // --chat-template; empty when not given
-  SpecialTokenText tokens;
-};
-
-struct ChosenChatTemplate {
-  ChatTemplate chat_template;
-  std::string reason;  // for the log: "the model's own template"
-};
-
-// The user's choice, else the model's own template, else the built-in that its name and architecture
-// speak for, else `base`.
-Result<ChosenChatTemplate> choose_chat_template(const ChatTemplateFacts& facts);
-
-// The built-in template for a model of that name and architecture; empty when none fits.
-std::string match_builtin_template(std::string_view model_name, std::string_view architecture);
 
 }  // namespace lmdeploy

@@ -1,162 +1,215 @@
-// Which chat template a model gets.
-#include <algorithm>
+#include "text/chat_template_choice.h"
 
-#include "text/builtin_templates.h"
-#include "text/chat_template.h"
+#include <algorithm>
+#include <array>
 
 namespace lmdeploy {
 
 namespace {
 
+using Words = std::array<std::string_view, 6>;  // an empty one is none
+
 std::string lower(std::string_view text) {
   std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) {
+  std::ranges::transform(out, out.begin(), [](unsigned char c) {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : static_cast<char>(c);
   });
   return out;
 }
 
-bool is_letter(char c) { return c >= 'a' && c <= 'z'; }
-
-// A model's own name, in lower case, and the questions that the rules below ask of it.
-class ModelName {
- public:
-  explicit ModelName(std::string_view name) : name_(lower(name)) {
-    const size_t slash = name_.find_last_of('/');
-    if (slash != std::string::npos) name_ = name_.substr(slash + 1);
-  }
-
-  // Any of the words occurs.
-  bool has(std::initializer_list<std::string_view> words) const {
-    return std::any_of(words.begin(), words.end(), [&](std::string_view word) {
-      return name_.find(word) != std::string::npos;
-    });
-  }
-
-  // The word stands by itself, as "yi" does in "yi-6b" but not in "yifan".
-  bool has_word(std::string_view word) const {
-    for (size_t at = name_.find(word); at != std::string::npos; at = name_.find(word, at + 1)) {
-      const size_t end = at + word.size();
-      const auto joins = [&](size_t i) { return i < name_.size() && is_letter(name_[i]); };
-      if ((at == 0 || !joins(at - 1)) && !joins(end)) return true;
-    }
-    return false;
-  }
-
- private:
-  std::string name_;
-};
-
+// What a rule asks; an empty field asks nothing. The first rule that holds wins.
 struct Rule {
   std::string_view name;  // of the built-in template
-  // Parts of architecture names that it goes with; empty: any.
-  std::string_view architectures[3];
-  bool (*matches)(const ModelName&);
+  // The architecture or model_type begins with one of these.
+  Words families;
+  // Parts of the model's own name, in lower case: one of `any`, one of `also`, none of `without`.
+  Words any, also, without;
+  std::string_view word;  // stands by itself in the name, as "yi" does in "yi-6b" but not in "yifan"
+  std::string_view token;  // is in the vocabulary
+  std::string_view chat_format, user_token;
 };
 
-using N = const ModelName&;
-
-// In this order: the first rule that holds wins.
-constexpr Rule kRules[] = {
-    {"deepseek-r1", {"DeepseekV3"}, [](N n) { return n.has({"deepseek-r1"}); }},
-    {"deepseek-v3", {"DeepseekV3"}, [](N n) { return n.has({"deepseek-v3"}); }},
-    {"vicuna", {"Llama"}, [](N n) { return n.has({"vicuna"}) && !n.has({"llava"}); }},
-    {"wizardlm", {"Llama"}, [](N n) { return n.has({"wizardlm"}); }},
-    {"llava-v1", {"Llava"}, [](N n) {
-       return n.has({"llava"}) && n.has({"v1", "llava-1.5"}) && !n.has({"v1.6-34b", "mistral"});
-     }},
-    {"mini-gemini-vicuna", {}, [](N n) {
-       return n.has({"mgm-7b", "mgm-13b", "mgm-34b", "mini-gemini-7b", "mini-gemini-13b"});
-     }},
-    {"cogvlm2", {"CogVLM"}, [](N n) { return n.has({"cogvlm2"}); }},
-    {"cogvlm", {"CogVLM"}, [](N n) { return n.has({"cogvlm"}); }},
-    {"internlm3", {"InternLM3"}, [](N n) { return n.has({"internlm3"}) && n.has({"instruct"}); }},
-    {"internlm-xcomposer2d5", {"InternLM"}, [](N n) { return n.has({"xcomposer2d5"}); }},
-    {"internlm-xcomposer2-4khd", {"InternLM"}, [](N n) {
-       return n.has({"xcomposer2"}) && n.has({"4khd"});
-     }},
-    {"internlm-xcomposer2", {"InternLM"}, [](N n) { return n.has({"xcomposer2"}); }},
-    {"internlm2", {"InternLM2"}, [](N n) {
-       return n.has({"internlm2"}) && n.has({"chat", "math"});
-     }},
-    {"internlm-chat-7b-8k", {"InternLM"}, [](N n) {
-       return n.has({"internlm"}) && n.has({"chat"}) && n.has({"8k"});
-     }},
-    {"internlm", {"InternLM"}, [](N n) { return n.has({"internlm"}) && n.has({"chat"}); }},
-    {"intern-s1", {}, [](N n) { return n.has({"intern-s1", "interns1"}); }},
-    {"internvl-phi3", {"InternVL"}, [](N n) {
-       return n.has({"internvl"}) && n.has({"v1-5"}) && n.has({"4b"});
-     }},
-    {"internvl-internlm2", {"InternVL"}, [](N n) {
-       return (n.has({"internvl"}) && n.has({"v1-5"})) || n.has({"chemvlm"});
-     }},
-    {"internvl2_5", {"InternVL"}, [](N n) {
-       return n.has({"internvl2.5", "internvl2_5", "internvl3"});
-     }},
-    {"internvl2-phi3", {"InternVL"}, [](N n) { return n.has({"internvl2"}) && n.has({"4b"}); }},
-    {"internvl2-internlm2", {"InternVL"}, [](N n) { return n.has({"internvl2", "mono-internvl"}); }},
-    {"internvl-zh", {"InternVL"}, [](N n) { return n.has({"internvl-chat"}) && n.has({"v1-1"}); }},
-    {"internvl-zh-hermes2", {"InternVL"}, [](N n) {
-       return n.has({"internvl-chat"}) && n.has({"v1-2"});
-     }},
-    {"llava-chatml", {"Llava"}, [](N n) { return n.has({"llava"}) && n.has({"v1.6-34b"}); }},
-    {"baichuan2", {"Baichuan"}, [](N n) { return n.has({"baichuan2"}) && n.has({"chat"}); }},
-    {"puyu", {}, [](N n) { return n.has({"puyu"}); }},
-    {"codellama", {"Llama"}, [](N n) { return n.has({"codellama"}); }},
-    {"llama2", {"Llama"}, [](N n) { return n.has({"llama-2", "llama2"}); }},
-    {"llama4", {"Llama4"}, [](N n) { return n.has({"llama-4", "llama4"}); }},
-    {"llama3_1", {"Llama", "Mllama"}, [](N n) {
-       return n.has({"llama-3.1", "llama-3.2", "llama-3.3", "llama3.1", "llama3.2", "llama3.3"});
-     }},
-    {"llama3", {"Llama"}, [](N n) { return n.has({"llama-3", "llama3"}); }},
-    {"qwq_preview", {"Qwen"}, [](N n) { return n.has({"qwq"}) && n.has({"preview"}); }},
-    {"qwq", {"Qwen"}, [](N n) { return n.has({"qwq"}); }},
-    {"qwen2d5-vl", {"Qwen"}, [](N n) { return n.has({"qwen2.5"}) && n.has({"vl"}); }},
-    {"qwen2d5", {"Qwen"}, [](N n) { return n.has({"qwen2.5", "qwen2d5"}); }},
-    {"qwen3", {"Qwen3"}, [](N n) { return n.has({"qwen3"}); }},
-    {"qwen", {"QWen", "Qwen"}, [](N n) { return n.has({"qwen"}); }},
-    {"minicpm3", {"MiniCPM3"}, [](N n) { return n.has({"minicpm3"}); }},
-    {"minicpmv-2d6", {"MiniCPMV"}, [](N n) { return n.has({"minicpm-v-2_6", "minicpmv-2d6"}); }},
-    {"falcon", {"Falcon", "RW"}, [](N n) { return n.has({"falcon"}); }},
-    {"chatglm3", {"ChatGLM"}, [](N n) { return n.has({"chatglm3"}); }},
-    {"chatglm", {"ChatGLM"}, [](N n) { return n.has({"chatglm"}); }},
-    {"codegeex4", {"ChatGLM"}, [](N n) { return n.has({"codegeex4"}); }},
-    {"glm4", {"ChatGLM", "Glm"}, [](N n) { return n.has({"glm-4", "glm4"}); }},
-    {"solar", {"Llama"}, [](N n) { return n.has_word("solar"); }},
-    {"ultracm", {"Llama"}, [](N n) { return n.has({"ultracm"}); }},
-    {"ultralm", {"Llama"}, [](N n) { return n.has({"ultralm"}); }},
-    {"yi-vl", {}, [](N n) { return n.has({"yi-vl"}); }},
-    {"yi", {"Llama", "Yi"}, [](N n) { return n.has_word("yi") && !n.has({"vl"}); }},
-    {"mistral", {"Mistral", "Llava"}, [](N n) {
-       return n.has({"mistral"}) && n.has({"instruct", "llava"});
-     }},
-    {"mixtral", {"Mixtral"}, [](N n) { return n.has({"mixtral"}) && n.has({"instruct"}); }},
-    {"gemma", {"Gemma"}, [](N n) { return n.has({"gemma"}); }},
-    {"deepseek-vl2", {}, [](N n) { return n.has({"deepseek-vl2"}); }},
-    {"deepseek-vl", {}, [](N n) { return n.has({"deepseek-vl"}) && n.has({"chat"}); }},
-    {"deepseek-coder", {"Llama", "Deepseek"}, [](N n) { return n.has({"deepseek-coder"}); }},
-    {"deepseek", {"Llama", "Deepseek"}, [](N n) { return n.has({"deepseek"}) && n.has({"chat"}); }},
-    {"dbrx", {"Dbrx"}, [](N n) { return n.has({"dbrx"}); }},
-    {"phi-4", {"Phi"}, [](N n) { return n.has({"phi-4"}); }},
-    {"phi-3", {"Phi"}, [](N n) { return n.has({"phi-3"}) && n.has({"instruct"}); }},
-    {"molmo", {"Molmo"}, [](N n) { return n.has({"molmo"}); }},
+// What the model's own files say.
+constexpr Rule kFileRules[] = {
+    {.name = "base", .families = {"qwen"}, .chat_format = "raw"},
+    {.name = "qwen", .families = {"qwen"}, .chat_format = "chatml"},
+    {.name = "baichuan2", .families = {"baichuan"}, .user_token = "<reserved_106>"},
+    {.name = "baichuan-chat", .families = {"baichuan"}, .user_token = "<reserved_102>"},
 };
 
-bool goes_with(const Rule& rule, std::string_view architecture) {
-  if (architecture.empty() || rule.architectures[0].empty()) return true;
-  const std::string wanted = lower(architecture);
-  return std::any_of(std::begin(rule.architectures), std::end(rule.architectures),
-                     [&](std::string_view part) {
-                       return !part.empty() && wanted.find(lower(part)) != std::string::npos;
-                     });
+constexpr Words kChat = {"chat", "instruct", "math"};
+
+// What its name says. The names are those of the published models.
+constexpr Rule kNameRules[] = {
+    {.name = "base", .word = "base"},
+    {.name = "base", .families = {"gemma"}, .word = "pt"},
+    {.name = "deepseek-r1", .any = {"deepseek-r1"}, .token = "<｜User｜>"},
+    {.name = "deepseek-v3", .families = {"deepseekv3"}, .any = {"deepseek-v3"}},
+    {.name = "vicuna", .families = {"llama"}, .any = {"vicuna"}, .without = {"llava"}},
+    {.name = "wizardlm", .families = {"llama"}, .any = {"wizardlm"}},
+    {.name = "llava-v1", .families = {"llava"}, .any = {"llava"}, .also = {"v1", "llava-1.5"},
+     .without = {"v1.6-34b", "mistral"}},
+    {.name = "mini-gemini-vicuna",
+     .any = {"mgm-7b", "mgm-13b", "mgm-34b", "mini-gemini-7b", "mini-gemini-13b"}},
+    {.name = "cogvlm2", .families = {"cogvlm"}, .any = {"cogvlm2"}},
+    {.name = "cogvlm", .families = {"cogvlm"}, .any = {"cogvlm"}},
+    {.name = "internlm3", .families = {"internlm3"}, .any = {"internlm3"}, .also = kChat},
+    {.name = "internlm-xcomposer2d5", .families = {"internlm"}, .any = {"xcomposer2d5"}},
+    {.name = "internlm-xcomposer2-4khd", .families = {"internlm"}, .any = {"xcomposer2"}, .also = {"4khd"}},
+    {.name = "internlm-xcomposer2", .families = {"internlm"}, .any = {"xcomposer2"}},
+    {.name = "internlm2", .families = {"internlm2"}, .any = {"internlm2"}, .also = kChat},
+    {.name = "internlm-chat-7b-8k", .families = {"internlm"}, .any = {"internlm"}, .also = {"chat-7b-8k"}},
+    {.name = "internlm", .families = {"internlm"}, .any = {"internlm"}, .also = kChat},
+    {.name = "base", .families = {"internlm"}, .any = {"internlm"}},
+    {.name = "intern-s1", .any = {"intern-s1", "interns1"}},
+    {.name = "internvl-phi3", .families = {"internvl"}, .any = {"internvl"}, .also = {"4b-v1-5"}},
+    {.name = "internvl-internlm2", .families = {"internvl"}, .any = {"internvl", "chemvlm"},
+     .also = {"v1-5", "chemvlm"}},
+    {.name = "internvl2_5", .families = {"internvl"}, .any = {"internvl2.5", "internvl2_5", "internvl3"}},
+    {.name = "internvl2-phi3", .families = {"internvl"}, .any = {"internvl2"}, .also = {"4b"}},
+    {.name = "internvl2-internlm2", .families = {"internvl"}, .any = {"internvl2", "mono-internvl"}},
+    {.name = "internvl-zh", .families = {"internvl"}, .any = {"internvl-chat"}, .also = {"v1-1"}},
+    {.name = "internvl-zh-hermes2", .families = {"internvl"}, .any = {"internvl-chat"}, .also = {"v1-2"}},
+    {.name = "llava-chatml", .families = {"llava"}, .any = {"llava"}, .also = {"v1.6-34b"}},
+    {.name = "baichuan2", .families = {"baichuan"}, .any = {"baichuan2"}, .also = kChat},
+    {.name = "baichuan-chat", .families = {"baichuan"}, .any = {"baichuan"}, .also = kChat},
+    {.name = "base", .families = {"baichuan"}, .any = {"baichuan"}},
+    {.name = "puyu", .any = {"puyu"}},
+    {.name = "codellama", .families = {"llama"}, .any = {"codellama"}},
+    {.name = "llama2", .families = {"llama"}, .any = {"llama-2", "llama2"}},
+    {.name = "llama4", .families = {"llama4"}, .any = {"llama-4", "llama4"}},
+    {.name = "llama3_1", .families = {"llama", "mllama"},
+     .any = {"llama-3.1", "llama-3.2", "llama-3.3", "llama3.1", "llama3.2", "llama3.3"}},
+    {.name = "llama3", .families = {"llama"}, .any = {"llama-3", "llama3"}},
+    {.name = "qwq_preview", .families = {"qwen"}, .any = {"qwq"}, .also = {"preview"}},
+    {.name = "qwq", .families = {"qwen"}, .any = {"qwq"}},
+    {.name = "qwen2d5-vl", .families = {"qwen"}, .any = {"qwen2.5", "qwen2_5"}, .also = {"vl"}},
+    {.name = "qwen2d5", .families = {"qwen"}, .any = {"qwen2.5", "qwen2_5", "qwen2d5"}},
+    {.name = "qwen3", .families = {"qwen3"}, .any = {"qwen3"}},
+    {.name = "qwen", .families = {"qwen"}, .any = {"qwen"}},
+    {.name = "minicpm3", .families = {"minicpm3"}, .any = {"minicpm3"}},
+    {.name = "minicpmv-2d6", .families = {"minicpmv"}, .any = {"minicpm-v-2_6", "minicpmv-2d6"}},
+    {.name = "minicpm", .families = {"minicpm"}, .any = {"minicpm"}},
+    {.name = "falcon-instruct", .families = {"falcon", "rw", "refinedweb"}, .any = {"falcon"}, .also = kChat},
+    {.name = "falcon", .families = {"falcon", "rw", "refinedweb"}, .any = {"falcon"}},
+    {.name = "chatglm3", .families = {"chatglm"}, .any = {"chatglm3"}},
+    {.name = "chatglm", .families = {"chatglm"}, .any = {"chatglm2"}},
+    {.name = "codegeex4", .families = {"chatglm"}, .any = {"codegeex4"}},
+    {.name = "glm4", .families = {"chatglm", "glm"}, .any = {"glm-4", "glm4"}},
+    {.name = "solar", .families = {"llama"}, .word = "solar"},
+    {.name = "ultracm", .families = {"llama"}, .any = {"ultracm"}},
+    {.name = "ultralm", .families = {"llama"}, .any = {"ultralm"}},
+    {.name = "yi-vl", .any = {"yi-vl"}},
+    {.name = "yi", .families = {"llama", "yi"}, .without = {"vl"}, .word = "yi"},
+    {.name = "mistral", .families = {"mistral", "llava"}, .any = {"mistral"}, .also = {"instruct", "llava"}},
+    {.name = "mixtral", .families = {"mixtral"}, .any = {"mixtral"}, .also = {"instruct"}},
+    {.name = "gemma", .families = {"gemma"}, .any = {"gemma"}},
+    {.name = "deepseek-vl2", .any = {"deepseek-vl2"}},
+    {.name = "deepseek-vl", .any = {"deepseek-vl"}, .also = {"chat"}},
+    {.name = "deepseek-coder", .families = {"llama", "deepseek"}, .any = {"deepseek-coder"}},
+    {.name = "deepseek", .families = {"llama", "deepseek"}, .any = {"deepseek"}, .also = {"chat"}},
+    {.name = "dbrx", .families = {"dbrx"}, .any = {"dbrx"}},
+    {.name = "phi-4", .families = {"phi"}, .any = {"phi-4"}},
+    {.name = "phi-3", .families = {"phi"}, .any = {"phi-3"}, .also = {"instruct"}},
+    {.name = "phi-2", .families = {"phi"}, .any = {"phi-2"}},
+    {.name = "molmo", .families = {"molmo"}, .any = {"molmo"}},
+};
+
+// What remains to go by where its name says nothing.
+constexpr Rule kFamilyRules[] = {
+    {.name = "glm4", .families = {"chatglm"}, .token = "<sop>"},
+    {.name = "chatglm3", .families = {"chatglm"}, .token = "<|observation|>"},
+    {.name = "chatglm", .families = {"chatglm"}},
+    {.name = "glm4", .families = {"glm"}},
+    {.name = "internlm3", .families = {"internlm3"}},
+    {.name = "internlm2", .families = {"internlm2"}},
+    {.name = "internlm", .families = {"internlmfor"}},
+    {.name = "qwen3", .families = {"qwen3"}},
+    {.name = "qwen", .families = {"qwen"}},
+    {.name = "gpt-oss", .families = {"gptoss"}},
+    {.name = "dbrx", .families = {"dbrx"}},
+    {.name = "deepseek-v3", .families = {"deepseekv3"}},
+    {.name = "deepseek", .families = {"deepseek"}},
+    {.name = "minicpm3", .families = {"minicpm3"}},
+    {.name = "minicpm", .families = {"minicpmfor"}},
+    {.name = "gemma", .families = {"gemma"}},
+    {.name = "phi-3", .families = {"phi3"}, .token = "<|end|>"},
+    {.name = "yi", .families = {"yi"}},
+    {.name = "llama3", .families = {"llama"}, .token = "<|start_header_id|>"},
+    {.name = "chatml", .families = {"llama", "mistral", "mixtral", "stablelm"}, .token = "<|im_end|>"},
+};
+
+bool asks(const Words& words) { return !words[0].empty(); }
+
+bool has_any(std::string_view text, const Words& words) {
+  return std::ranges::any_of(words, [&](std::string_view word) {
+    return !word.empty() && text.find(word) != std::string_view::npos;
+  });
+}
+
+bool has_word(std::string_view text, std::string_view word) {
+  const auto joins = [&](size_t i) { return i < text.size() && text[i] >= 'a' && text[i] <= 'z'; };
+  for (size_t at = text.find(word); at != std::string_view::npos; at = text.find(word, at + 1)) {
+    if ((at == 0 || !joins(at - 1)) && !joins(at + word.size())) return true;
+  }
+  return false;
+}
+
+bool fits_family(const Rule& rule, const ChatTemplateFacts& facts) {
+  if (!asks(rule.families) || (facts.architecture.empty() && facts.model_type.empty())) return true;
+  std::string type = lower(facts.model_type);
+  std::erase(type, '_');
+  const std::string architecture = lower(facts.architecture);
+  return std::ranges::any_of(rule.families, [&](std::string_view family) {
+    return !family.empty() && (architecture.starts_with(family) || type.starts_with(family));
+  });
+}
+
+bool fits_name(const Rule& rule, std::string_view name) {
+  return (!asks(rule.any) || has_any(name, rule.any)) && (!asks(rule.also) || has_any(name, rule.also)) &&
+         !has_any(name, rule.without) && (rule.word.empty() || has_word(name, rule.word));
+}
+
+bool fits_files(const Rule& rule, const ChatTemplateFacts& facts) {
+  return (rule.chat_format.empty() || rule.chat_format == facts.chat_format) &&
+         (rule.user_token.empty() || rule.user_token == facts.user_token) &&
+         (rule.token.empty() || !facts.has_token || facts.has_token(rule.token));
+}
+
+template <size_t N>
+std::string_view first_that_fits(const Rule (&rules)[N], const ChatTemplateFacts& facts,
+                                 std::string_view name) {
+  for (const Rule& rule : rules) {
+    if (fits_family(rule, facts) && fits_name(rule, name) && fits_files(rule, facts)) return rule.name;
+  }
+  return {};
+}
+
+// The last component, in lower case, as a path would spell it ("Llama 3.1 8B Instruct" of a GGUF file).
+std::string own_name(std::string_view name) {
+  while (name.ends_with('/')) name.remove_suffix(1);
+  const size_t slash = name.find_last_of('/');
+  std::string own = lower(slash == std::string_view::npos ? name : name.substr(slash + 1));
+  std::ranges::replace(own, ' ', '-');
+  return own;
 }
 
 }  // namespace
 
-std::string match_builtin_template(std::string_view model_name, std::string_view architecture) {
-  const ModelName name(model_name);
-  for (const Rule& rule : kRules) {
-    if (rule.matches(name) && goes_with(rule, architecture)) return std::string(rule.name);
+MatchedTemplate match_builtin_template(const ChatTemplateFacts& facts) {
+  if (const std::string_view found = first_that_fits(kFileRules, facts, {}); !found.empty()) {
+    return {found, "by the model's generation_config.json"};
+  }
+  for (const std::string& name : facts.names) {
+    if (const std::string_view found = first_that_fits(kNameRules, facts, own_name(name)); !found.empty()) {
+      return {found, fmt::format("by the model's name '{}'", name)};
+    }
+  }
+  if (facts.architecture.empty() && facts.model_type.empty()) return {};
+  if (const std::string_view found = first_that_fits(kFamilyRules, facts, {}); !found.empty()) {
+    return {found, fmt::format("by the model's architecture {} alone; --chat-template chooses another, and "
+                               "'base' is for a model that was not trained to chat",
+                               facts.architecture.empty() ? facts.model_type : facts.architecture)};
   }
   return {};
 }
@@ -166,26 +219,23 @@ Result<ChosenChatTemplate> choose_chat_template(const ChatTemplateFacts& facts) 
     ASSIGN_OR_RETURN(ChatTemplate loaded, ChatTemplate::load(facts.user_spec, facts.tokens));
     return ChosenChatTemplate{std::move(loaded), "--chat-template " + facts.user_spec};
   }
+  const std::string name = facts.names.empty() ? "of the model" : facts.names[0];
   if (!facts.jinja_source.empty()) {
-    const std::string name = facts.model_name.empty() ? "of the model" : facts.model_name;
-    ASSIGN_OR_RETURN(ChatTemplate own,
-                     ChatTemplate::from_jinja(facts.jinja_source, name, facts.tokens));
+    ASSIGN_OR_RETURN(ChatTemplate own, ChatTemplate::from_jinja(facts.jinja_source, name, facts.tokens));
     return ChosenChatTemplate{std::move(own), "the model's own template"};
   }
-  const std::string matched = match_builtin_template(facts.model_name, facts.architecture);
-  ASSIGN_OR_RETURN(ChatTemplate found,
-                   ChatTemplate::builtin(matched.empty() ? "base" : matched, facts.tokens));
-  if (matched.empty()) {
+  const MatchedTemplate matched = match_builtin_template(facts);
+  if (matched.name.empty()) {
+    ASSIGN_OR_RETURN(ChatTemplate base, ChatTemplate::builtin("base", facts.tokens));
     return ChosenChatTemplate{
-        std::move(found),
+        std::move(base),
         fmt::format("built-in template 'base' (plain text): the model has no template of its own and "
                     "none fits its name '{}'; --chat-template chooses one",
-                    facts.model_name)};
+                    name)};
   }
-  return ChosenChatTemplate{
-      std::move(found), fmt::format("built-in template '{}', by the model's name '{}'{}", matched,
-                                    facts.model_name,
-                                    facts.architecture.empty() ? "" : " and its architecture")};
+  ASSIGN_OR_RETURN(ChatTemplate found, ChatTemplate::builtin(matched.name, facts.tokens));
+  return ChosenChatTemplate{std::move(found),
+                            fmt::format("built-in template '{}', {}", matched.name, matched.reason)};
 }
 
 }  // namespace lmdeploy

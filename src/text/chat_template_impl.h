@@ -15,6 +15,7 @@ class ChatTemplate::Impl {
   virtual Result<std::string> render(const ChatRender& chat) const = 0;
   virtual Result<std::string> get_prompt(std::string_view text, bool sequence_start) const = 0;
   virtual bool is_jinja() const = 0;
+  virtual std::vector<std::string> special_marks() const { return {}; }
 
   const std::string& name() const { return name_; }
   const SpecialTokenText& tokens() const { return tokens_; }

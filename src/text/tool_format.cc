@@ -28,10 +28,18 @@ constexpr char kLlamaAfter[] =
     "- Only call one function at a time\n- Put the entire function call reply on one line\"\n"
     "- Always add your sources when using search results to answer the user query\n\n";
 
+constexpr char kInternS1Before[] =
+    "\n\nYour response should consist of a reasoning step (**thought**) followed immediately by a function "
+    "call in valid JSON format. Wrap each function call using the `<|action_start|><|plugin|>` and "
+    "`<|action_end|>` tags.\n\n**Format example:**\n\n```\n(Your thought goes here...)\n\n"
+    "<|action_start|><|plugin|>\n{\n    \"name\": \"tool_name\",\n    \"parameters\": {\n        "
+    "\"parameter1\": \"value1\",\n        \"parameter2\": \"value2\"\n    }\n}\n<|action_end|>\n```\n\n"
+    "# External Tools\nYou have access to these tools:\n";
+
 // As json.dumps(value, ensure_ascii=False) writes it, which these models were trained on.
-Result<std::string> python_json(const json::value& value) {
+Result<std::string> python_json(const json::value& value, const jinja::JsonStyle& style = {}) {
   jinja::Evaluator evaluator{jinja::Limits{}};
-  return jinja::to_json(evaluator, jinja::Value::from_json(value), {});
+  return jinja::to_json(evaluator, jinja::Value::from_json(value), style);
 }
 
 // The object that "function" holds, or the value itself where there is no such member.
@@ -72,20 +80,87 @@ Result<std::string> arguments_of(const json::object& function) {
   return parsed.ok() ? python_json(*parsed) : std::string(text);
 }
 
-}  // namespace
+// InternLM 2 lists bare functions.
+Result<std::string> internlm2_tools(const json::array& tools) {
+  json::array functions;
+  for (size_t i = 0; i < tools.size(); ++i) {
+    ASSIGN_OR_RETURN(const json::object* function, function_of(tools[i], "tools", i));
+    functions.push_back(*function);
+  }
+  return python_json(functions);
+}
 
-Result<std::string> system_with_tools(ToolFormat format, std::string_view text,
-                                      const json::array& tools) {
-  const bool qwen = format == ToolFormat::kQwen;
+Result<std::string> intern_s1_system(std::string_view text, const json::array& tools) {
+  for (size_t i = 0; i < tools.size(); ++i) RETURN_IF_ERROR(function_of(tools[i], "tools", i).status());
+  ASSIGN_OR_RETURN(const std::string listed,
+                   python_json(tools, {.indented = true, .indent = "  ", .item_separator = ","}));
+  constexpr std::string_view kBefore = kInternS1Before;
+  return std::string(text) + std::string(kBefore.substr(text.empty() ? 2 : 0)) + listed;
+}
+
+Result<std::string> qwen_system(std::string_view text, const json::array& tools) {
   std::string listed;
   for (size_t i = 0; i < tools.size(); ++i) {
     ASSIGN_OR_RETURN(const json::object* function, function_of(tools[i], "tools", i));
-    ASSIGN_OR_RETURN(const std::string tool, qwen ? qwen_tool(tools[i], *function)
-                                                  : llama_tool(*function));
-    listed += (qwen ? "\n" : "") + tool;
+    ASSIGN_OR_RETURN(const std::string tool, qwen_tool(tools[i], *function));
+    listed += "\n" + tool;
   }
-  if (!qwen) return kLlamaBefore + listed + kLlamaAfter + std::string(text);
   return std::string(text) + (text.empty() ? "" : "\n\n") + kQwenBefore + listed + kQwenAfter;
+}
+
+Result<std::string> llama_system(std::string_view text, const json::array& tools) {
+  std::string listed;
+  for (size_t i = 0; i < tools.size(); ++i) {
+    ASSIGN_OR_RETURN(const json::object* function, function_of(tools[i], "tools", i));
+    ASSIGN_OR_RETURN(const std::string tool, llama_tool(*function));
+    listed += tool;
+  }
+  return kLlamaBefore + listed + kLlamaAfter + std::string(text);
+}
+
+std::string call_text(ToolFormat format, bool first, std::string_view name, std::string_view arguments) {
+  switch (format) {
+    case ToolFormat::kLlama31:
+      return fmt::format("<function={}>{}</function>", name, arguments);
+    case ToolFormat::kInternlm2:
+    case ToolFormat::kInternS1:
+      return fmt::format("<|action_start|><|plugin|>\n{{\"name\": \"{}\", \"parameters\": {}}}{}<|action_end|>",
+                         name, arguments, format == ToolFormat::kInternS1 ? "\n" : "");
+    case ToolFormat::kQwen:
+      return fmt::format("{}<tool_call>\n{{\"name\": \"{}\", \"arguments\": {}}}\n</tool_call>",
+                         first ? "" : "\n", name, arguments);
+    case ToolFormat::kNone:
+      break;
+  }
+  return {};
+}
+
+}  // namespace
+
+bool names_speakers(ToolFormat format) {
+  return format == ToolFormat::kInternlm2 || format == ToolFormat::kInternS1;
+}
+
+std::string_view result_role(ToolFormat format) {
+  if (names_speakers(format)) return "environment";
+  return format == ToolFormat::kLlama31 ? "ipython" : "tool";
+}
+
+Result<std::string> system_with_tools(ToolFormat format, std::string_view text,
+                                      const json::array& tools) {
+  switch (format) {
+    case ToolFormat::kQwen:
+      return qwen_system(text, tools);
+    case ToolFormat::kLlama31:
+      return llama_system(text, tools);
+    case ToolFormat::kInternlm2:
+      return internlm2_tools(tools);
+    case ToolFormat::kInternS1:
+      return intern_s1_system(text, tools);
+    case ToolFormat::kNone:
+      break;
+  }
+  return unsupported("this chat template has no format for tools");
 }
 
 Result<std::string> content_with_calls(ToolFormat format, std::string_view content,
@@ -94,12 +169,7 @@ Result<std::string> content_with_calls(ToolFormat format, std::string_view conte
   for (size_t i = 0; i < calls.size(); ++i) {
     ASSIGN_OR_RETURN(const json::object* function, function_of(calls[i], "tool_calls", i));
     ASSIGN_OR_RETURN(const std::string arguments, arguments_of(*function));
-    if (format == ToolFormat::kQwen) {
-      text += fmt::format("{}<tool_call>\n{{\"name\": \"{}\", \"arguments\": {}}}\n</tool_call>",
-                          text.empty() ? "" : "\n", name_of(*function), arguments);
-    } else {
-      text += fmt::format("<function={}>{}</function>", name_of(*function), arguments);
-    }
+    text += call_text(format, text.empty(), name_of(*function), arguments);
   }
   return text;
 }

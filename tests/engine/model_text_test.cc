@@ -61,5 +61,55 @@ TEST(ModelText, WarnsOfAVocabularyThatNamesNoPreTokenizer) {
   EXPECT_EQ(warning("llama-bpe"), "");
 }
 
+// A directory with a configuration and a vocabulary of single characters and the given special tokens.
+Result<ModelText> text_of_directory(const TemporaryDirectory& directory, const std::string& config,
+                                    std::vector<std::string> special, const std::string& spec = "") {
+  json::object vocabulary;
+  json::array added;
+  for (char c = 'a'; c <= 'z'; ++c) vocabulary[std::string(1, c)] = vocabulary.size();
+  for (const std::string& token : special) {
+    added.push_back({{"id", vocabulary.size() + added.size()}, {"content", token}, {"special", true},
+                     {"single_word", false}, {"lstrip", false}, {"rstrip", false}, {"normalized", false}});
+  }
+  const json::object tokenizer = {
+      {"added_tokens", added}, {"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", json::array()}}}};
+  directory.write("config.json", config);
+  directory.write("tokenizer.json", to_json_text(tokenizer));
+  const auto checkpoint = Checkpoint::open(directory.path(), CheckpointParts::kConfigOnly);
+  CHECK(checkpoint.ok(), "{}", checkpoint.status().message());
+  return load_model_text(**checkpoint, spec);
+}
+
+TEST(ModelText, ATemplateWhoseTokensAreMissingIsWarnedOf) {
+  TemporaryDirectory directory;
+  constexpr char kConfig[] = R"({"architectures": ["LlamaForCausalLM"], "model_type": "llama"})";
+  const auto with = text_of_directory(directory, kConfig, {"<|im_start|>", "<|im_end|>"}, "yi");
+  ASSERT_TRUE(with.ok()) << with.status().message();
+  EXPECT_EQ(with->chat_template_warning, "");
+  EXPECT_EQ(with->end_ids, std::vector<int32_t>{27});
+  const auto without = text_of_directory(directory, kConfig, {"<|im_end|>"}, "yi");
+  EXPECT_EQ(without->chat_template_warning,
+            "the chat template 'yi' writes <|im_start|>: no token of this model's vocabulary, so the model reads it "
+            "as plain text; --chat-template chooses another template");
+}
+
+TEST(ModelText, AFamilyWithoutATemplateGetsItsOwn) {
+  TemporaryDirectory directory;
+  constexpr char kBaichuan[] = R"({"architectures": ["BaichuanForCausalLM"], "model_type": "baichuan"})";
+  directory.write("generation_config.json", R"({"user_token_id": 26, "assistant_token_id": 27, "eos_token_id": 2})");
+  const auto baichuan = text_of_directory(directory, kBaichuan, {"<reserved_106>", "<reserved_107>"});
+  ASSERT_TRUE(baichuan.ok()) << baichuan.status().message();
+  EXPECT_EQ(baichuan->chat_template_reason, "built-in template 'baichuan2', by the model's generation_config.json");
+  ChatRender chat;
+  chat.messages.push_back(json::object{{"role", "user"}, {"content", "hi"}});
+  const ChatPrompt prompt = make_chat_prompt(*baichuan->chat_template, chat).value();
+  EXPECT_EQ(baichuan->tokenizer->encode(prompt.text, {.add_special_tokens = prompt.add_special_tokens}),
+            (std::vector<int32_t>{26, 7, 8, 27}));
+  directory.write("generation_config.json", R"({"chat_format": "raw"})");
+  const auto raw = text_of_directory(
+      directory, R"({"architectures": ["QWenLMHeadModel"], "model_type": "qwen"})", {"<|im_end|>"});
+  EXPECT_EQ(raw->chat_template->name(), "base");
+}
+
 }  // namespace
 }  // namespace lmdeploy

@@ -201,34 +201,5 @@ TEST(JinjaChatTemplate, ErrorsNameTheTemplate) {
   EXPECT_EQ(text_of(strict.render(conversation("[3]"))), "error: messages[0] is no object");
 }
 
-TEST(ChooseChatTemplate, TheUserThenTheModelThenItsNameThenBase) {
-  ChatTemplateFacts facts{.model_name = "Qwen1.5-7B-Chat", .architecture = "Qwen2ForCausalLM",
-                          .jinja_source = "{{ 1 }}", .user_spec = "llama2"};
-  EXPECT_EQ(choose_chat_template(facts).value().chat_template.name(), "llama2");
-  facts.user_spec.clear();
-  EXPECT_TRUE(choose_chat_template(facts).value().chat_template.is_jinja());
-  EXPECT_EQ(choose_chat_template(facts).value().reason, "the model's own template");
-  facts.jinja_source.clear();
-  EXPECT_EQ(choose_chat_template(facts).value().chat_template.name(), "qwen");
-  facts.model_name = "my-model";
-  EXPECT_EQ(choose_chat_template(facts).value().chat_template.name(), "base");
-  facts.user_spec = "nothing-like-this";
-  EXPECT_EQ(choose_chat_template(facts).status().code(), StatusCode::kNotFound);
-}
-
-TEST(ChooseChatTemplate, OnlyTheModelsOwnNameCounts) {
-  EXPECT_EQ(match_builtin_template("/home/yifan/gemma-7b-it", "GemmaForCausalLM"), "gemma");
-  EXPECT_EQ(match_builtin_template("/data/yi/mixtral-8x7b-instruct", ""), "mixtral");
-  EXPECT_EQ(match_builtin_template("yifan-model", "LlamaForCausalLM"), "");
-  EXPECT_EQ(match_builtin_template("Yi-34B-Chat", "LlamaForCausalLM"), "yi");
-  EXPECT_EQ(match_builtin_template("llama2-qwen-mix", "Qwen2ForCausalLM"), "qwen");
-  EXPECT_EQ(match_builtin_template("Meta-Llama-3-8B-Instruct", "LlamaForCausalLM"), "llama3");
-  EXPECT_EQ(match_builtin_template("Llama-3.1-8B-Instruct", "LlamaForCausalLM"), "llama3_1");
-  EXPECT_EQ(match_builtin_template("Qwen2.5-7B-Instruct", "Qwen2ForCausalLM"), "qwen2d5");
-  EXPECT_EQ(match_builtin_template("Qwen3-8B", "Qwen3ForCausalLM"), "qwen3");
-  EXPECT_EQ(match_builtin_template("Mistral-7B-Instruct-v0.1", "MistralForCausalLM"), "mistral");
-  EXPECT_EQ(match_builtin_template("deepseek-r1-distill-qwen-7b", "Qwen2ForCausalLM"), "qwen");
-}
-
 }  // namespace
 }  // namespace lmdeploy

@@ -48,6 +48,7 @@ TEST(BuiltinTools, QwenEqualsTheModelsOwnTemplate) {
     expect_own_template("qwen3", "qwen3.jinja", messages);
   }
   expect_own_template("qwen2d5", "qwen2_5.jinja", R"([{"role": "user", "content": "Q"}])");
+  expect_own_template("qwen3", "qwen3.jinja", R"([{"role": "user", "content": "Q"}])");
 }
 
 TEST(BuiltinTools, ArgumentsMayBeJsonText) {
@@ -94,8 +95,35 @@ TEST(BuiltinTools, Llama31CallsWaitForTheirResult) {
       "<|start_header_id|>assistant<|end_header_id|>\n\n")) << prompt;
 }
 
+TEST(BuiltinTools, Internlm2NamesWhoSpeaks) {
+  ChatRender chat = conversation(kConversations[1], true);
+  chat.messages.push_back(json::object{{"role", "environment"}, {"name", "interpreter"}, {"content", "plot"}});
+  EXPECT_EQ(builtin("internlm2").render(chat).value(),
+            "<|im_start|>system\nS<|im_end|>\n<|im_start|>system name=<|plugin|>\n"
+            "[{\"name\": \"weather\", \"description\": \"Of a \\\"city\\\", é\", \"parameters\": {\"type\": "
+            "\"object\", \"properties\": {\"city\": {\"type\": \"string\"}}, \"required\": [\"city\"]}}, "
+            "{\"name\": \"now\", \"parameters\": {}}]<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n"
+            "<|im_start|>assistant\n<|action_start|><|plugin|>\n{\"name\": \"weather\", \"parameters\": {\"city\": "
+            "\"北京\", \"n\": 1.0}}<|action_end|><|im_end|>\n<|im_start|>environment name=<|plugin|>\n21<|im_end|>\n"
+            "<|im_start|>environment name=<|interpreter|>\nplot<|im_end|>\n<|im_start|>assistant\n");
+}
+
+TEST(BuiltinTools, InternS1RepeatsTheThoughtsAfterTheLastQuestion) {
+  ChatRender chat;
+  chat.messages = parse_json(R"([{"role": "user", "content": "Q1"},
+      {"role": "assistant", "content": "A1", "reasoning_content": "old"}, {"role": "user", "content": "Q2"},
+      {"role": "assistant", "content": "", "reasoning_content": "hm", "tool_calls": [
+        {"function": {"name": "now", "arguments": {}}}]},
+      {"role": "tool", "content": "12:00"}])", "messages").value().as_array();
+  const std::string prompt = builtin("intern-s1").render(chat).value();
+  EXPECT_TRUE(prompt.ends_with(
+      "<|im_start|>assistant\nA1<|im_end|>\n<|im_start|>user\nQ2<|im_end|>\n<|im_start|>assistant\n<think>\nhm\n"
+      "</think>\n<|action_start|><|plugin|>\n{\"name\": \"now\", \"parameters\": {}}\n<|action_end|><|im_end|>\n"
+      "<|im_start|>environment name=<|plugin|>\n12:00<|im_end|>\n<|im_start|>assistant\n<think>")) << prompt;
+}
+
 TEST(BuiltinTools, TemplatesWithoutAFormatRefuse) {
-  for (const char* name : {"qwen", "llama3", "gemma", "mistral", "internlm2"}) {
+  for (const char* name : {"qwen", "llama3", "gemma", "mistral", "deepseek"}) {
     EXPECT_EQ(builtin(name).render(conversation(kConversations[0], true)).status().code(),
               StatusCode::kUnsupported) << name;
     const Status calls = builtin(name).render(conversation(kConversations[1], false)).status();
