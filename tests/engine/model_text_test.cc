@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/checkpoint/file_builders.h"
 #include "tests/checkpoint/temporary_directory.h"
 
@@ -109,6 +111,48 @@ TEST(ModelText, AFamilyWithoutATemplateGetsItsOwn) {
   const auto raw = text_of_directory(
       directory, R"({"architectures": ["QWenLMHeadModel"], "model_type": "qwen"})", {"<|im_end|>"});
   EXPECT_EQ(raw->chat_template->name(), "base");
+}
+
+// Of each family, what ends a turn: generation_config.json, the vocabulary and the template joined.
+TEST(ModelText, EndTokensOfTheFamilies) {
+  const struct {
+    const char* name; const char* architecture; Words special; const char* eos; Words ends;
+  } families[] = {
+      {"Llama-2-7b-chat", "LlamaForCausalLM", {"<s>", "</s>"}, "27", {"</s>"}},
+      {"Meta-Llama-3-8B-Instruct", "LlamaForCausalLM", {"<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"}, "27",
+       {"<|end_of_text|>", "<|eot_id|>"}},
+      {"Yi-6B-Chat", "LlamaForCausalLM", {"<|im_start|>", "<|im_end|>", "<|endoftext|>"}, "28",
+       {"<|im_end|>", "<|endoftext|>"}},
+      {"internlm-chat-7b", "InternLMForCausalLM", {"</s>", "<eoa>"}, "26", {"</s>", "<eoa>"}},
+      {"internlm2-chat-7b", "InternLM2ForCausalLM", {"</s>", "<|im_start|>", "<|im_end|>", "<|action_end|>"}, "26",
+       {"</s>", "<|im_end|>", "<|action_end|>"}},
+      {"Qwen-7B-Chat", "QWenLMHeadModel", {"<|endoftext|>", "<|im_start|>", "<|im_end|>"}, "26",
+       {"<|endoftext|>", "<|im_start|>", "<|im_end|>"}},
+      {"chatglm3-6b", "ChatGLMModel", {"</s>", "<|user|>", "<|observation|>"}, "26",
+       {"</s>", "<|user|>", "<|observation|>"}},
+      {"glm-4-9b-chat", "ChatGLMModel", {"<|endoftext|>", "<|user|>", "<|observation|>"}, "[26, 27, 28]",
+       {"<|endoftext|>", "<|user|>", "<|observation|>"}},
+      {"gemma-2b-it", "GemmaForCausalLM", {"<eos>", "<end_of_turn>"}, "26", {"<eos>", "<end_of_turn>"}},
+      {"dbrx-instruct", "DbrxForCausalLM", {"<|endoftext|>", "<|im_end|>"}, "26", {"<|endoftext|>", "<|im_end|>"}},
+      {"Phi-3-mini-4k-instruct", "Phi3ForCausalLM", {"<|endoftext|>", "<|assistant|>", "<|end|>"}, "26",
+       {"<|endoftext|>", "<|assistant|>", "<|end|>"}},
+      {"gpt-oss-20b", "GptOssForCausalLM", {"<|return|>", "<|call|>", "<|end|>", "<|endoftext|>"}, "[26, 29]",
+       {"<|return|>", "<|call|>", "<|endoftext|>"}},
+  };
+  for (const auto& family : families) {
+    TemporaryDirectory directory;
+    directory.write("generation_config.json", fmt::format(R"({{"eos_token_id": {}}})", family.eos));
+    const auto text = text_of_directory(
+        directory, fmt::format(R"({{"architectures": ["{}"], "_name_or_path": "{}"}})", family.architecture, family.name),
+        family.special);
+    ASSERT_TRUE(text.ok()) << text.status().message();
+    Words ends;
+    for (const int32_t id : text->end_ids) ends.emplace_back(text->tokenizer->piece(id));
+    std::ranges::sort(ends);
+    Words expected = family.ends;
+    std::ranges::sort(expected);
+    EXPECT_EQ(ends, expected) << family.name << ": " << text->chat_template_reason;
+  }
 }
 
 }  // namespace
