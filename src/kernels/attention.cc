@@ -70,6 +70,7 @@ void paged_attention(Ctx& ctx, const TensorView& q, const PagedKv& kv, const Att
                   .sequences = static_cast<int>(batch.kv_len.dim(0)),
                   .heads = params.heads,
                   .kv_heads = kv.kv_heads,
+                  .first_value_head = kv.latent_dim > 0 ? 0 : kv.kv_heads,
                   .head_dim = kv.head_dim,
                   .block_tokens = kv.block_tokens,
                   .max_query_len = batch.max_query_len,

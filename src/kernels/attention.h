@@ -30,7 +30,8 @@ struct AttentionBatch {
 // bf16, as the pages). Query token t of a sequence with n query tokens stands at position kv_len - n +
 // t and sees positions j <= its own (within the window). A row's bits do not depend on the other
 // sequences in the batch nor on how its prompt was cut into chunks; on CUDA, where that costs speed,
-// with batch_invariant. On CUDA the lengths in `batch` are read on the device, max_query_len and
+// with batch_invariant. Of a latent cache, the columns of a head of `out` behind latent_dim are not
+// defined. On CUDA the lengths in `batch` are read on the device, max_query_len and
 // max_kv_len are upper bounds, and a sequence whose kv_len is 0 (padding) gets rows of zeros.
 void paged_attention(Ctx& ctx, const TensorView& q, const PagedKv& kv, const AttentionBatch& batch,
                      const AttentionParams& params, const TensorView& out);

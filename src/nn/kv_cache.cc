@@ -6,7 +6,8 @@ namespace lmdeploy {
 namespace {
 
 size_t layer_bytes(const KvGroup& group, int block_tokens, DType dtype) {
-  const int64_t elements = int64_t{2} * group.kv_heads * block_tokens * group.head_dim;
+  const int64_t heads = group.latent_dim > 0 ? group.kv_heads : 2 * group.kv_heads;
+  const int64_t elements = heads * block_tokens * group.head_dim;
   return static_cast<size_t>(dtype_bytes(dtype, elements));
 }
 
@@ -45,6 +46,7 @@ KvCache::KvCache(std::vector<KvGroup> groups, int block_tokens, int num_blocks, 
                         .block_tokens = block_tokens,
                         .kv_heads = group.kv_heads,
                         .head_dim = group.head_dim,
+                        .latent_dim = group.latent_dim,
                         .dtype = dtype};
     }
   }

@@ -20,6 +20,7 @@ struct KvGroup {
   std::vector<int> layers;  // model layer indices, in order
   int kv_heads = 0;
   int head_dim = 0;
+  int latent_dim = 0;  // above 0: V is the first columns of K (kernels/paged_kv.h)
 };
 
 // Not thread-safe; owned by one rank.

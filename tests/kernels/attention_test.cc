@@ -217,6 +217,16 @@ TEST(PagedAttention, GroupSizes) {
   }
 }
 
+// One head whose columns are keys and values.
+TEST(PagedAttention, LatentCaches) {
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    const KvShape small{.kv_heads = 1, .head_dim = 80, .dtype = dtype, .latent_dim = 64};
+    expect_matches_reference({.kv = small, .heads = 6}, {{1, 33, 2}, {130, 90, 700}});
+    const KvShape deepseek{.kv_heads = 1, .head_dim = 576, .dtype = dtype, .latent_dim = 512};
+    expect_matches_reference({.kv = deepseek, .heads = 16}, {{1, 5}, {130, 270}});
+  }
+}
+
 TEST(PagedAttention, ScoreShapes) {
   const Step step{{1, 90, 4}, {300, 90, 270}};
   expect_matches_reference({.softcap = 5.0f}, step);

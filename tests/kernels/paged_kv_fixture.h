@@ -15,6 +15,9 @@ struct KvShape {
   int head_dim = 64;
   int block_tokens = 64;
   DType dtype = DType::kF32;
+  int latent_dim = 0;  // above 0: V is in K
+
+  int stored_heads() const { return latent_dim > 0 ? kv_heads : 2 * kv_heads; }
 };
 
 class PagedKvFixture {
@@ -29,11 +32,13 @@ class PagedKvFixture {
     }
     const size_t head_bytes =
         static_cast<size_t>(dtype_bytes(shape.dtype, int64_t{shape.block_tokens} * shape.head_dim));
-    kv_ = {.page_bytes = 2 * (2 * head_bytes * static_cast<size_t>(shape.kv_heads)),
-           .layer_offset = 2 * head_bytes * static_cast<size_t>(shape.kv_heads),  // layer 1 of 2
+    const size_t layer_bytes = head_bytes * static_cast<size_t>(shape.stored_heads());
+    kv_ = {.page_bytes = 2 * layer_bytes,
+           .layer_offset = layer_bytes,  // layer 1 of 2
            .block_tokens = shape.block_tokens,
            .kv_heads = shape.kv_heads,
            .head_dim = shape.head_dim,
+           .latent_dim = shape.latent_dim,
            .dtype = shape.dtype};
     pages_ = Tensor(Shape{static_cast<int64_t>(kv_.page_bytes) * (blocks + 2)}, DType::kU8);
     std::memset(pages_.view().raw(), 0xFF, pages_.bytes());
@@ -72,7 +77,7 @@ class PagedKvFixture {
   void fill(double k_stddev) {
     for (size_t b = 0; b < lengths_.size(); ++b) {
       for (int token = 0; token < lengths_[b]; ++token) {
-        for (int head = 0; head < 2 * shape_.kv_heads; ++head) {
+        for (int head = 0; head < shape_.stored_heads(); ++head) {
           const bool is_v = head >= shape_.kv_heads;
           for (int i = 0; i < shape_.head_dim; ++i) {
             const uint64_t at =
@@ -104,7 +109,7 @@ class PagedKvFixture {
     return table_.view().row<int32_t>(sequence)[token / shape_.block_tokens];
   }
   std::byte* block_of(int sequence, int token, int head) const {
-    return kv_block(kv_, page(sequence, token), head);
+    return kv_block(kv_, page(sequence, token), head % shape_.stored_heads());
   }
 
   KvShape shape_;

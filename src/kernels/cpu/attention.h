@@ -30,6 +30,7 @@ struct AttentionArgs {
   int sequences = 0;
   int heads = 0;
   int kv_heads = 0;
+  int first_value_head = 0;  // where V stands in a layer's heads: kv_heads, or 0 where V is K
   int head_dim = 0;    // of the cache, q and out
   int width = 0;       // head_dim in whole vectors: of the fast version's scratch rows
   int block_tokens = 0;

@@ -130,7 +130,7 @@ void load_value_tiles(const AttentionArgs& args, const AttentionBlock& block, Sp
                       const TileScratch& work) {
   for (int step = tokens.first_step(); step <= tokens.last_step(); ++step) {
     const int t = step * kTileSteps;
-    const uint16_t* head = bf16_row(args, block, args.kv_heads + block.kv_head, tokens.start + t);
+    const uint16_t* head = bf16_row(args, block, args.first_value_head + block.kv_head, tokens.start + t);
     const auto row_of = [&](int r) {
       const bool seen = t + r >= tokens.begin && t + r < tokens.end;
       return seen ? head + int64_t{r} * args.head_dim : nullptr;

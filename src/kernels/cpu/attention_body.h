@@ -59,7 +59,7 @@ inline int64_t token_bytes(const AttentionArgs& args) {
   return int64_t{args.head_dim} * (kType == KvType::kF32 ? 4 : 2);
 }
 
-// Memory of one token's K (head = kv_head) or V (head = kv_heads + kv_head).
+// Memory of one token's K (head = kv_head) or V (head = first_value_head + kv_head).
 template <KvType kType>
 inline const std::byte* token_row(const AttentionArgs& args, int sequence, int head, int token) {
   const int32_t* table = args.block_table + sequence * args.block_table_stride;
@@ -94,7 +94,7 @@ inline void load_values(const AttentionArgs& args, const AttentionBlock& block, 
                         float* v_tile) {
   for (int token = tile.begin; token < tile.end; ++token) {
     const std::byte* row =
-        token_row<kType>(args, block.sequence, args.kv_heads + block.kv_head, token);
+        token_row<kType>(args, block.sequence, args.first_value_head + block.kv_head, token);
     float* to = v_tile + (token - tile.start) * args.width;
     for (int i = 0; i < args.width; i += V::kLanes) load_kv<V, kType>(args, row, i).store(to + i);
   }

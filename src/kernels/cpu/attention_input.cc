@@ -1,48 +1,12 @@
 #include "kernels/cpu/attention_input.h"
 
-#include <cmath>
-#include <cstring>
-
+#include "kernels/cpu/head_rows.h"
 #include "kernels/cpu/row_grain.h"
-#include "tensor/dtype.h"
 #include "tensor/stream.h"
 
 namespace lmdeploy::cpu {
 
 namespace {
-
-constexpr float kMaxF16 = 65504.0f;
-
-void norm_head(float* x, const float* weight, int size, float eps) {
-  double sum = 0;
-  for (int i = 0; i < size; ++i) sum += double{x[i]} * x[i];
-  const float scale = static_cast<float>(1.0 / std::sqrt(sum / size + eps));
-  for (int i = 0; i < size; ++i) x[i] = x[i] * scale * weight[i];
-}
-
-void rotate_head(float* x, const float* cos_sin, int half) {
-  for (int i = 0; i < half; ++i) {
-    const float a = x[i], b = x[half + i], c = cos_sin[i], s = cos_sin[half + i];
-    x[i] = a * c - b * s;
-    x[half + i] = b * c + a * s;
-  }
-}
-
-void store_head(const float* x, int size, KvType type, std::byte* to) {
-  switch (type) {
-    case KvType::kF32: std::memcpy(to, x, static_cast<size_t>(size) * sizeof(float)); return;
-    case KvType::kF16:
-      for (int i = 0; i < size; ++i) {
-        const float limited =
-            std::isnan(x[i]) ? x[i] : std::fmin(std::fmax(x[i], -kMaxF16), kMaxF16);
-        reinterpret_cast<f16*>(to)[i] = to_f16(limited);
-      }
-      return;
-    case KvType::kBF16:
-      for (int i = 0; i < size; ++i) reinterpret_cast<bf16*>(to)[i] = to_bf16(x[i]);
-      return;
-  }
-}
 
 using RowsFn = void (*)(const AttentionInputArgs&, int64_t, int64_t);
 
@@ -64,7 +28,7 @@ void attention_input_rows_plain(const AttentionInputArgs& args, int64_t begin, i
       const float* norm = head < args.heads ? args.q_norm : args.k_norm;
       if (norm != nullptr) norm_head(x, norm, args.head_dim, args.norm_eps);
       if (args.rotary_half > 0) {
-        rotate_head(x, args.cos_sin + row * args.cos_sin_stride, args.rotary_half);
+        rotate_head(x, args.cos_sin + row * args.cos_sin_stride, args.rotary_half, x);
       }
     }
     const int64_t slot = args.slot_map[row];

@@ -34,7 +34,7 @@ struct HeadReader {
     return element(block(token, kv_head), args.type, token % args.block_tokens * args.head_dim + i);
   }
   float v(int token, int i) const {
-    return element(block(token, args.kv_heads + kv_head), args.type,
+    return element(block(token, args.first_value_head + kv_head), args.type,
                    token % args.block_tokens * args.head_dim + i);
   }
 };

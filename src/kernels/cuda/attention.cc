@@ -31,6 +31,7 @@ AttentionLaunch launch_of(const CudaStream& stream, const TensorView& q, const P
           .block_table_stride = batch.block_table.row_stride(),
           .page_bytes = static_cast<int64_t>(kv.page_bytes),
           .head_bytes = static_cast<int64_t>(kv.head_bytes()),
+          .value_bytes = kv.latent_dim > 0 ? 0 : static_cast<int64_t>(kv.kv_heads * kv.head_bytes()),
           .sequences = static_cast<int>(batch.kv_len.dim(0)),
           .tokens = static_cast<int>(q.dim(0)),
           .heads = params.heads,
@@ -75,6 +76,24 @@ void decode(CudaStream& stream, Arena& scratch, DType dtype, AttentionLaunch arg
                                          : launch_attention_decode_bf16(args, stream.handle()));
 }
 
+// Whether the kernel for latent caches takes this one. Its sums depend on the other sequences.
+bool has_latent_kernel(const CudaStream& stream, DType dtype, const AttentionLaunch& args,
+                       const AttentionParams& params) {
+  constexpr int kFirstCapability = 80;
+  return !params.batch_invariant && dtype != DType::kF32 &&
+         stream.properties().compute_capability >= kFirstCapability &&
+         args.head_dim == kMaxLatentHeadDim && args.window == 0 && args.alibi_slopes == nullptr &&
+         args.sinks == nullptr && args.shared_bytes >= kLatentSharedBytes &&
+         is_aligned(args.q, 2 * args.q_stride) && is_aligned(args.out, 2 * args.out_stride) &&
+         is_aligned(args.pages, args.page_bytes);
+}
+
+void latent(CudaStream& stream, Arena& scratch, DType dtype, AttentionLaunch args) {
+  ArenaScope scope(scratch);
+  args.partial = scratch.allocate<float>(latent_scratch_floats(args.multiprocessors));
+  stream.launched("paged_attention", launch_attention_latent(dtype, args, stream.handle()));
+}
+
 // Sequences of min_queries query tokens and more, by kernels in which a row's bits depend on its
 // own position alone.
 void prefill(CudaStream& stream, DType dtype, AttentionLaunch args, int min_queries) {
@@ -93,8 +112,8 @@ void prefill(CudaStream& stream, DType dtype, AttentionLaunch args, int min_quer
 
 void paged_attention(Ctx& ctx, const TensorView& q, const PagedKv& kv, const AttentionBatch& batch,
                      const AttentionParams& params, const TensorView& out) {
-  CHECK(kv.head_dim <= kMaxHeadDim, "paged_attention: head_dim is {}; CUDA has up to {}",
-        kv.head_dim, kMaxHeadDim);
+  const int most = kv.latent_dim > 0 ? kMaxLatentHeadDim : kMaxHeadDim;
+  CHECK(kv.head_dim <= most, "paged_attention: head_dim is {}; CUDA has up to {}", kv.head_dim, most);
   CHECK(kv.dtype == q.dtype(),
         "paged_attention: a cache of {} for activations of {}; on CUDA they "
         "are one type",
@@ -103,7 +122,9 @@ void paged_attention(Ctx& ctx, const TensorView& q, const PagedKv& kv, const Att
   CudaStream& stream = static_cast<CudaStream&>(ctx.stream);
   const DeviceGuard guard(stream.device().index);
   const AttentionLaunch args = launch_of(stream, q, kv, batch, params, out);
-  if (!has_tensor_cores(stream, q.dtype(), args)) {
+  if (kv.latent_dim == kLatentColumns && has_latent_kernel(stream, q.dtype(), args, params)) {
+    latent(stream, ctx.scratch, q.dtype(), args);
+  } else if (kv.latent_dim > 0 || !has_tensor_cores(stream, q.dtype(), args)) {
     stream.launched("paged_attention", launch_attention_plain(q.dtype(), args, stream.handle()));
   } else if (params.batch_invariant) {
     prefill(stream, q.dtype(), args, 1);

@@ -23,9 +23,10 @@ struct AttentionLaunch {
   unsigned* tickets;           // a counter a thread block, 0 before and after each kernel
   int64_t q_stride, out_stride, block_table_stride;
   int64_t page_bytes, head_bytes;
+  int64_t value_bytes;         // from K of a head to its V; 0 where V is K
   int sequences, tokens;       // at least 1
   int heads, kv_heads, group;  // group: heads / kv_heads
-  int head_dim;                // 1 .. 256
+  int head_dim;                // 1 .. 256; the plain kernel takes up to kMaxLatentHeadDim
   int block_shift;             // log2 of the tokens of a page
   int window;                  // 0: none
   float scale;
@@ -42,8 +43,21 @@ constexpr int64_t decode_scratch_floats(int multiprocessors, int head_dim) {
   return kDecodeBlocksPerSm * multiprocessors * kParts * kRows * (width + kMaxAndSum);
 }
 
-// Any head_dim and alignment, every type; one query head a thread block, on CUDA cores.
+constexpr int kMaxLatentHeadDim = 576;
+
+// Any alignment, every type; one query head a thread block, on CUDA cores.
 cudaError_t launch_attention_plain(DType dtype, const AttentionLaunch& args, cudaStream_t stream);
+
+// f16 and bf16, one latent head of kMaxLatentHeadDim a token, its first kLatentColumns the values; no
+// window, slopes or sinks; rows and pages aligned to 16 bytes; blocks of kLatentSharedBytes. `partial`
+// has latent_scratch_floats().
+constexpr int kLatentColumns = 512;
+constexpr int kLatentSharedBytes = 172 * 1024;
+constexpr int64_t latent_scratch_floats(int multiprocessors) {
+  constexpr int64_t kParts = 2, kRows = 16, kMaxAndSum = 2;
+  return multiprocessors * kParts * kRows * (kLatentColumns + kMaxAndSum);
+}
+cudaError_t launch_attention_latent(DType dtype, const AttentionLaunch& args, cudaStream_t stream);
 
 // The kernels below take f16 and bf16, head_dim a multiple of 8, and rows and pages aligned to 16
 // bytes.

@@ -9,8 +9,9 @@ namespace {
 
 constexpr int kWarps = 8;
 constexpr int kThreads = kWarps * 32;
-constexpr int kMaxDim = 256;
-constexpr int kPerLane = kMaxDim / 32;  // elements of a head: lane, lane + 32, ...
+// Elements of a head of up to kMaxDim that a lane has: lane, lane + 32, ...
+template <int kMaxDim>
+constexpr int kPerLane = kMaxDim / 32;
 
 // The sequence of query token `token`.
 __device__ int sequence_of(const AttentionLaunch& args, int token) {
@@ -30,26 +31,28 @@ __device__ float warp_sum(float x) {
   return x;
 }
 
-template <class T>
-__device__ void load_head(const T* from, int dim, float (&to)[kPerLane]) {
+template <class T, int kElements>
+__device__ void load_head(const T* from, int dim, float (&to)[kElements]) {
 #pragma unroll
-  for (int i = 0; i < kPerLane; ++i) {
+  for (int i = 0; i < kElements; ++i) {
     const int at = static_cast<int>(threadIdx.x) % 32 + 32 * i;
     to[i] = at < dim ? to_float(from[at]) : 0.0f;
   }
 }
 
 // A warp's softmax over every kWarps-th token.
+template <int kElements>
 struct WarpSoftmax {
   float max = -INFINITY, sum = 0;
-  float values[kPerLane] = {};
+  float values[kElements] = {};
 
-  __device__ void add(float score, const float (&v)[kPerLane]) {
+  __device__ void add(float score, const float (&v)[kElements]) {
     const float base = fmaxf(max, score);
     const float scale = max == -INFINITY ? 0.0f : expf(max - base), weight = expf(score - base);
     max = base;
     sum = sum * scale + weight;
-    for (int i = 0; i < kPerLane; ++i) values[i] = values[i] * scale + weight * v[i];
+#pragma unroll
+    for (int i = 0; i < kElements; ++i) values[i] = values[i] * scale + weight * v[i];
   }
 };
 
@@ -60,56 +63,59 @@ __device__ float score_of(const AttentionLaunch& args, float dot, int head, int 
   return s;
 }
 
-template <class T>
-__device__ WarpSoftmax attend(const AttentionLaunch& args, int sequence, int head, int position,
-                              const float (&q)[kPerLane]) {
+template <class T, int kElements>
+__device__ WarpSoftmax<kElements> attend(const AttentionLaunch& args, int sequence, int head,
+                                         int position, const float (&q)[kElements]) {
   const int kv_head = head / args.group;
   const int first = args.window > 0 && position >= args.window ? position - args.window + 1 : 0;
   const int32_t* table = args.block_table + sequence * args.block_table_stride;
-  WarpSoftmax softmax;
+  WarpSoftmax<kElements> softmax;
   for (int token = first + static_cast<int>(threadIdx.x) / 32; token <= position; token += kWarps) {
     const char* block =
         args.pages + table[token >> args.block_shift] * args.page_bytes + kv_head * args.head_bytes;
     const int at = (token & ((1 << args.block_shift) - 1)) * args.head_dim;
-    float k[kPerLane], v[kPerLane];
+    float k[kElements], v[kElements];
     load_head(reinterpret_cast<const T*>(block) + at, args.head_dim, k);
-    load_head(reinterpret_cast<const T*>(block + args.kv_heads * args.head_bytes) + at,
-              args.head_dim, v);
+    load_head(reinterpret_cast<const T*>(block + args.value_bytes) + at, args.head_dim, v);
     float dot = 0;
-    for (int i = 0; i < kPerLane; ++i) dot += q[i] * k[i];
+#pragma unroll
+    for (int i = 0; i < kElements; ++i) dot += q[i] * k[i];
     softmax.add(score_of(args, warp_sum(dot), head, position - token), v);
   }
   return softmax;
 }
 
 // Puts the warps' sums together and stores the row.
-template <class T>
-__device__ void store_merged(const AttentionLaunch& args, int head, const WarpSoftmax& own,
-                             T* out) {
-  __shared__ float max[kWarps], sum[kWarps], values[kWarps][kMaxDim];
+template <class T, int kElements>
+__device__ void store_merged(const AttentionLaunch& args, int head,
+                             const WarpSoftmax<kElements>& own, T* out) {
+  __shared__ float max[kWarps], sum[kWarps], values[kWarps][kElements * 32];
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   if (lane == 0) {
     max[warp] = own.max;
     sum[warp] = own.sum;
   }
-  for (int i = 0; i < kPerLane; ++i) values[warp][lane + 32 * i] = own.values[i];
+#pragma unroll
+  for (int i = 0; i < kElements; ++i) values[warp][lane + 32 * i] = own.values[i];
   __syncthreads();
-  const int column = static_cast<int>(threadIdx.x);
-  if (column >= args.head_dim) return;
   float most = args.sinks != nullptr ? args.sinks[head] : -INFINITY;
   for (int w = 0; w < kWarps; ++w) most = fmaxf(most, max[w]);
-  float total = args.sinks != nullptr ? expf(args.sinks[head] - most) : 0.0f, value = 0;
+  float total = args.sinks != nullptr ? expf(args.sinks[head] - most) : 0.0f, scales[kWarps];
+#pragma unroll
   for (int w = 0; w < kWarps; ++w) {
-    if (sum[w] == 0) continue;
-    const float scale = expf(max[w] - most);
-    total += sum[w] * scale;
-    value += values[w][column] * scale;
+    scales[w] = sum[w] == 0 ? 0.0f : expf(max[w] - most);
+    total += sum[w] * scales[w];
   }
-  out[column] = from_float<T>(total > 0 ? value / total : 0.0f);
+  for (int column = static_cast<int>(threadIdx.x); column < args.head_dim; column += kThreads) {
+    float value = 0;
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w) value += values[w][column] * scales[w];
+    out[column] = from_float<T>(total > 0 ? value / total : 0.0f);
+  }
 }
 
 // One query head of one token a block.
-template <class T>
+template <class T, int kMaxDim>
 __global__ void __launch_bounds__(kThreads)
     attention_plain_kernel(const __grid_constant__ AttentionLaunch args) {
   wait_for_previous();
@@ -118,7 +124,7 @@ __global__ void __launch_bounds__(kThreads)
   const int sequence = sequence_of(args, token);
   const int position = args.kv_len[sequence] - args.query_start[sequence + 1] + token;
   const T* from = static_cast<const T*>(args.q) + token * args.q_stride + head * args.head_dim;
-  float q[kPerLane];
+  float q[kPerLane<kMaxDim>];
   load_head(from, args.head_dim, q);
   store_merged(args, head, attend<T>(args, sequence, head, position, q),
                static_cast<T*>(args.out) + token * args.out_stride + head * args.head_dim);
@@ -128,7 +134,10 @@ __global__ void __launch_bounds__(kThreads)
 
 cudaError_t launch_attention_plain(DType dtype, const AttentionLaunch& args, cudaStream_t stream) {
   return for_element_type(dtype, [&](auto element) {
-    return launch(attention_plain_kernel<decltype(element)>,
+    using T = decltype(element);
+    constexpr int kUsual = 256;
+    return launch(args.head_dim <= kUsual ? attention_plain_kernel<T, kUsual>
+                                          : attention_plain_kernel<T, kMaxLatentHeadDim>,
                   dim3(static_cast<unsigned>(args.tokens), static_cast<unsigned>(args.heads)),
                   dim3(kThreads), 0, stream, true, args);
   });

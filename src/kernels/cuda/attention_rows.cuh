@@ -163,6 +163,35 @@ __device__ __forceinline__ void load_queries(const AttentionLaunch& args, const 
   }
 }
 
+// Scores of two rows to weights relative to their new maximum; what was summed and added up so far
+// is brought to it. A lane has some of the columns of the scores, and of the values in `out`.
+template <int kScores, int kColumns>
+__device__ __forceinline__ void weigh_scores(float (&s)[kScores][4], float (&max)[2],
+                                             float (&sum)[2], float (&out)[kColumns][4]) {
+  const float former[2] = {max[0], max[1]};
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+#pragma unroll
+    for (int n = 0; n < kScores; ++n) max[i] = fmaxf(max[i], fmaxf(s[n][2 * i], s[n][2 * i + 1]));
+    max[i] = fmaxf(max[i], __shfl_xor_sync(0xFFFFFFFFu, max[i], 1));
+    max[i] = fmaxf(max[i], __shfl_xor_sync(0xFFFFFFFFu, max[i], 2));
+    const float base = max[i] == -INFINITY ? 0.0f : max[i];
+    sum[i] *= fast_exp2(former[i] - base);
+#pragma unroll
+    for (int n = 0; n < kScores; ++n) {
+      s[n][2 * i] = fast_exp2(s[n][2 * i] - base);
+      s[n][2 * i + 1] = fast_exp2(s[n][2 * i + 1] - base);
+      sum[i] += s[n][2 * i] + s[n][2 * i + 1];
+    }
+  }
+  if (!__any_sync(0xFFFFFFFFu, former[0] != max[0] || former[1] != max[1])) return;
+  const float scale[2] = {weight_of(former[0], max[0]), weight_of(former[1], max[1])};
+#pragma unroll
+  for (int n = 0; n < kColumns; ++n) {
+    for (int c = 0; c < 4; ++c) out[n][c] *= scale[c / 2];
+  }
+}
+
 // 16 rows of a warp. A lane holds rows lane / 4 and lane / 4 + 8 (index i of the arrays below).
 template <class T, int kWidth>
 struct WarpRows {
@@ -196,7 +225,7 @@ struct WarpRows {
     float s[kTokens / 8][4];
     multiply_keys<kTokens>(k_tile, s);
     shape_scores<kTokens>(rule, first_token, masked, s);
-    weigh<kTokens>(s);
+    weigh_scores(s, max, sum, out);
     add_values<kTokens>(v_tile, s);
   }
 
@@ -242,34 +271,6 @@ struct WarpRows {
         if (masked && (token > place.position || token < place.first)) x = -INFINITY;
         s[n][c] = x;
       }
-    }
-  }
-
-  // Scores to weights relative to the new maximum; what was summed so far is brought to it.
-  template <int kTokens>
-  __device__ void weigh(float (&s)[kTokens / 8][4]) {
-    float former[2] = {max[0], max[1]};
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-#pragma unroll
-      for (int n = 0; n < kTokens / 8; ++n)
-        max[i] = fmaxf(max[i], fmaxf(s[n][2 * i], s[n][2 * i + 1]));
-      max[i] = fmaxf(max[i], __shfl_xor_sync(0xFFFFFFFFu, max[i], 1));
-      max[i] = fmaxf(max[i], __shfl_xor_sync(0xFFFFFFFFu, max[i], 2));
-      const float base = max[i] == -INFINITY ? 0.0f : max[i];
-      sum[i] *= fast_exp2(former[i] - base);
-#pragma unroll
-      for (int n = 0; n < kTokens / 8; ++n) {
-        s[n][2 * i] = fast_exp2(s[n][2 * i] - base);
-        s[n][2 * i + 1] = fast_exp2(s[n][2 * i + 1] - base);
-        sum[i] += s[n][2 * i] + s[n][2 * i + 1];
-      }
-    }
-    if (!__any_sync(0xFFFFFFFFu, former[0] != max[0] || former[1] != max[1])) return;
-    const float scale[2] = {weight_of(former[0], max[0]), weight_of(former[1], max[1])};
-#pragma unroll
-    for (int n = 0; n < kWidth / 8; ++n) {
-      for (int c = 0; c < 4; ++c) out[n][c] *= scale[c / 2];
     }
   }
 

@@ -149,10 +149,26 @@ class Attention {
 // Twice the rounding of the result. (Sums of up to 34,000 weights are not exact in fp32 either.)
 double tolerance(DType dtype) { return dtype == DType::kF32 ? 1e-5 : test::rounding(dtype); }
 
+// `out` [T, heads * head_dim] as f32; of a latent cache, its defined columns.
+Tensor defined_columns(const Tensor& out, const KvShape& kv) {
+  Tensor all = test::as_f32(out);
+  if (kv.latent_dim == 0) return all;
+  const int64_t heads = all.shape()[1] / kv.head_dim;
+  Tensor defined(Shape{all.shape()[0], heads * kv.latent_dim}, DType::kF32);
+  for (int64_t t = 0; t < all.shape()[0]; ++t) {
+    for (int64_t head = 0; head < heads; ++head) {
+      std::copy_n(all.view().row<float>(t) + head * kv.head_dim, kv.latent_dim,
+                  defined.view().row<float>(t) + head * kv.latent_dim);
+    }
+  }
+  return defined;
+}
+
 void expect_equals_cpu(const Case& c, const Step& step) {
   Attention attention(c, step.kv_len);
   CudaRun gpu;
-  test::expect_close(attention.on_gpu(gpu, step), attention.on_cpu(step), tolerance(c.kv.dtype),
+  test::expect_close(defined_columns(attention.on_gpu(gpu, step), c.kv),
+                     defined_columns(attention.on_cpu(step), c.kv), tolerance(c.kv.dtype),
                      "element");
 }
 
@@ -194,6 +210,25 @@ TEST(CudaAttention, DecodeOfOverAThousandSequences) {
     lengths.push_back(1 + static_cast<int>(hash_random(6, static_cast<uint64_t>(b)) % 100));
   expect_equals_cpu({.kv = {.kv_heads = 1, .head_dim = 64, .dtype = DType::kF16}, .heads = 2},
                     {ones(1100), lengths});
+}
+
+TEST(CudaAttention, LatentCaches) {
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (int block_tokens : {32, 64, 128}) {
+      SCOPED_TRACE(testing::Message() << dtype_name(dtype) << " " << block_tokens);
+      const KvShape kv{.kv_heads = 1,
+                       .head_dim = 576,
+                       .block_tokens = block_tokens,
+                       .dtype = dtype,
+                       .latent_dim = 512};
+      const Step step{{1, 1, 1, 1, 1, 3, 40, 1}, {1, 31, 64, 65, 1000, 129, 90, 700}};
+      expect_equals_cpu({.kv = kv, .heads = 16}, step);
+      expect_equals_cpu({.kv = kv, .heads = 16, .batch_invariant = true}, step);
+      expect_equals_cpu({.kv = kv, .heads = 40}, {{1, 5}, {300, 70}});
+    }
+  }
+  const KvShape other{.kv_heads = 1, .head_dim = 80, .dtype = DType::kBF16, .latent_dim = 64};
+  expect_equals_cpu({.kv = other, .heads = 6}, {{1, 33, 2}, {130, 90, 700}});
 }
 
 TEST(CudaAttention, SeveralQueryTokensPerSequence) {

@@ -1,0 +1,308 @@
+// Attention over a latent cache (kernels/latent_input.h) of DeepSeek's shape: one head of 576
+// columns a token, the first 512 of which are its values too. 16 query heads, or as many rows of
+// several queries, share a reading of the context.
+//
+// The work is dealt out and its parts are summed as in attention_decode.cuh, but a unit of 64 tokens
+// is a block's, not cut among its warps: each warp scores 16 tokens, all warps exchange the scores,
+// and each adds up its 128 columns of the values.
+#include "kernels/cuda/attention_decode.cuh"
+
+namespace lmdeploy::cuda {
+
+namespace decode {
+
+namespace {
+
+constexpr int kKeyColumns = kMaxLatentHeadDim, kValueColumns = kLatentColumns;
+constexpr int kColumnsOfWarp = kValueColumns / kWarps;
+constexpr int kTileBytes = kUnitTokens * kKeyColumns * 2;
+constexpr int kQueryBytes = kRows * kKeyColumns * 2;
+constexpr int kStages = 2;
+constexpr int kChunks = kKeyColumns / 8;  // of 16 bytes, of a token or a query
+
+struct LatentShared {
+  float scores[kRows][kUnitTokens + 4];
+  ShareOfBlock share;
+  bool last;
+};
+
+// The block's tiles of consecutive units, two of which are under way.
+template <class T>
+class TilePipeline {
+ public:
+  __device__ TilePipeline(const AttentionLaunch& args, const Cursor& first, int units,
+                          uint32_t memory)
+      : args_(args), ahead_(first), left_(units), memory_(memory) {}
+
+  // Starts the first copies, those of this step's tokens after the kernel before has finished; that
+  // it has finished is so in any case afterwards.
+  __device__ void fill() {
+    bool waited = false;
+    for (int s = 0; s < kStages; ++s) {
+      if (!waited && left_ > 0 && !ahead_.is_settled(kWarps - 1)) {
+        wait_for_previous();
+        waited = true;
+      }
+      copy_next();
+    }
+    if (!waited) wait_for_previous();
+  }
+  // The oldest tile's address, once it is there for all threads.
+  __device__ uint32_t take() const {
+    wait_copies<kStages - 1>();
+    __syncthreads();
+    return memory_ + static_cast<uint32_t>(current_ * kTileBytes);
+  }
+  // All threads have used the oldest tile: another comes in its place.
+  __device__ void give_back() {
+    __syncthreads();
+    copy_next();
+  }
+
+ private:
+  __device__ void copy_next() {
+    if (left_ > 0) {
+      copy_tile(memory_ + static_cast<uint32_t>(current_ * kTileBytes));
+      if (--left_ > 0) ahead_.next(args_);
+    }
+    commit_copies();
+    current_ = (current_ + 1) % kStages;
+  }
+  __device__ void copy_tile(uint32_t to) const {
+    const int first = ahead_.token(0), kv_len = ahead_.work.place.kv_len;
+    const T* keys = key_row<T>(args_, ahead_.work.place.sequence, 0, first);
+    // Pages of 32 tokens: the unit's second half is elsewhere.
+    const bool halves = args_.block_shift == 5;
+    const T* second = halves && first + 32 < kv_len
+                          ? key_row<T>(args_, ahead_.work.place.sequence, 0, first + 32)
+                          : keys;
+#pragma unroll 4
+    for (int i = static_cast<int>(threadIdx.x); i < kUnitTokens * kChunks; i += kThreads) {
+      const int token = i / kChunks, chunk = i % kChunks;
+      const bool read = first + token < kv_len;
+      const T* from = halves && token >= 32 ? second + (token - 32) * kKeyColumns : keys + token * kKeyColumns;
+      copy_async(to + tile_offset<kKeyColumns>(token, chunk), read ? from + chunk * 8 : keys, read);
+    }
+  }
+
+  const AttentionLaunch& args_;
+  Cursor ahead_;
+  int left_;
+  uint32_t memory_;
+  int current_ = 0;  // stage of the oldest tile, or to fill
+};
+
+// 16 rows, of whose values the warp has its columns. A lane holds rows lane / 4 and lane / 4 + 8.
+template <class T>
+struct LatentRows {
+  RowPlace row[2];
+  float out[kColumnsOfWarp / 8][4];
+  float max[2], sum[2];
+
+  __device__ static int lane() { return static_cast<int>(threadIdx.x) % 32; }
+  __device__ static int warp() { return static_cast<int>(threadIdx.x) / 32; }
+
+  // Nothing attended yet; the queries come to `q_tile`.
+  __device__ void start(const AttentionLaunch& args, const Cursor& at, char* q_tile) {
+    for (int i = 0; i < 2; ++i) {
+      row[i] = RowPlace(args, at.work.place, 0, at.first_row() + lane() / 4 + 8 * i);
+      max[i] = -INFINITY;
+      sum[i] = 0;
+    }
+    for (auto& columns : out) {
+      for (float& value : columns) value = 0;
+    }
+    __syncthreads();  // the former queries have been read
+    for (int i = static_cast<int>(threadIdx.x); i < kRows * kChunks; i += kThreads) {
+      const int r = i / kChunks, chunk = i % kChunks;
+      const RowPlace place(args, at.work.place, 0, at.first_row() + r);
+      uint4 values{};
+      if (place.valid) {
+        values = *reinterpret_cast<const uint4*>(static_cast<const T*>(args.q) +
+                                                 place.token * args.q_stride +
+                                                 place.head * kKeyColumns + chunk * 8);
+      }
+      *reinterpret_cast<uint4*>(q_tile + tile_offset<kKeyColumns>(r, chunk)) = values;
+    }
+  }
+
+  // Scores of the warp's 16 tokens of the tile, the first of which is `token`.
+  __device__ void score(const ScoreRule& rule, uint32_t q_tile, uint32_t k_tile, int token,
+                        LatentShared& shared) const {
+    float s[2][2][4] = {};  // of even and odd steps: half as long chains of sums
+    const int key = warp() * kSliceTokens + lane() % 8 + lane() / 16 * 8, half = lane() / 8 % 2;
+#pragma unroll 4
+    for (int k = 0; k < kKeyColumns / 16; ++k) {
+      uint32_t a[4], b[4];
+      load_matrices(a, q_tile + tile_offset<kKeyColumns>(lane() % 16, 2 * k + lane() / 16));
+      load_matrices(b, k_tile + tile_offset<kKeyColumns>(key, 2 * k + half));
+      multiply_add<T>(s[k % 2][0], a, b[0], b[1]);
+      multiply_add<T>(s[k % 2][1], a, b[2], b[3]);
+    }
+    for (int n = 0; n < 2; ++n) {
+      for (int c = 0; c < 4; ++c) {
+        const int column = 8 * n + lane() % 4 * 2 + c % 2;
+        const float x = rule(s[0][n][c] + s[1][n][c]);
+        const RowPlace& place = row[c / 2];
+        const bool seen = token + column <= place.position && token + column >= place.first;
+        shared.scores[lane() / 4 + c / 2 * 8][warp() * kSliceTokens + column] = seen ? x : -INFINITY;
+      }
+    }
+  }
+
+  // Adds the tile's values by all warps' scores.
+  __device__ void add(const LatentShared& shared, uint32_t tile) {
+    float s[kUnitTokens / 8][4];
+    for (int n = 0; n < kUnitTokens / 8; ++n) {
+      for (int c = 0; c < 4; ++c) {
+        s[n][c] = shared.scores[lane() / 4 + c / 2 * 8][8 * n + lane() % 4 * 2 + c % 2];
+      }
+    }
+    weigh_scores(s, max, sum, out);
+    const int token = lane() % 16, chunk = warp() * (kColumnsOfWarp / 8) + lane() / 16;
+#pragma unroll
+    for (int t = 0; t < kUnitTokens / 16; ++t) {
+      const uint32_t a[4] = {
+          pack_pair<T>(s[2 * t][0], s[2 * t][1]), pack_pair<T>(s[2 * t][2], s[2 * t][3]),
+          pack_pair<T>(s[2 * t + 1][0], s[2 * t + 1][1]),
+          pack_pair<T>(s[2 * t + 1][2], s[2 * t + 1][3])};
+#pragma unroll
+      for (int n = 0; n < kColumnsOfWarp / 16; ++n) {
+        uint32_t b[4];
+        load_matrices_transposed(b, tile + tile_offset<kKeyColumns>(16 * t + token, chunk + 2 * n));
+        multiply_add<T>(out[2 * n], a, b[0], b[1]);
+        multiply_add<T>(out[2 * n + 1], a, b[2], b[3]);
+      }
+    }
+  }
+
+  // The sum of a row over its lanes.
+  __device__ float whole_sum(int i) const {
+    float x = sum[i];
+    x += __shfl_xor_sync(0xFFFFFFFFu, x, 1);
+    return x + __shfl_xor_sync(0xFFFFFFFFu, x, 2);
+  }
+
+  // store(row of the tile, column, two values of row i of the lane) for all of the lane's values.
+  template <class Store>
+  __device__ void each_pair(int row_count, Store&& store) const {
+    for (int i = 0; i < 2; ++i) {
+      const int r = lane() / 4 + 8 * i;
+      if (r >= row_count) continue;
+      for (int n = 0; n < kColumnsOfWarp / 8; ++n) {
+        store(r, i, warp() * kColumnsOfWarp + 8 * n + lane() % 4 * 2,
+              make_float2(out[n][2 * i], out[n][2 * i + 1]));
+      }
+    }
+  }
+};
+
+// As finish_segment of attention_decode.cuh.
+template <class T>
+__device__ void finish_latent(const AttentionLaunch& args, const Deal& deal, const Cursor& at,
+                              int begin, int end, bool whole, const LatentRows<T>& rows,
+                              LatentShared& shared) {
+  const int block = static_cast<int>(blockIdx.x);
+  const int row_count = min(kRows, at.work.place.queries * args.group - at.first_row());
+  const float sums[2] = {rows.whole_sum(0), rows.whole_sum(1)};
+  if (whole) {
+    rows.each_pair(row_count, [&](int, int i, int column, float2 values) {
+      const float scale = normalization(rows.max[i], sums[i], nullptr);
+      T* to = static_cast<T*>(args.out) + rows.row[i].token * args.out_stride +
+              rows.row[i].head * args.head_dim + column;
+      *reinterpret_cast<uint32_t*>(to) = pack_pair<T>(values.x * scale, values.y * scale);
+    });
+    return;
+  }
+  const int first = deal.first_share(begin, end), last = deal.last_share(begin, end);
+  Part<kValueColumns>& part = reinterpret_cast<Part<kValueColumns>*>(
+      args.partial)[2 * block + (block == first ? 1 : 0)];
+  if (LatentRows<T>::warp() == 0 && LatentRows<T>::lane() % 4 == 0) {
+    for (int i = 0; i < 2; ++i) {
+      part.max[LatentRows<T>::lane() / 4 + 8 * i] = rows.max[i];
+      part.sum[LatentRows<T>::lane() / 4 + 8 * i] = sums[i];
+    }
+  }
+  rows.each_pair(row_count, [&](int r, int, int column, float2 values) {
+    *reinterpret_cast<float2*>(&part.values[r][column]) = values;
+  });
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    const unsigned others = static_cast<unsigned>(last - first);
+    shared.last = atomicInc(args.tickets + first, others) == others;  // back to 0 at the last
+  }
+  __syncthreads();
+  if (!shared.last) return;
+  __threadfence();
+  sum_parts<T, kValueColumns>(args, at, row_count, first, last);
+}
+
+template <class T>
+__device__ void attend_latent_share(const AttentionLaunch& args, const Deal& deal, char* memory,
+                                    LatentShared& shared) {
+  const int first_unit = shared.share.begin, end_unit = shared.share.end;
+  char* q_tile = memory + kStages * kTileBytes;
+  Cursor at(args, shared.share.sequence, shared.share.offset);
+  TilePipeline<T> tiles(args, at, end_unit - first_unit, shared_address(memory));
+  tiles.fill();
+  allow_next();
+  const ScoreRule rule(args);
+  LatentRows<T> rows;
+  bool starts = false;  // the segment, in this block
+  for (int unit = first_unit; unit < end_unit; ++unit) {
+    if (unit == first_unit || at.block == 0) {
+      rows.start(args, at, q_tile);
+      starts = at.block == 0;
+    }
+    const uint32_t tile = tiles.take();
+    rows.score(rule, shared_address(q_tile), tile, at.token(LatentRows<T>::warp()), shared);
+    __syncthreads();
+    rows.add(shared, tile);
+    tiles.give_back();
+    const bool ends = at.block + 1 == at.work.blocks;
+    if (ends || unit + 1 == end_unit) {
+      const int begin = unit - at.block;
+      finish_latent(args, deal, at, begin, begin + at.work.blocks, starts && ends, rows, shared);
+    }
+    if (unit + 1 < end_unit) at.next(args);
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    attention_latent_kernel(const __grid_constant__ AttentionLaunch args) {
+  extern __shared__ __align__(128) char memory[];
+  LatentShared& shared =
+      *reinterpret_cast<LatentShared*>(memory + kStages * kTileBytes + kQueryBytes);
+  const Deal dealt = deal(args, shared.share);
+  if (blockIdx.x < dealt.shares && shared.share.begin < shared.share.end) {
+    attend_latent_share<T>(args, dealt, memory, shared);
+  } else {
+    wait_for_previous();
+    allow_next();
+  }
+  clear_rows<T>(args);
+}
+
+template <class T>
+cudaError_t launch_latent(const AttentionLaunch& args, cudaStream_t stream) {
+  const auto kernel = attention_latent_kernel<T>;
+  const cudaError_t error = cudaFuncSetAttribute(
+      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kLatentSharedBytes);
+  if (error != cudaSuccess) return error;
+  static_assert(kStages * kTileBytes + kQueryBytes + sizeof(LatentShared) <= kLatentSharedBytes);
+  return launch(kernel, dim3(static_cast<unsigned>(args.multiprocessors)), dim3(kThreads),
+                kLatentSharedBytes, stream, true, args);
+}
+
+}  // namespace
+
+}  // namespace decode
+
+cudaError_t launch_attention_latent(DType dtype, const AttentionLaunch& args, cudaStream_t stream) {
+  return dtype == DType::kF16 ? decode::launch_latent<__half>(args, stream)
+                              : decode::launch_latent<__nv_bfloat16>(args, stream);
+}
+
+}  // namespace lmdeploy::cuda
