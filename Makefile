@@ -3,9 +3,11 @@
 # make build   build/bin/lmdeploy, with the CUDA backend where nvcc and a GPU are (PRESET=cuda-release, or cpu)
 # make setup   packages the build and the tests need (apt, PyPI)
 SHELL := /bin/bash
-# Compiled files are found again by a clone in another directory.
+# Compiled files are found again by a clone in another directory; ccache also looks at the locale.
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
+export LANG := C.UTF-8
+unexport LC_ALL LC_CTYPE LC_MESSAGES
 PRESET ?= $(shell command -v nvcc >/dev/null && nvidia-smi -L >/dev/null 2>&1 && echo cuda-release || echo cpu)
 PROMPT ?= What is the capital of France? Answer in one sentence.
 MODEL := build/models/SmolLM2-135M-Instruct.Q4_1.gguf

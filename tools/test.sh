@@ -5,9 +5,9 @@
 # QUICK=1 leaves out the sanitizers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export LC_ALL=C.UTF-8
-# Compiled files are found again by a clone in another directory.
-export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+# Compiled files are found again by a clone in another directory; ccache also looks at the locale.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 LANG=C.UTF-8
+unset LC_ALL LC_CTYPE LC_MESSAGES
 
 phase() {
   local name=$1 start=$SECONDS
