@@ -45,7 +45,9 @@ TEST(KvCache, BlocksOfLayersHeadsAndPagesDoNotOverlap) {
   ASSERT_EQ(starts.size(), 24u);
   const std::byte* before = nullptr;
   for (const std::byte* start : starts) {
-    if (before != nullptr) EXPECT_GE(start - before, 64 * 64 * 4);
+    if (before != nullptr) {
+      EXPECT_GE(start - before, 64 * 64 * 4);
+    }
     before = start;
   }
   EXPECT_LE(before - *starts.begin() + 64 * 64 * 4, static_cast<ptrdiff_t>(3 * kv.page_bytes()));
