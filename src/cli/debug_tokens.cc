@@ -103,7 +103,7 @@ int debug_tokens(const DebugTokensOptions& options) {
 void add_debug_tokens(Command& debug) {
   Command command = debug.subcommand("tokens", "Encode a text and decode it again.");
   auto options = std::make_shared<DebugTokensOptions>();
-  command.positional("model_or_tokenizer", "model directory, .gguf file, or tokenizer.json",
+  command.positional("model_or_tokenizer", "model directory, .gguf file, tokenizer.json, tokenizer.model or *.tiktoken",
                      options->source);
   command.options(*options);
   command.run([options] { return debug_tokens(*options); });

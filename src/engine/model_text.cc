@@ -140,7 +140,7 @@ Result<ModelText> load_model_text(const Checkpoint& checkpoint, const std::strin
                                   bool bytes_will_do) {
   ModelText text;
   const bool bytes = bytes_will_do && !checkpoint.is_gguf() &&
-                     !std::filesystem::exists(std::filesystem::path(checkpoint.path()) / "tokenizer.json");
+                     !Tokenizer::has_files(checkpoint.path());
   ASSIGN_OR_RETURN(text.tokenizer, bytes ? byte_tokenizer(checkpoint.config()) : tokenizer_of(checkpoint));
   if (const auto& gguf = checkpoint.gguf_tokenizer()) {
     text.tokenizer_warning = gguf_vocabulary_warning(gguf->model, gguf->pre);
@@ -173,7 +173,9 @@ Result<ChatPrompt> make_chat_prompt(const ChatTemplate& chat_template, const Cha
 }
 
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::string& source) {
-  if (std::filesystem::path(source).extension() == ".json") return Tokenizer::from_file(source);
+  for (const char* extension : {".json", ".model", ".tiktoken"}) {
+    if (std::filesystem::path(source).extension() == extension) return Tokenizer::from_file(source);
+  }
   ASSIGN_OR_RETURN(const std::string path, resolve_model_path(source));
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) return Tokenizer::from_file(path);

@@ -25,8 +25,8 @@ struct ModelText {
 };
 
 // `chat_template`: what --chat-template said; empty takes the model's own. With `bytes_will_do`
-// (random weights need a config.json alone) a directory without tokenizer.json gets a vocabulary of the
-// 256 bytes and a word for each other id.
+// (random weights need a config.json alone) a directory without a vocabulary gets one of the 256 bytes and
+// a word for each other id.
 Result<ModelText> load_model_text(const Checkpoint& checkpoint, const std::string& chat_template,
                                   bool bytes_will_do = false);
 
@@ -43,7 +43,7 @@ struct ChatPrompt {
 };
 Result<ChatPrompt> make_chat_prompt(const ChatTemplate& chat_template, const ChatRender& chat);
 
-// A tokenizer by itself: a checkpoint (directory or .gguf) or a tokenizer.json.
+// A tokenizer by itself: a checkpoint (directory or .gguf), tokenizer.json, tokenizer.model or *.tiktoken.
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::string& path);
 
 }  // namespace lmdeploy

@@ -91,7 +91,7 @@ bool Bpe::may_join(char32_t left, char32_t right) const {
   return (joins_[bit / 64] >> bit % 64 & 1) != 0;
 }
 
-void Bpe::encode(std::string_view word, BpeScratch& scratch, std::vector<int32_t>& out) const {
+void Bpe::encode(std::string_view word, EncodeScratch& scratch, std::vector<int32_t>& out) const {
   if (options_.byte_level || options_.ignore_merges) {
     encode_part(word, scratch, out);
     return;
@@ -114,7 +114,7 @@ void Bpe::encode(std::string_view word, BpeScratch& scratch, std::vector<int32_t
   encode_part(word.substr(start), scratch, out);
 }
 
-void Bpe::encode_part(std::string_view word, BpeScratch& scratch, std::vector<int32_t>& out) const {
+void Bpe::encode_part(std::string_view word, EncodeScratch& scratch, std::vector<int32_t>& out) const {
   if (word.empty()) return;
   if (word.size() > WordCache::kMaxBytes) {
     encode_uncached(word, scratch, out);
@@ -131,7 +131,7 @@ void Bpe::encode_part(std::string_view word, BpeScratch& scratch, std::vector<in
   out.insert(out.end(), slot.ids, slot.ids + slot.count);
 }
 
-void Bpe::encode_uncached(std::string_view word, BpeScratch& scratch,
+void Bpe::encode_uncached(std::string_view word, EncodeScratch& scratch,
                           std::vector<int32_t>& out) const {
   if (options_.ignore_merges) {
     if (const int32_t id = pieces_.find(word); id >= 0) {

@@ -8,10 +8,9 @@
 #include <vector>
 
 #include "base/status.h"
-#include "text/bpe_merge.h"
 #include "text/merge_table.h"
 #include "text/piece_table.h"
-#include "text/word_cache.h"
+#include "text/token_model.h"
 
 namespace lmdeploy {
 
@@ -24,15 +23,7 @@ struct BpeOptions {
   int32_t unk = -1;            // -1: unknown characters are dropped
 };
 
-// What one encode call works with; reused from call to call. Not thread-safe.
-struct BpeScratch {
-  WordCache cache;
-  std::vector<int32_t> ids;
-  MergeScratch merge;
-};
-
-// Immutable once built; encode is thread-safe with a scratch per thread.
-class Bpe {
+class Bpe final : public TokenModel {
  public:
   struct Rule {
     int32_t left, right;
@@ -44,12 +35,11 @@ class Bpe {
   Bpe(const std::vector<std::string>& pieces, const std::vector<bool>& reachable,
       const std::vector<Rule>& rules, BpeOptions options);
 
-  // Appends the ids of one word: valid UTF-8, as the pre-tokenizer cut it.
-  void encode(std::string_view word, BpeScratch& scratch, std::vector<int32_t>& out) const;
+  void encode(std::string_view word, EncodeScratch& scratch, std::vector<int32_t>& out) const override;
 
  private:
-  void encode_part(std::string_view word, BpeScratch& scratch, std::vector<int32_t>& out) const;
-  void encode_uncached(std::string_view word, BpeScratch& scratch, std::vector<int32_t>& out) const;
+  void encode_part(std::string_view word, EncodeScratch& scratch, std::vector<int32_t>& out) const;
+  void encode_uncached(std::string_view word, EncodeScratch& scratch, std::vector<int32_t>& out) const;
   void first_bytes(std::string_view word, std::vector<int32_t>& ids) const;
   void first_chars(std::string_view word, std::vector<int32_t>& ids) const;
   bool add_byte_pieces(std::string_view bytes, std::vector<int32_t>& ids) const;

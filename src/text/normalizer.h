@@ -17,6 +17,8 @@ class NormalizerStep {
  public:
   virtual ~NormalizerStep() = default;
   virtual void apply(std::string& text) const = 0;
+  // On text that does not begin the input, where that makes a difference.
+  virtual void apply_inside(std::string& text) const { apply(text); }
 };
 
 std::unique_ptr<NormalizerStep> make_normal_form(NormalForm form);
@@ -34,11 +36,12 @@ class Normalizer {
  public:
   void add(std::unique_ptr<NormalizerStep> step) { steps_.push_back(std::move(step)); }
   bool empty() const { return steps_.empty(); }
-  std::string run(std::string_view text) const {
+  // `at_start`: the text begins the input.
+  std::string run(std::string_view text, bool at_start = true) const {
     std::string out;
     out.reserve(text.size() + text.size() / 8 + 16);  // for what steps insert
     out = text;
-    for (const auto& step : steps_) step->apply(out);
+    for (const auto& step : steps_) at_start ? step->apply(out) : step->apply_inside(out);
     return out;
   }
 

@@ -12,13 +12,13 @@ namespace lmdeploy {
 
 struct Tokenizer::Impl {
   TokenizerParts parts;
-  mutable ScratchPool<BpeScratch> scratches;
+  mutable ScratchPool<EncodeScratch> scratches;
 
   explicit Impl(TokenizerParts filled) : parts(std::move(filled)) {}
 
-  void encode_text(std::string_view text, bool at_start, BpeScratch& scratch,
+  void encode_text(std::string_view text, bool at_start, EncodeScratch& scratch,
                    std::vector<int32_t>& ids) const;
-  void encode_normalized(std::string_view text, bool at_start, BpeScratch& scratch,
+  void encode_normalized(std::string_view text, bool at_start, EncodeScratch& scratch,
                          std::vector<int32_t>& ids) const;
 };
 
@@ -38,6 +38,47 @@ std::string shown_piece(std::string_view piece) {
   constexpr size_t kShownBytes = 60;
   if (piece.size() <= kShownBytes) return utf8_replace_invalid(piece);
   return utf8_replace_invalid(piece.substr(0, utf8_prefix(piece, kShownBytes))) + "...";
+}
+
+int64_t id_limit(size_t pieces) {
+  return std::min(kMaxVocabulary, static_cast<int64_t>(2 * pieces) + (int64_t{1} << 16));
+}
+
+std::string piece_with_spaces(std::string_view piece) {
+  constexpr std::string_view kMetaspace = "▁";
+  std::string text;
+  for (size_t at; (at = piece.find(kMetaspace)) != std::string_view::npos;) {
+    text.append(piece.substr(0, at)).append(" ");
+    piece.remove_prefix(at + kMetaspace.size());
+  }
+  return text.append(piece);
+}
+
+Status add_tokens(const std::vector<AddedToken>& tokens, TokenFinder& finder, TokenizerParts& parts) {
+  const int64_t limit = id_limit(parts.pieces.size() + tokens.size());
+  std::vector<bool> taken(parts.pieces.size());
+  size_t bytes = 0;
+  for (const AddedToken& token : tokens) {
+    RETURN_IF_ERROR(check_piece(token.content, token.id));
+    if (token.id < 0 || token.id >= limit) {
+      return data_loss("the id of the added token '{}' is {}; expected 0 to {} for a vocabulary of this size",
+                       shown_piece(token.content), token.id, limit - 1);
+    }
+    const auto index = static_cast<size_t>(token.id);
+    if (index >= parts.pieces.size()) parts.pieces.resize(index + 1);
+    if (index >= taken.size()) taken.resize(index + 1);
+    if (token.content.empty() || taken[index]) continue;
+    bytes += token.content.size();
+    RETURN_IF_ERROR(check_added_bytes(bytes));
+    taken[index] = true;
+    parts.pieces[index] = token.content;
+    parts.ids.insert(token.content, token.id);
+    finder.add(token.content, token);
+    parts.special.resize(parts.pieces.size());
+    parts.special[index] = token.special;
+  }
+  parts.special.resize(parts.pieces.size());
+  return {};
 }
 
 std::optional<uint8_t> byte_of_piece(std::string_view piece) {
@@ -72,11 +113,11 @@ void collect_end_ids(TokenizerParts& parts) {
 }
 
 // Text between the added tokens found in the raw text.
-void Tokenizer::Impl::encode_text(std::string_view text, bool at_start, BpeScratch& scratch,
+void Tokenizer::Impl::encode_text(std::string_view text, bool at_start, EncodeScratch& scratch,
                                   std::vector<int32_t>& ids) const {
   std::string normalized;
   if (!parts.normalizer.empty()) {
-    normalized = parts.normalizer.run(text);
+    normalized = parts.normalizer.run(text, at_start);
     text = normalized;
   }
   if (parts.normalized_tokens.empty()) {
@@ -92,7 +133,7 @@ void Tokenizer::Impl::encode_text(std::string_view text, bool at_start, BpeScrat
   });
 }
 
-void Tokenizer::Impl::encode_normalized(std::string_view text, bool at_start, BpeScratch& scratch,
+void Tokenizer::Impl::encode_normalized(std::string_view text, bool at_start, EncodeScratch& scratch,
                                         std::vector<int32_t>& ids) const {
   if (text.empty()) return;
   parts.pre_tokenizer.run(text, at_start, [&](std::string_view word, bool) {
@@ -123,7 +164,7 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, EncodeOptions opti
   std::vector<int32_t> ids;
   ids.reserve(text.size() / 3 + 8);
   if (options.add_special_tokens) ids = parts.prefix;
-  ScratchPool<BpeScratch>::Lease scratch(impl_->scratches);
+  ScratchPool<EncodeScratch>::Lease scratch(impl_->scratches);
   parts.raw_tokens.split(text, [&](std::string_view piece, int32_t id) {
     if (id >= 0) {
       ids.push_back(id);

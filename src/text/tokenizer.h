@@ -1,4 +1,5 @@
-// Tokenizer: text <-> token ids, equal to Hugging Face `tokenizers` on the same vocabulary.
+// Tokenizer: text <-> token ids, equal to Hugging Face `tokenizers`, `sentencepiece` and `tiktoken` on the
+// same vocabulary.
 // Immutable after construction; every method is thread-safe.
 #pragma once
 
@@ -40,10 +41,13 @@ struct DecodeOptions {
 
 class Tokenizer {
  public:
-  // `path`: a tokenizer.json, read as Hugging Face `tokenizers` does; or a directory that holds one,
-  // read as transformers does: tokenizer_config.json, special_tokens_map.json and
-  // chat_template.jinja, where present, give bos, eos, add_bos_token and the chat template.
+  // `path`: a tokenizer.json, a sentencepiece file or a tiktoken file by itself; or a directory that holds
+  // one (the first of tokenizer.json, tokenizer.model, qwen.tiktoken, *.tiktoken), read as transformers
+  // does: tokenizer_config.json, special_tokens_map.json, added_tokens.json and chat_template.jinja,
+  // where present, give bos, eos, add_bos_token, added tokens and the chat template.
   static Result<std::unique_ptr<Tokenizer>> from_file(const std::string& path);
+  // Whether the directory holds such a file.
+  static bool has_files(const std::string& directory);
   static Result<std::unique_ptr<Tokenizer>> from_gguf(GgufVocabulary vocabulary);
 
   ~Tokenizer();

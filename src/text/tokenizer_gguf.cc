@@ -1,11 +1,9 @@
 // GGUF vocabularies: models "gpt2" (byte-level BPE) and "llama" (sentencepiece BPE by score).
-#include <algorithm>
-#include <functional>
-#include <numeric>
-
 #include "base/utf8.h"
 #include "text/byte_level.h"
+#include "text/bpe.h"
 #include "text/gguf_pre_tokenizers.h"
+#include "text/scored_merges.h"
 #include "text/tokenizer_parts.h"
 
 namespace lmdeploy {
@@ -18,7 +16,6 @@ constexpr int32_t kTypeControl = 3;
 constexpr int32_t kTypeUserDefined = 4;
 constexpr int32_t kTypeByte = 6;
 constexpr char kMetaspace[] = "▁";
-constexpr size_t kMaxCutBytes = size_t{1} << 31;  // looked up while finding a scored vocabulary's merges
 
 Status check_vocabulary(const GgufVocabulary& vocabulary) {
   const size_t count = vocabulary.tokens.size();
@@ -134,53 +131,6 @@ Result<TokenizerParts> read_gpt2(GgufVocabulary vocabulary) {
   return parts;
 }
 
-// Ranks of the scores, the highest first; equal scores share one.
-std::vector<uint32_t> ranks_of(const std::vector<float>& scores) {
-  std::vector<uint32_t> order(scores.size());
-  std::iota(order.begin(), order.end(), 0u);
-  std::ranges::sort(order, std::greater<>(), [&](uint32_t id) { return scores[id]; });
-  std::vector<uint32_t> ranks(scores.size());
-  uint32_t rank = 0;
-  for (size_t i = 0; i < order.size(); ++i) {
-    if (i > 0 && scores[order[i]] != scores[order[i - 1]]) ++rank;
-    ranks[order[i]] = rank;
-  }
-  return ranks;
-}
-
-// Sentencepiece merges any two pieces whose concatenation is a piece, the best score first.
-Result<std::vector<Bpe::Rule>> merges_by_score(const TokenizerParts& parts,
-                                               const std::vector<float>& scores,
-                                               const std::vector<bool>& mergeable) {
-  const std::vector<uint32_t> ranks = ranks_of(scores);
-  std::vector<Bpe::Rule> rules;
-  size_t looked_up = 0;
-  for (size_t id = 0; id < parts.pieces.size(); ++id) {
-    if (!mergeable[id]) continue;
-    const std::string_view piece = parts.pieces[id];
-    looked_up += piece.size() * piece.size();
-    if (looked_up > kMaxCutBytes) {
-      return data_loss("the pieces of the GGUF vocabulary are too long: at piece {}, of {} bytes, their "
-                       "squared lengths add up to more than {}", id, piece.size(), kMaxCutBytes);
-    }
-    for (size_t cut = 1; cut < piece.size(); ++cut) {
-      if ((static_cast<unsigned char>(piece[cut]) & 0xC0) == 0x80) continue;
-      const int32_t left = parts.ids.find(piece.substr(0, cut));
-      if (left < 0 || !mergeable[static_cast<size_t>(left)]) continue;
-      const int32_t right = parts.ids.find(piece.substr(cut));
-      if (right < 0 || !mergeable[static_cast<size_t>(right)]) continue;
-      rules.push_back({left, right, {ranks[id], static_cast<int32_t>(id)}});
-    }
-  }
-  return rules;
-}
-
-std::string with_spaces(std::string_view piece) {
-  std::string text(piece);
-  make_replace(make_literal_matcher(kMetaspace), " ")->apply(text);
-  return text;
-}
-
 Result<TokenizerParts> read_llama(GgufVocabulary vocabulary) {
   if (vocabulary.scores.size() != vocabulary.tokens.size()) {
     return data_loss("tokenizer.ggml.scores has {} entries for {} tokens", vocabulary.scores.size(),
@@ -197,10 +147,11 @@ Result<TokenizerParts> read_llama(GgufVocabulary vocabulary) {
   for (size_t id = 0; id < parts.pieces.size(); ++id) {
     const bool is_byte = type_of(vocabulary, id) == kTypeByte;
     if (is_byte) mergeable[id] = false;
-    parts.decoder.add(with_spaces(parts.pieces[id]),
+    parts.decoder.add(piece_with_spaces(parts.pieces[id]),
                       is_byte ? byte_of_piece(parts.pieces[id]) : std::nullopt);
   }
-  ASSIGN_OR_RETURN(const auto rules, merges_by_score(parts, vocabulary.scores, mergeable));
+  ASSIGN_OR_RETURN(const auto rules,
+                   find_merges({parts.pieces, parts.ids, ranks_of_scores(vocabulary.scores), mergeable}));
   parts.model = std::make_unique<Bpe>(
       parts.pieces, reachable, rules,
       BpeOptions{.byte_fallback = true, .fuse_unk = true, .unk = vocabulary.unknown.value_or(-1)});

@@ -1,23 +1,16 @@
-// tokenizer.json and the files beside it -> TokenizerParts.
+// tokenizer.json -> TokenizerParts.
 #include <algorithm>
-#include <filesystem>
 #include <utility>
 
 #include "base/json.h"
-#include "text/template_file.h"
+#include "text/bpe.h"
+#include "text/tokenizer_config.h"
 #include "text/tokenizer_json_steps.h"
 #include "text/tokenizer_parts.h"
 
 namespace lmdeploy {
 
 namespace {
-
-constexpr JsonLimits kFileLimits{.max_depth = 64, .max_bytes = size_t{256} << 20};
-
-// Ids may leave gaps, but a table with an entry for each id must stay in proportion to the file.
-int64_t id_limit(size_t pieces) {
-  return std::min(kMaxVocabulary, static_cast<int64_t>(2 * pieces) + (int64_t{1} << 16));
-}
 
 Status put_piece(TokenizerParts& parts, std::string_view piece, int64_t id, int64_t limit) {
   RETURN_IF_ERROR(check_piece(piece, id));
@@ -129,28 +122,6 @@ Status read_model(const json::object& file, bool byte_level, TokenizerParts& par
   return {};
 }
 
-Result<AddedToken> read_added_token(const json::value& value) {
-  if (!value.is_object()) return data_loss("an entry of 'added_tokens' is not an object");
-  const json::object& object = value.get_object();
-  AddedToken token;
-  ASSIGN_OR_RETURN(token.content, required_string(object, "content"));
-  ASSIGN_OR_RETURN(const auto id, get_int(object, "id"));
-  if (!id || *id < 0 || *id >= kMaxVocabulary) {
-    return data_loss("the added token '{}' has no id from 0 to {}", shown_piece(token.content),
-                     kMaxVocabulary - 1);
-  }
-  token.id = static_cast<int32_t>(*id);
-  for (const auto& [key, target] : {std::pair("single_word", &token.single_word),
-                                    {"lstrip", &token.lstrip}, {"rstrip", &token.rstrip},
-                                    {"special", &token.special}}) {
-    ASSIGN_OR_RETURN(const auto flag, get_bool(object, key));
-    *target = flag.value_or(false);
-  }
-  ASSIGN_OR_RETURN(const auto normalized, get_bool(object, "normalized"));
-  token.normalized = normalized.value_or(!token.special);
-  return token;
-}
-
 Status read_added_tokens(const json::object& file, TokenizerParts& parts) {
   const json::value* list = find(file, "added_tokens");
   std::vector<AddedToken> tokens;
@@ -240,68 +211,6 @@ Status read_post_processor(const json::value* section, TokenizerParts& parts) {
   return {};
 }
 
-// Text of a token that a configuration names: a string, or {"content": ...}.
-std::optional<std::string> token_text(const json::object& config, std::string_view key) {
-  const json::value* value = find(config, key);
-  if (value != nullptr && value->is_object()) value = find(value->get_object(), "content");
-  if (value == nullptr || !value->is_string()) return std::nullopt;
-  return std::string(value->get_string());
-}
-
-std::optional<int32_t> token_id(const json::object& config, std::string_view key,
-                                const TokenizerParts& parts) {
-  const auto text = token_text(config, key);
-  const int32_t id = text ? parts.ids.find(*text) : -1;
-  return id < 0 ? std::nullopt : std::optional<int32_t>(id);
-}
-
-// A string, or a list of {"name", "template"} of which "default" counts.
-std::string chat_template_of(const json::object& config) {
-  const json::value* value = find(config, "chat_template");
-  if (value == nullptr) return {};
-  if (value->is_string()) return std::string(value->get_string());
-  if (!value->is_array()) return {};
-  for (const json::value& entry : value->get_array()) {
-    if (!entry.is_object() || token_text(entry.get_object(), "name") != "default") continue;
-    return token_text(entry.get_object(), "template").value_or("");
-  }
-  return {};
-}
-
-// A configuration that says add_bos_token or add_eos_token decides alone what goes around a text,
-// as in transformers; else the post-processor of tokenizer.json does.
-Status read_config(const json::object& config, TokenizerParts& parts) {
-  if (!parts.bos) parts.bos = token_id(config, "bos_token", parts);
-  if (!parts.eos) parts.eos = token_id(config, "eos_token", parts);
-  if (parts.chat_template.empty()) parts.chat_template = chat_template_of(config);
-  ASSIGN_OR_RETURN(const auto add_bos, get_bool(config, "add_bos_token"));
-  ASSIGN_OR_RETURN(const auto add_eos, get_bool(config, "add_eos_token"));
-  if (!add_bos && !add_eos) return {};
-  parts.prefix.clear();
-  parts.suffix.clear();
-  if (add_bos.value_or(false) && parts.bos) parts.prefix.push_back(*parts.bos);
-  if (add_eos.value_or(false) && parts.eos) parts.suffix.push_back(*parts.eos);
-  return {};
-}
-
-// The files beside tokenizer.json; each may be absent.
-Status read_neighbours(const std::filesystem::path& folder, TokenizerParts& parts) {
-  const std::string template_path = (folder / "chat_template.jinja").string();
-  if (std::error_code error; std::filesystem::exists(template_path, error)) {
-    ASSIGN_OR_RETURN(parts.chat_template, read_template_file(template_path));
-  }
-  for (const char* name : {"tokenizer_config.json", "special_tokens_map.json"}) {
-    const std::string path = (folder / name).string();
-    if (std::error_code error; !std::filesystem::exists(path, error)) continue;
-    ASSIGN_OR_RETURN(const json::value config, read_json_file(path, kFileLimits));
-    if (!config.is_object()) return data_loss("{} is not a JSON object", path);
-    if (Status status = read_config(config.get_object(), parts); !status.ok()) {
-      return Status(status.code(), path + ": " + status.message());
-    }
-  }
-  return {};
-}
-
 Status read_tokenizer(const json::value& value, TokenizerParts& parts) {
   if (!value.is_object()) return data_loss("expected a JSON object");
   const json::object& file = value.get_object();
@@ -316,17 +225,12 @@ Status read_tokenizer(const json::value& value, TokenizerParts& parts) {
 
 }  // namespace
 
-Result<TokenizerParts> read_tokenizer_files(const std::string& path) {
-  std::error_code error;
-  const bool is_folder = std::filesystem::is_directory(path, error);
-  const std::string file = is_folder ? (std::filesystem::path(path) / "tokenizer.json").string() : path;
-  ASSIGN_OR_RETURN(const json::value value, read_json_file(file, kFileLimits));
+Result<TokenizerParts> read_tokenizer_json(const std::string& file) {
+  ASSIGN_OR_RETURN(const json::value value, read_json_file(file, kTokenizerFileLimits));
   TokenizerParts parts;
   if (Status status = read_tokenizer(value, parts); !status.ok()) {
     return Status(status.code(), file + ": " + status.message());
   }
-  if (is_folder) RETURN_IF_ERROR(read_neighbours(path, parts));
-  collect_end_ids(parts);
   return parts;
 }
 

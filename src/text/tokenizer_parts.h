@@ -10,12 +10,13 @@
 #include <vector>
 
 #include "text/added_tokens.h"
-#include "text/bpe.h"
 #include "text/normalizer.h"
 #include "text/piece_table.h"
 #include "text/pre_tokenizer.h"
 #include "text/token_decoder.h"
+#include "text/token_model.h"
 #include "text/tokenizer.h"
+#include "text/tokenizer_config.h"
 
 namespace lmdeploy {
 
@@ -28,7 +29,7 @@ struct TokenizerParts {
   TokenFinder normalized_tokens;  // and after normalization
   Normalizer normalizer;
   PreTokenizer pre_tokenizer;
-  std::unique_ptr<Bpe> model;
+  std::unique_ptr<TokenModel> model;
   std::vector<int32_t> prefix, suffix;  // ids that add_special_tokens puts around a text
   TokenDecoder decoder;
 
@@ -39,6 +40,10 @@ struct TokenizerParts {
 
 // Largest id + 1 that a vocabulary may have.
 inline constexpr int64_t kMaxVocabulary = int64_t{1} << 24;
+
+// The same for a file of so many pieces: ids may leave gaps, but a table with an entry for each must stay
+// in proportion to the file.
+int64_t id_limit(size_t pieces);
 
 // Bytes of one piece. The longest of published vocabularies have some hundred.
 inline constexpr size_t kMaxPieceBytes = 1024;
@@ -54,9 +59,24 @@ std::string shown_piece(std::string_view piece);
 // The byte that a piece "<0x0A>" stands for.
 std::optional<uint8_t> byte_of_piece(std::string_view piece);
 
+// A piece of sentencepiece as text: ▁ stands for a space.
+std::string piece_with_spaces(std::string_view piece);
+
 // See Tokenizer::from_file and from_gguf.
 Result<TokenizerParts> read_tokenizer_files(const std::string& path);
 Result<TokenizerParts> read_gguf_vocabulary(GgufVocabulary vocabulary);
+Result<TokenizerParts> read_tokenizer_json(const std::string& path);
+// The content of a sentencepiece file or of a tiktoken file; `config` is of the files beside it. The
+// latter takes "qwen.tiktoken" for Qwen's by its name.
+Result<TokenizerParts> read_sentencepiece(std::string_view file, const TokenizerConfig& config);
+Result<TokenizerParts> read_tiktoken(std::string_view file, std::string_view name,
+                                     const TokenizerConfig& config);
+// Looks at the beginning: a line of base64, a space and a number.
+bool is_tiktoken(std::string_view file);
+
+// Tokens that a vocabulary gets from the files beside it: each becomes the piece of its id, is looked
+// for by `finder`, and is special if it says so. The first of one id or one spelling wins.
+Status add_tokens(const std::vector<AddedToken>& tokens, TokenFinder& finder, TokenizerParts& parts);
 
 // Adds eos and the end-of-turn tokens that published chat models call by these names. Where a
 // vocabulary has "<|return|>" (gpt-oss), "<|end|>" ends a message and not the turn.
