@@ -41,6 +41,23 @@ STDDEV = [["q_proj.weight", 0, 0.16], ["k_proj.weight", 0, 0.16], ["v_proj.weigh
           ["v_proj.bias", 0, 0.5], ["o_proj.bias", 0, 0.3], ["proj.bias", 0, 0.3],
           ["norm.weight", 1, 0.2], ["layernorm.weight", 1, 0.2],
           ["embed_tokens.weight", 0, 0.4], ["lm_head.weight", 0, 0.3]]
+# Families with layer norms: rows whose mean is far from 0, biases everywhere.
+LAYER_NORM_STDDEV = [["q_norm.weight", 1.8, 0.3], ["k_norm.weight", 1.8, 0.3],
+                     *[[f"layernorm.norms.{head}.weight", 1.8, 0.3] for head in range(8)],
+                     ["embed_tokens.weight", 0.3, 0.4], ["word_embeddings.weight", 0.3, 0.4],
+                     ["norm.bias", 0, 0.2], ["ln_attn.weight", 1, 0.2], ["ln_mlp.weight", 1, 0.2],
+                     ["ln_f.weight", 1, 0.2], ["self_attn.dense.weight", 0, 0.06],
+                     ["self_attention.dense.weight", 0, 0.06],
+                     ["query_key_value.weight", 0, 0.13], ["query_key_value.bias", 0, 0.5],
+                     ["c_fc.weight", 0, 0.12], ["c_proj.weight", 0, 0.09], ["fc1.weight", 0, 0.12],
+                     ["fc2.weight", 0, 0.09], ["dense_h_to_4h.weight", 0, 0.12],
+                     ["dense_4h_to_h.weight", 0, 0.09], *STDDEV, ["bias", 0, 0.3]]
+# Logits and embeddings are scaled down or up by the model.
+GRANITE_STDDEV = [["embed_tokens.weight", 0, 0.05], ["lm_head.weight", 0, 2.0],
+                  ["q_proj.weight", 0, 0.2], ["k_proj.weight", 0, 0.2], ["o_proj.weight", 0, 0.2],
+                  ["down_proj.weight", 0, 0.3], *STDDEV]
+COHERE_STDDEV = [["embed_tokens.weight", 0.3, 2.0], ["o_proj.weight", 0, 0.2],
+                 ["down_proj.weight", 0, 0.2], *LAYER_NORM_STDDEV]
 # Gemma's norms hold w - 1, its embeddings are multiplied by sqrt(hidden).
 GEMMA_STDDEV = [["q_norm.weight", 0.5, 0.3], ["k_norm.weight", 0.5, 0.3], ["norm.weight", 0, 0.3],
                 ["embed_tokens.weight", 0, 0.25]] + STDDEV
@@ -78,6 +95,60 @@ def gemma3(**changes):
     return {**config, **changes}
 
 
+def starcoder2(**changes):
+    config = {**without_head_dim(BASE), "architectures": ["Starcoder2ForCausalLM"],
+              "model_type": "starcoder2", "hidden_size": 256, "norm_epsilon": 1e-5,
+              "hidden_act": "gelu_pytorch_tanh", "sliding_window": 16, "use_bias": True,
+              "tie_word_embeddings": True}
+    config.pop("rms_norm_eps")
+    return {**config, **changes}
+
+
+def phi(**changes):
+    config = {**without_head_dim(BASE), "architectures": ["PhiForCausalLM"], "model_type": "phi",
+              "hidden_size": 320, "num_key_value_heads": 4, "layer_norm_eps": 1e-5,
+              "hidden_act": "gelu_new", "partial_rotary_factor": 0.4}
+    config.pop("rms_norm_eps")
+    return {**config, **changes}
+
+
+def stablelm(**changes):
+    config = {**without_head_dim(BASE), "architectures": ["StableLmForCausalLM"],
+              "model_type": "stablelm", "hidden_size": 256, "layer_norm_eps": 1e-5,
+              "partial_rotary_factor": 0.25, "use_qkv_bias": False}
+    config.pop("rms_norm_eps")
+    return {**config, **changes}
+
+
+def cohere(**changes):
+    config = {**without_head_dim(BASE), "architectures": ["CohereForCausalLM"],
+              "model_type": "cohere", "hidden_size": 256, "layer_norm_eps": 1e-5,
+              "logit_scale": 0.0625, "use_qk_norm": False, "tie_word_embeddings": True}
+    config.pop("rms_norm_eps")
+    return {**config, **changes}
+
+
+def olmo2(**changes):
+    return {**without_head_dim(BASE), "architectures": ["Olmo2ForCausalLM"], "model_type": "olmo2",
+            "hidden_size": 256, **changes}
+
+
+def granite(**changes):
+    return {**without_head_dim(BASE), "architectures": ["GraniteForCausalLM"],
+            "model_type": "granite", "hidden_size": 256, "embedding_multiplier": 12.0,
+            "residual_multiplier": 0.22, "attention_multiplier": 0.1, "logits_scaling": 8.0,
+            **changes}
+
+
+def falcon(**changes):
+    config = {**without_head_dim(BASE), "architectures": ["FalconForCausalLM"],
+              "model_type": "falcon", "hidden_size": 256, "layer_norm_epsilon": 1e-5,
+              "alibi": False, "bias": False, "tie_word_embeddings": True}
+    for key in ("rms_norm_eps", "intermediate_size", "num_key_value_heads", "hidden_act"):
+        config.pop(key)
+    return {**config, **changes}
+
+
 def factors(count, first, step):
     return [round(first + step * i, 4) for i in range(count)]
 
@@ -104,15 +175,30 @@ VARIANTS = {
     "qwen2-window": qwen2(use_sliding_window=True, sliding_window=16, max_window_layers=1,
                           num_attention_heads=2, num_key_value_heads=1),
     "qwen3": qwen3(),
+    "starcoder2": starcoder2(),
+    "phi": phi(),
+    "stablelm": stablelm(use_qkv_bias=True),
+    "stablelm-parallel": stablelm(use_parallel_residual=True, qk_layernorm=True),
+    "cohere": cohere(),
+    "cohere-qk-norm": cohere(use_qk_norm=True),
+    "olmo2": olmo2(),
+    "granite": granite(),
+    "falcon-7b": falcon(multi_query=True, parallel_attn=True, new_decoder_architecture=False),
+    "falcon-40b": falcon(new_decoder_architecture=True, num_kv_heads=2),
+    "falcon-rw": falcon(alibi=True, multi_query=False, parallel_attn=False, bias=True,
+                        new_decoder_architecture=False),
     "gemma3": gemma3(),
     "gemma3-v5": gemma3(rope_scaling={"rope_type": "linear", "factor": 8.0},
                         final_logit_softcapping=6.0),
 }
 SAVED_BY_TRANSFORMERS = {"llama-v5", "gemma3-v5"}
+RULES = {"gemma3_text": GEMMA_STDDEV, "starcoder2": LAYER_NORM_STDDEV, "phi": LAYER_NORM_STDDEV,
+         "stablelm": LAYER_NORM_STDDEV, "falcon": LAYER_NORM_STDDEV, "cohere": COHERE_STDDEV,
+         "granite": GRANITE_STDDEV}  # by model_type; STDDEV where absent
 
 
 def scaled_rules(config):
-    rules = GEMMA_STDDEV if config.model_type == "gemma3_text" else STDDEV
+    rules = RULES.get(config.model_type, STDDEV)
     shrink = (BASE["hidden_size"] / config.hidden_size) ** 0.5
     matrices = ("proj.weight", "lm_head.weight")
     return [[name, mean, stddev * shrink if name.endswith(matrices) else stddev]
@@ -123,7 +209,8 @@ def make_config(name, values):
     """The transformers configuration and the text of config.json."""
     config_class = transformers.CONFIG_MAPPING[values["model_type"]]
     config = config_class.from_dict(copy.deepcopy(values))
-    config._attn_implementation = "eager"
+    # Falcon's eager attention adds ALiBi twice in transformers 5: once in the mask.
+    config._attn_implementation = "sdpa" if values.get("alibi") else "eager"
     if name in SAVED_BY_TRANSFORMERS:
         return config, json.loads(config.to_json_string(use_diff=True))
     return config, values

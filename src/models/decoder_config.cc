@@ -48,6 +48,20 @@ GatedMlpConfig DecoderConfig::mlp() const {
           .bias = Bias::kIfPresent};
 }
 
+json::object with_classic_keys(json::object config, std::initializer_list<KeyAlias> aliases,
+                               const json::object& defaults) {
+  for (const KeyAlias& alias : aliases) {
+    const json::value* value = find(config, alias.key);
+    if (value == nullptr || find(config, alias.classic) != nullptr) continue;
+    json::value kept = *value;
+    config[alias.classic] = std::move(kept);
+  }
+  for (const auto& [key, value] : defaults) {
+    if (find(config, key) == nullptr) config[key] = value;
+  }
+  return config;
+}
+
 DecoderConfig read_decoder_config(ConfigReader& reader, const DecoderDefaults& defaults) {
   DecoderConfig config;
   if (const json::array* names = reader.optional_array("architectures");
@@ -59,7 +73,8 @@ DecoderConfig read_decoder_config(ConfigReader& reader, const DecoderDefaults& d
   config.intermediate = reader.required_int("intermediate_size", 1, kMaxWidth);
   config.layers = static_cast<int>(reader.required_int("num_hidden_layers", 1, kMaxLayers));
   read_heads(reader, config);
-  config.norm_eps = static_cast<float>(reader.optional_double("rms_norm_eps", 1e-6, 1e-12, 1.0));
+  config.norm_eps =
+      static_cast<float>(reader.optional_double(defaults.eps_key, defaults.eps, 1e-12, 1.0));
   config.tied = reader.optional_bool("tie_word_embeddings", defaults.tied);
   const std::string activation =
       reader.optional_string(defaults.activation_key, defaults.activation);
@@ -71,6 +86,11 @@ DecoderConfig read_decoder_config(ConfigReader& reader, const DecoderDefaults& d
   }
   config.rope = read_rope_config(reader, config.head_dim, defaults.rope_theta);
   return config;
+}
+
+void refuse_rope_scaling(ConfigReader& reader, const DecoderConfig& config) {
+  if (config.rope.type == RopeType::kDefault) return;
+  reader.problem("'rope_scaling' (or --rope-scaling-factor) has no meaning for a model with ALiBi");
 }
 
 Status check_split(const DecoderConfig& config, const Parallel& parallel) {

@@ -1,6 +1,7 @@
 // What the configurations of most decoder-only models have in common.
 #pragma once
 
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,7 +20,20 @@ struct DecoderDefaults {
   double rope_theta = 10000.0;
   const char* activation_key = "hidden_act";
   const char* activation = "silu";
+  const char* eps_key = "rms_norm_eps";
+  double eps = 1e-6;
 };
+
+// A key and the name that this library reads it by.
+struct KeyAlias {
+  const char* key;
+  const char* classic;
+};
+
+// The configuration with keys moved to their classic names, unless those are there already, and with
+// `defaults` for keys that are then absent or null.
+json::object with_classic_keys(json::object config, std::initializer_list<KeyAlias> aliases,
+                               const json::object& defaults = {});
 
 struct DecoderConfig {
   std::string architecture;
@@ -39,6 +53,10 @@ struct DecoderConfig {
 
 // Problems go to `reader`; the result is safe to build from only when reader.status() is OK.
 DecoderConfig read_decoder_config(ConfigReader& reader, const DecoderDefaults& defaults = {});
+
+// A problem of `reader` where the configuration scales a rotation that the model, which has ALiBi,
+// does not do.
+void refuse_rope_scaling(ConfigReader& reader, const DecoderConfig& config);
 
 // kUnsupported when the heads or the MLP do not divide over the ranks: which, and what would.
 Status check_split(const DecoderConfig& config, const Parallel& parallel);

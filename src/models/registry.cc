@@ -8,13 +8,25 @@
 namespace lmdeploy {
 namespace {
 
-constexpr std::array<ModelEntry, 6> kModels = {{
+constexpr std::array<ModelEntry, 18> kModels = {{
     {"LlamaForCausalLM", make_llama},
     {"MistralForCausalLM", make_mistral},
     {"Qwen2ForCausalLM", make_qwen2},
     {"Qwen3ForCausalLM", make_qwen3},
     {"Gemma3ForCausalLM", make_gemma3, true},
     {"Gemma3ForConditionalGeneration", make_gemma3, true},
+    {"Starcoder2ForCausalLM", make_starcoder2},
+    {"PhiForCausalLM", make_phi},
+    {"StableLmForCausalLM", make_stablelm},
+    {"StableLMEpochForCausalLM", make_stablelm},
+    {"CohereForCausalLM", make_cohere},
+    {"Olmo2ForCausalLM", make_olmo2},
+    {"GraniteForCausalLM", make_granite},
+    {"MiniCPMForCausalLM", make_minicpm},
+    {"FalconForCausalLM", make_falcon},
+    {"RWForCausalLM", make_falcon},
+    {"BaichuanForCausalLM", make_baichuan},
+    {"BaiChuanForCausalLM", make_baichuan},
 }};
 
 }  // namespace

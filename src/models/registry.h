@@ -33,5 +33,19 @@ Result<std::unique_ptr<BuiltModel>> make_mistral(ConfigReader&, const Weights&,
 Result<std::unique_ptr<BuiltModel>> make_qwen2(ConfigReader&, const Weights&, const BuildOptions&);
 Result<std::unique_ptr<BuiltModel>> make_qwen3(ConfigReader&, const Weights&, const BuildOptions&);
 Result<std::unique_ptr<BuiltModel>> make_gemma3(ConfigReader&, const Weights&, const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_starcoder2(ConfigReader&, const Weights&,
+                                                    const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_phi(ConfigReader&, const Weights&, const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_stablelm(ConfigReader&, const Weights&,
+                                                  const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_cohere(ConfigReader&, const Weights&, const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_olmo2(ConfigReader&, const Weights&, const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_granite(ConfigReader&, const Weights&,
+                                                 const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_minicpm(ConfigReader&, const Weights&,
+                                                 const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_falcon(ConfigReader&, const Weights&, const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_baichuan(ConfigReader&, const Weights&,
+                                                  const BuildOptions&);
 
 }  // namespace lmdeploy

@@ -3,129 +3,19 @@
 // A golden that does not notice would not notice our doing it wrong either.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
-#include <functional>
 
 #include "tests/models/golden.h"
+#include "tests/models/mutations.h"
 
 namespace lmdeploy {
 namespace {
 
 constexpr double kNoticed = 1e-2;
 
-using Mutate = std::function<void(json::object&, TinyWeights&)>;
-
-struct Mutation {
-  const char* golden;
-  const char* what;
-  Mutate apply;
-};
-
-bool contains(const std::string& name, std::string_view part) {
-  return name.find(part) != std::string::npos;
-}
-
-// Calls edit(tensor) for every tensor whose name contains `part`.
-Mutate each(std::string part, std::function<void(TinyTensor&)> edit) {
-  return [=](json::object&, TinyWeights& weights) {
-    for (auto& [name, tensor] : weights) {
-      if (contains(name, part)) edit(tensor);
-    }
-  };
-}
-
-Mutate fill(std::string part, float value) {
-  return each(std::move(part), [=](TinyTensor& t) { t.values.assign(t.values.size(), value); });
-}
-
-Mutate erase(std::string part) {
-  return [=](json::object&, TinyWeights& weights) {
-    std::erase_if(weights, [&](const auto& entry) { return contains(entry.first, part); });
-  };
-}
-
-// Exchanges the tensors of every pair of names that differ by `a` and `b` alone.
-Mutate exchange(std::string a, std::string b) {
-  return [=](json::object&, TinyWeights& weights) {
-    for (auto& [name, tensor] : weights) {
-      const size_t at = name.find(a);
-      if (at == std::string::npos) continue;
-      std::string other = name;
-      other.replace(at, a.size(), b);
-      std::swap(tensor.values, weights.at(other).values);
-    }
-  };
-}
-
-Mutate set(std::string key, json::value value) {
-  return [=](json::object& config, TinyWeights&) { config[key] = value; };
-}
-
-Mutate set_rope(std::string key, json::value value) {
-  return [=](json::object& config, TinyWeights&) {
-    const char* dictionary =
-        config.contains("rope_parameters") ? "rope_parameters" : "rope_scaling";
-    config[dictionary].as_object()[key] = value;
-  };
-}
-
-// Row r of the result is row order(r) of the tensor.
-void permute_rows(TinyTensor& tensor, const std::function<int64_t(int64_t)>& order) {
-  const int64_t columns = tensor.shape.rank() == 2 ? tensor.shape[1] : 1;
-  const std::vector<float> before = tensor.values;
-  for (int64_t r = 0; r < tensor.shape[0]; ++r) {
-    std::copy_n(before.begin() + order(r) * columns, columns, tensor.values.begin() + r * columns);
-  }
-}
-
-// q and k with the rows of their heads in interleaved order, as GGUF stores Llama.
-Mutate interleave_rope(int64_t head_dim) {
-  const auto edit = [=](TinyTensor& tensor) {
-    permute_rows(tensor, [=](int64_t r) {
-      const int64_t head = r / head_dim * head_dim, within = r % head_dim;
-      return head + within % 2 * (head_dim / 2) + within / 2;
-    });
-  };
-  return [=](json::object& config, TinyWeights& weights) {
-    each("q_proj", edit)(config, weights);
-    each("k_proj", edit)(config, weights);
-  };
-}
-
-// Query heads 0 1 2 3 in the order 0 2 1 3, and their columns of o_proj: what reading the kv groups
-// as h % kv_heads instead of h / group would compute.
-Mutate regroup_heads(int64_t head_dim) {
-  const auto head_order = [=](int64_t r) {
-    constexpr int64_t kOrder[] = {0, 2, 1, 3};
-    return kOrder[r / head_dim] * head_dim + r % head_dim;
-  };
-  return [=](json::object& config, TinyWeights& weights) {
-    each("q_proj", [=](TinyTensor& t) { permute_rows(t, head_order); })(config, weights);
-    each("o_proj.weight", [=](TinyTensor& t) {
-      const std::vector<float> before = t.values;
-      const int64_t columns = t.shape[1];
-      for (int64_t i = 0; i < t.shape.numel(); ++i) {
-        t.values[static_cast<size_t>(i)] =
-            before[static_cast<size_t>(i / columns * columns + head_order(i % columns))];
-      }
-    })(config, weights);
-  };
-}
-
-Mutate add(std::string part, float delta) {
-  return each(std::move(part), [=](TinyTensor& t) {
-    for (float& value : t.values) value += delta;
-  });
-}
-
-Mutate scale(std::string part, float factor) {
-  return each(std::move(part), [=](TinyTensor& t) {
-    for (float& value : t.values) value *= factor;
-  });
-}
-
-const std::vector<Mutation>& mutations() {
-  static const std::vector<Mutation> kMutations = {
+std::vector<Mutation> mutations() {
+  std::vector<Mutation> all = {
       {"llama", "rope pairs interleaved", interleave_rope(64)},
       {"llama", "kv groups by remainder", regroup_heads(64)},
       {"llama", "k and v exchanged", exchange("k_proj", "v_proj")},
@@ -220,7 +110,8 @@ const std::vector<Mutation>& mutations() {
          config["rope_parameters"].as_object().erase("sliding_attention");
        }},
   };
-  return kMutations;
+  for (Mutation& mutation : dense_mutations()) all.push_back(std::move(mutation));
+  return all;
 }
 
 class MutationTest : public testing::TestWithParam<std::string> {};
