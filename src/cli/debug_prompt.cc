@@ -69,7 +69,7 @@ Result<ChatRender> parse_conversation(const json::value& document, const std::st
 struct ShownPrompt {
   std::string text;
   std::vector<int32_t> ids;
-  std::string template_reason;
+  std::string template_reason, template_warning;
 };
 
 Result<ShownPrompt> make_prompt(const DebugPromptOptions& options) {
@@ -77,17 +77,22 @@ Result<ShownPrompt> make_prompt(const DebugPromptOptions& options) {
   ASSIGN_OR_RETURN(const json::value document, read_json_file(options.messages));
   ASSIGN_OR_RETURN(const ChatRender chat, parse_conversation(document, options.messages));
   ASSIGN_OR_RETURN(const std::string path, resolve_model_path(options.model));
-  ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint, Checkpoint::open(path));
+  ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint,
+                   Checkpoint::open(path, CheckpointParts::kConfigOnly));
   ASSIGN_OR_RETURN(const ModelText text, load_model_text(*checkpoint, options.chat_template));
   ASSIGN_OR_RETURN(ChatPrompt prompt, make_chat_prompt(*text.chat_template, chat));
   std::vector<int32_t> ids =
       text.tokenizer->encode(prompt.text, {.add_special_tokens = prompt.add_special_tokens});
-  return ShownPrompt{std::move(prompt.text), std::move(ids), text.chat_template_reason};
+  return ShownPrompt{std::move(prompt.text), std::move(ids), text.chat_template_reason,
+                     text.chat_template_warning};
 }
 
 int debug_prompt(const DebugPromptOptions& options) {
   const Result<ShownPrompt> prompt = make_prompt(options);
   if (!prompt.ok()) return report_failure(prompt.status());
+  if (!prompt->template_warning.empty()) {
+    std::fprintf(stderr, "%s\n", prompt->template_warning.c_str());
+  }
   std::string ids;
   for (int32_t id : prompt->ids) ids += (ids.empty() ? "" : ", ") + std::to_string(id);
   if (options.json) {

@@ -215,7 +215,11 @@ MatchedTemplate match_builtin_template(const ChatTemplateFacts& facts) {
 }
 
 Result<ChosenChatTemplate> choose_chat_template(const ChatTemplateFacts& facts) {
-  if (!facts.user_spec.empty()) {
+  const bool wants_own = facts.user_spec == "hf";  // LMDeploy's name for it
+  if (wants_own && facts.jinja_source.empty()) {
+    return not_found("--chat-template hf is the model's own chat template, and this model has none");
+  }
+  if (!facts.user_spec.empty() && !wants_own) {
     ASSIGN_OR_RETURN(ChatTemplate loaded, ChatTemplate::load(facts.user_spec, facts.tokens));
     return ChosenChatTemplate{std::move(loaded), "--chat-template " + facts.user_spec};
   }

@@ -19,7 +19,7 @@ struct ChatTemplateFacts {
   std::string architecture;  // config.json architectures[0]
   std::string model_type;
   std::string jinja_source;  // the model's own template; empty when it has none
-  std::string user_spec;     // --chat-template; empty when not given
+  std::string user_spec;     // --chat-template; empty when not given, "hf" is the model's own
   // generation_config.json of families that have no template: Qwen's chat_format ("chatml", "raw"), and
   // the token that begins a user's turn in Baichuan's ("<reserved_106>").
   std::string chat_format, user_token;

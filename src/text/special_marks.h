@@ -8,8 +8,8 @@
 
 namespace lmdeploy {
 
-// What looks like a special token in the pieces and stop words ("<|im_end|>", "</s>", "[gMASK]"),
-// each once. A model whose vocabulary lacks them was not trained on this template.
+// What looks like a special token in the pieces ("<|im_end|>", "</s>", "[gMASK]"), each once. A model
+// whose vocabulary lacks them was not trained on this template.
 std::vector<std::string> special_marks(const ChatPieces& pieces);
 
 }  // namespace lmdeploy

@@ -14,6 +14,8 @@ TEST(ChooseChatTemplate, TheUserThenTheModelThenItsNameThenBase) {
   facts.jinja_source = "{{ 1 }}";
   facts.user_spec = "llama2";
   EXPECT_EQ(choose_chat_template(facts).value().chat_template.name(), "llama2");
+  facts.user_spec = "hf";
+  EXPECT_TRUE(choose_chat_template(facts).value().chat_template.is_jinja());
   facts.user_spec.clear();
   EXPECT_TRUE(choose_chat_template(facts).value().chat_template.is_jinja());
   EXPECT_EQ(choose_chat_template(facts).value().reason, "the model's own template");
@@ -24,6 +26,9 @@ TEST(ChooseChatTemplate, TheUserThenTheModelThenItsNameThenBase) {
   facts.names = {"my-model"};
   facts.architecture = "Starcoder2ForCausalLM";
   EXPECT_EQ(choose_chat_template(facts).value().chat_template.name(), "base");
+  facts.user_spec = "hf";
+  EXPECT_EQ(choose_chat_template(facts).status().message(),
+            "--chat-template hf is the model's own chat template, and this model has none");
   facts.user_spec = "nothing-like-this";
   EXPECT_EQ(choose_chat_template(facts).status().code(), StatusCode::kNotFound);
 }

@@ -92,6 +92,41 @@ TEST(BuiltinChatTemplate, EveryNameFormatsAConversation) {
   }
 }
 
+// --meta-instruction is a first message of the system.
+TEST(BuiltinChatTemplate, AGivenSystemPromptTakesThePlaceOfTheDefault) {
+  for (const std::string& name : list_builtin_templates()) {
+    const ChatPieces pieces = pieces_of(*find_builtin_template(name), name);
+    const std::string prompt = text_of(builtin(name).render(conversation(
+        R"([{"role": "system", "content": "BE BRIEF"}, {"role": "user", "content": "Q"}])")));
+    const size_t at = prompt.find("BE BRIEF");
+    ASSERT_NE(at, std::string::npos) << name;
+    EXPECT_LT(at, prompt.find("Q", at)) << name;
+    EXPECT_EQ(prompt.find("BE BRIEF", at + 1), std::string::npos) << name;
+    if (!pieces.meta_instruction.value_or("").empty()) {
+      EXPECT_EQ(prompt.find(*pieces.meta_instruction), std::string::npos) << name;
+    }
+  }
+  EXPECT_EQ(text_of(builtin("mistral").render(conversation(
+                R"([{"role": "system", "content": "S"}, {"role": "user", "content": "Q"}])"))),
+            "[INST] S\n\nQ [/INST]");
+}
+
+TEST(BuiltinChatTemplate, SpecialMarksAreFound) {
+  EXPECT_EQ(builtin("dbrx").special_marks(), (std::vector<std::string>{"<|im_start|>", "<|im_end|>"}));
+  EXPECT_EQ(builtin("llama2").special_marks(), (std::vector<std::string>{"</s>", "<s>"}));
+  EXPECT_EQ(builtin("glm4").special_marks(),
+            (std::vector<std::string>{"[gMASK]", "<sop>", "<|system|>", "<|user|>", "<|assistant|>"}));
+  EXPECT_EQ(builtin("internlm").special_marks(), std::vector<std::string>());
+  EXPECT_EQ(builtin("base").special_marks(), std::vector<std::string>());
+}
+
+TEST(BuiltinChatTemplate, AStartThatTheTokenizerPutsItselfIsLeftOut) {
+  const ChatTemplate chatglm3 = builtin("chatglm3", {.bos = "<s>", .eos = "", .prefix = "[gMASK]sop"});
+  const std::string prompt = text_of(chatglm3.render(conversation(R"([{"role": "user", "content": "Q"}])")));
+  EXPECT_EQ(prompt, "<|user|>\n Q<|assistant|>");
+  EXPECT_TRUE(chatglm3.wants_bos(prompt));
+}
+
 TEST(BuiltinChatTemplate, ErrorsSayWhatToDo) {
   EXPECT_EQ(ChatTemplate::builtin("lama3", {}).status().message(),
             "there is no chat template named 'lama3'; did you mean 'llama3'? `lmdeploy list` prints all");
