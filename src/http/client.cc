@@ -12,6 +12,8 @@
 #include <boost/beast/ssl/ssl_stream.hpp>
 #include <optional>
 
+#include "http/resolve.h"
+
 namespace lmdeploy {
 
 namespace asio = boost::asio;
@@ -98,9 +100,8 @@ Status HttpClient::Impl::set_up_tls() {
 Status HttpClient::Impl::connect() {
   disconnect();
   if (options.tls && !tls_context) RETURN_IF_ERROR(set_up_tls());
-  tcp::resolver resolver(context);
   Error error;
-  const auto endpoints = resolver.resolve(options.host, std::to_string(options.port), error);
+  const auto endpoints = resolve(context, options.host, options.port, error);
   if (error) return failed("cannot find the host", error);
   if (options.tls) {
     tls.emplace(context, *tls_context);

@@ -19,6 +19,7 @@
 #include "base/json.h"
 #include "http/connection.h"
 #include "http/io_thread.h"
+#include "http/resolve.h"
 
 namespace lmdeploy {
 
@@ -83,24 +84,14 @@ struct HttpServer::Impl {
   bool stopped = false;
 };
 
-// "localhost" is both loopback addresses (RFC 6761), whatever the hosts file says.
 Result<std::set<tcp::endpoint>> HttpServer::Impl::find_endpoints() {
-  const auto port_number = static_cast<unsigned short>(options.port);
-  if (equal_ignoring_case(options.host, "localhost")) {
-    return std::set<tcp::endpoint>{{asio::ip::address_v4::loopback(), port_number},
-                                   {asio::ip::address_v6::loopback(), port_number}};
-  }
-  tcp::resolver resolver(threads[0]->context());
   boost::system::error_code error;
-  const auto found =
-      resolver.resolve(options.host, std::to_string(options.port), tcp::resolver::passive, error);
+  const auto found = resolve(threads[0]->context(), options.host, options.port, error);
   if (error || found.empty()) {
     return invalid_argument("'{}' is not an address of this machine: {}", options.host,
                             error.message());
   }
-  std::set<tcp::endpoint> endpoints;
-  for (const auto& entry : found) endpoints.insert(entry.endpoint());
-  return endpoints;
+  return std::set<tcp::endpoint>(found.begin(), found.end());
 }
 
 // A port taken on one of a name's addresses is an error; an address that this machine does not have,
