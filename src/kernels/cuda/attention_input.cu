@@ -83,20 +83,22 @@ struct Head {
     const bool is_first = at < half, rotates = at < 2 * half;
     const int distance = half / kSize;
     const int partner = !rotates ? lane : is_first ? lane + distance : lane - distance;
+    // The table's values are on their way while x is.
+    const float* of_pair = cos_sin + (is_first ? at : at - half);
+    RowVector<float, 4> cosine[kSize / 4 + 1], sine[kSize / 4 + 1];
+#pragma unroll
+    for (int e = 0; e < kSize / 4 && rotates; ++e) {
+      cosine[e] = load_vector<4>(of_pair + e * 4);
+      sine[e] = load_vector<4>(of_pair + half + e * 4);
+    }
     float other[kSize];
 #pragma unroll
     for (int e = 0; e < kSize; ++e) other[e] = __shfl_sync(0xFFFFFFFFu, x[0][e], partner, lanes);
     if (!rotates) return;
-    const float* of_pair = cos_sin + (is_first ? at : at - half);
 #pragma unroll
-    for (int e = 0; e + 4 <= kSize; e += 4) {
-      const RowVector<float, 4> cosine = load_vector<4>(of_pair + e);
-      const RowVector<float, 4> sine = load_vector<4>(of_pair + half + e);
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const float crossed = other[e + i] * sine.elements[i];
-        x[0][e + i] = x[0][e + i] * cosine.elements[i] + (is_first ? -crossed : crossed);
-      }
+    for (int e = 0; e < kSize; ++e) {
+      const float crossed = other[e] * sine[e / 4].elements[e % 4];
+      x[0][e] = x[0][e] * cosine[e / 4].elements[e % 4] + (is_first ? -crossed : crossed);
     }
   }
   // Pairs (i, half + i) of any head.

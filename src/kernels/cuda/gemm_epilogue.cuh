@@ -100,19 +100,48 @@ __device__ __forceinline__ void gate_eight(float* gates, const float* ups, Activ
   }
 }
 
-// A fragment of 8 rows of x and 16 columns: sums[2 h + c] is row t + c, column n + 8 h.
-template <class T>
-__device__ __forceinline__ void store_fragment(const GemmOutput& to, int64_t t, int n,
-                                               const float (&sums)[4]) {
+// A fragment of 8 rows of x and 16 columns: element 2 h + c is row t + c, column n + 8 h.
+// visit(element, row, column) for those that are there.
+template <class Visit>
+__device__ __forceinline__ void each_of_fragment(const GemmOutput& to, int64_t t, int n,
+                                                 Visit&& visit) {
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    if (t + i % 2 >= to.rows || n + i / 2 * 8 >= to.n) continue;
-    if (to.f32) {
-      store_sum<float>(to, t + i % 2, n + i / 2 * 8, sums[i]);
-    } else {
-      store_sum<T>(to, t + i % 2, n + i / 2 * 8, sums[i]);
-    }
+    if (t + i % 2 < to.rows && n + i / 2 * 8 < to.n) visit(i, t + i % 2, n + i / 2 * 8);
   }
+}
+
+// What a fragment's sums are added to: the bias, and `out` as it is. Loaded ahead of the sums.
+struct FragmentAddends {
+  float bias[2] = {}, before[4] = {};
+};
+template <class T>
+__device__ __forceinline__ FragmentAddends load_addends(const GemmOutput& to, int64_t t, int n) {
+  FragmentAddends addends;
+  if (to.bias == nullptr && !to.add) return addends;
+  each_of_fragment(to, t, n, [&](int i, int64_t row, int column) {
+    const int64_t at = row * to.stride + column;
+    if (to.bias != nullptr) addends.bias[i / 2] = to.bias[column];
+    if (!to.add) return;
+    addends.before[i] = to.f32 ? static_cast<const float*>(to.out)[at]
+                               : to_float(static_cast<const T*>(to.out)[at]);
+  });
+  return addends;
+}
+
+template <class T>
+__device__ __forceinline__ void store_fragment(const GemmOutput& to, int64_t t, int n,
+                                               const float (&sums)[4],
+                                               const FragmentAddends& addends) {
+  each_of_fragment(to, t, n, [&](int i, int64_t row, int column) {
+    const int64_t at = row * to.stride + column;
+    const float sum = sums[i] + addends.bias[i / 2] + addends.before[i];
+    if (to.f32) {
+      static_cast<float*>(to.out)[at] = sum;
+    } else {
+      static_cast<T*>(to.out)[at] = from_float<T>(sum);
+    }
+  });
 }
 
 }  // namespace lmdeploy::cuda

@@ -1,6 +1,7 @@
 #include "kernels/cuda/gemm_plan.h"
 
 #include <algorithm>
+#include <iterator>
 #include <span>
 
 namespace lmdeploy::cuda {
@@ -33,14 +34,39 @@ int narrowest_tile(int64_t rows) {
   return 128;
 }
 
-// Few rows: the weights' bytes count. Two thirds of the multiprocessors fill the memory bus; tiles
-// of 64 weight rows and a split of k see to that many blocks.
+// Up to 64 rows the weights' bytes count. Two thirds of the multiprocessors fill the memory bus;
+// tiles of 64 weight rows and a split of k see to that many blocks.
+bool fills_the_bus(int64_t n, int multiprocessors) {
+  return tiles(n, 128) >= multiprocessors * 2 / 3;
+}
+int narrow_split(int64_t n, int64_t k, int multiprocessors) {
+  if (fills_the_bus(n, multiprocessors)) return 1;
+  return split_for(tiles(n, 64), k, multiprocessors * 2 / 3, 4);
+}
+
+// Up to 32 rows.
 GemmPlan narrow_plan(int64_t rows, int64_t n, int64_t k, int multiprocessors) {
-  const int64_t wanted = multiprocessors * 2 / 3;
-  if (tiles(n, 128) >= wanted) return {128, narrowest_tile(rows), 1, 1};
-  const int split = split_for(tiles(n, 64), k, wanted, 4);
-  const bool is_short = rows <= 8 && k <= 4096 && split > 1;  // fewer blocks end sooner
-  return {is_short ? 128 : 64, narrowest_tile(rows), split, 1};
+  const int split = narrow_split(n, k, multiprocessors);
+  // Fewer blocks end sooner, where they need not be many to be fast.
+  const bool is_short = rows <= 8 && split > 1 && (n >= 4096 || k <= 4096);
+  const bool wide = is_short || fills_the_bus(n, multiprocessors);
+  return {wide ? 128 : 64, narrowest_tile(rows), split, 1};
+}
+
+// 33 to 64 rows: one block a multiprocessor, and the tile with which the busiest one has least to
+// do: its weights, and x again with each tile.
+GemmPlan medium_plan(int64_t n, int64_t k, int multiprocessors) {
+  const int split = narrow_split(n, k, multiprocessors);
+  if (split > 1) return {64, 64, split, 1};
+  const auto rows_of_busiest = [&](const GemmPlan& plan) {
+    const int64_t x = 38;  // a tile's x costs as much as so many weight rows
+    return tiles(tiles(n, plan.tile_n), multiprocessors) * (plan.tile_n + x);
+  };
+  const GemmPlan plans[] = {{64, 64, 1, 1}, {128, 64, 1, 1}, {256, 64, 1, 1}};
+  return *std::min_element(std::begin(plans), std::end(plans),
+                           [&](const GemmPlan& a, const GemmPlan& b) {
+                             return rows_of_busiest(a) < rows_of_busiest(b);
+                           });
 }
 
 GemmPlan cheapest(int64_t rows, int64_t n, int multiprocessors, std::span<const GemmPlan> plans) {
@@ -51,9 +77,9 @@ GemmPlan cheapest(int64_t rows, int64_t n, int multiprocessors, std::span<const 
 
 // The split of few rows for every number of rows, and one width of wgmma above 64.
 GemmPlan invariant_plan(int64_t rows, int64_t n, int64_t k, int multiprocessors) {
-  const GemmPlan narrow = narrow_plan(rows, n, k, multiprocessors);
-  if (rows <= 32) return narrow;
-  if (rows <= 64 || narrow.split > 1) return {128, narrowest_tile(rows), narrow.split, 1};
+  if (rows <= 32) return narrow_plan(rows, n, k, multiprocessors);
+  if (rows <= 64) return medium_plan(n, k, multiprocessors);
+  if (const int split = narrow_split(n, k, multiprocessors); split > 1) return {128, 128, split, 1};
   const GemmPlan plans[] = {{128, 128, 1, 1}, {128, 128, 1, 2}, {256, 128, 1, 2}};
   return cheapest(rows, n, multiprocessors, plans);
 }
@@ -63,9 +89,9 @@ GemmPlan invariant_plan(int64_t rows, int64_t n, int64_t k, int multiprocessors)
 GemmPlan plan_gemm(int64_t rows, int64_t n, int64_t k, int multiprocessors, bool batch_invariant) {
   if (batch_invariant) return invariant_plan(rows, n, k, multiprocessors);
   if (rows <= 32) return narrow_plan(rows, n, k, multiprocessors);
-  const int tile_t = narrowest_tile(rows);
-  const int split = split_for(tiles(n, 128) * tiles(rows, tile_t), k, multiprocessors * 2 / 5, 8);
-  if (rows <= 64 || split > 1) return {128, tile_t, split, 1};
+  if (rows <= 64) return medium_plan(n, k, multiprocessors);
+  const int split = split_for(tiles(n, 128) * tiles(rows, 128), k, multiprocessors * 2 / 5, 8);
+  if (split > 1) return {128, 128, split, 1};
   const GemmPlan plans[] = {{128, 128, 1, 1}, {128, 128, 1, 2}, {256, 128, 1, 2}, {128, 256, 1, 2}};
   return cheapest(rows, n, multiprocessors, plans);
 }

@@ -24,6 +24,14 @@ bool make_map(TensorMapEncoder encode, const void* matrix, DType dtype, int64_t 
                 CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
 }
 
+// Copies left to issue when the next kernel may start. Behind a projection that widens come kernels
+// that stream no weights: attention reads K and V of earlier steps while this one ends. Another
+// product's weights would only delay its last ones.
+int next_at(const GemmLaunch& gemm, const GemmPlan& plan, const GemmGate& gate) {
+  if (plan.tile_t > 32) return 0;
+  return !gate.on && gemm.output.n > gemm.k ? 16 : 4;
+}
+
 }  // namespace
 
 cudaError_t launch_matmul_sm90(const GemmLaunch& gemm, DType dtype, const GemmPlan& plan,
@@ -44,7 +52,7 @@ cudaError_t launch_matmul_sm90(const GemmLaunch& gemm, DType dtype, const GemmPl
                         .columns = count(gemm.output.n, tile_n * plan.multicast),
                         .split_shift = std::countr_zero(static_cast<unsigned>(plan.split)),
                         .multicast_shift = std::countr_zero(static_cast<unsigned>(plan.multicast)),
-                        .next_at = plan.tile_t <= 32 ? 4 : 0};
+                        .next_at = next_at(gemm, plan, gate)};
   const int t_tiles = grouped ? gemm.groups.most_tiles : launch.t_tiles;
   launch.clusters = std::min(launch.columns * t_tiles,
                              std::max(1, multiprocessors / (plan.split * plan.multicast)));

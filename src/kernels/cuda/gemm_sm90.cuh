@@ -41,7 +41,7 @@ struct GemmLayout {
   static constexpr int kChunkStride = 68;  // floats: accesses of a warp meet every bank once
   static constexpr int kChunkBytes = kChunk * kChunkStride * 4;
   // Parts of sums are exchanged kRound rows of x at a time.
-  static constexpr int kRound = kTileT < 32 ? kTileT : 32;
+  static constexpr int kRound = std::min(kTileT, kTileN == 64 ? 64 : 32);
   static constexpr int kRoundBytes = kRound * kTileN * 4;
   static constexpr int kSumsAt = kStages * kStageBytes;
   static constexpr int kSumBytes = std::max(kGroups * kChunkBytes, kSplits ? kRoundBytes : 0);
@@ -386,6 +386,7 @@ class GemmMultiplier {
     for (int r = 0; r < kTileT / Layout::kRound; ++r) {
       const int t = tile_t + r * Layout::kRound;
       if (t >= gemm_.output.rows) break;
+      load_owned_addends(tile_n, t);  // on their way while the parts are exchanged
       if (rounds_ > 0) barrier_wait(Layout::added(base_), (rounds_ - 1) & 1);
       send_part(&sums_[0][r * Layout::kRound / 2]);
       barrier_wait(Layout::arrived(base_), rounds_ & 1);
@@ -418,20 +419,37 @@ class GemmMultiplier {
     }
   }
 
-  __device__ void store_owned(int tile_n, int t) {
+  // The fragments that this warp adds up: whose rows of the block's, which 8 rows of x, and where
+  // in the output the lane's first element is.
+  static constexpr int kMostOwned = (kPieces + 1) / 2;
+  template <class Visit>
+  __device__ void each_owned(int tile_n, int t, Visit&& visit) {
     const int warps = Layout::kWarps >> gemm_.split_shift, lane = threadIdx.x % 32;
-#pragma unroll 1
-    for (int item = threadIdx.x / 32; item < warps * kPieces; item += Layout::kWarps) {
+#pragma unroll
+    for (int i = 0; i < kMostOwned; ++i) {
+      const int item = threadIdx.x / 32 + i * Layout::kWarps;
       const int warp_rows = item / kPieces, piece = item % kPieces;
-      if (t + piece * 8 >= gemm_.output.rows) continue;
+      if (item >= warps * kPieces || t + piece * 8 >= gemm_.output.rows) continue;
+      visit(i, warp_rows, piece, t + piece * 8 + lane % 4 * 2,
+            tile_n + (work_.rank * warps + warp_rows) * 16 + lane / 4);
+    }
+  }
+
+  __device__ void load_owned_addends(int tile_n, int t) {
+    each_owned(tile_n, t, [&](int i, int, int, int row, int n) {
+      addends_[i] = load_addends<T>(gemm_.output, row, n);
+    });
+  }
+
+  __device__ void store_owned(int tile_n, int t) {
+    each_owned(tile_n, t, [&](int i, int warp_rows, int piece, int row, int n) {
       float sum[4] = {};
       for (int part = 0; part < 1 << gemm_.split_shift; ++part) {
         const float4 v = load_shared(piece_address(part, warp_rows, piece));
         sum[0] += v.x, sum[1] += v.y, sum[2] += v.z, sum[3] += v.w;
       }
-      const int n = tile_n + (work_.rank * warps + warp_rows) * 16 + lane / 4;
-      store_fragment<T>(gemm_.output, t + piece * 8 + lane % 4 * 2, n, sum);
-    }
+      store_fragment<T>(gemm_.output, row, n, sum, addends_[i]);
+    });
   }
 
   const GemmSm90Launch& gemm_;
@@ -443,6 +461,7 @@ class GemmMultiplier {
   uint32_t parity_ = 0;
   int rounds_ = 0;
   float sums_[kMmas][kTileT / 2];
+  FragmentAddends addends_[kMostOwned];
 };
 
 template <class Layout>
@@ -509,20 +528,23 @@ cudaError_t launch_gemm_sm90(const GemmSm90Launch& gemm, cudaStream_t stream) {
                          Layout::kThreads, Layout::kBytes, stream, gemm);
 }
 
-// The instance of the plan's tile. Stages: two blocks a multiprocessor while tiles are small, so
-// that the next product's weights come while this one ends; as many as fit above.
+// The instance of the plan's tile. Stages: up to 32 rows of x half of a multiprocessor's shared
+// memory, so that the next product's weights come while this one ends; as many as fit above. (With
+// more rows two blocks of one product that come to lie on one multiprocessor, when the product
+// before it leaves the others late, cost more than the overlap brings.)
 template <class T>
 cudaError_t launch_planned(const GemmSm90Launch& gemm, const GemmPlan& plan, cudaStream_t stream) {
   switch (plan.tile_n * 1000 + plan.tile_t) {
     case 64'008: return launch_gemm_sm90<T, 64, 8, 12>(gemm, stream);
     case 64'016: return launch_gemm_sm90<T, 64, 16, 10>(gemm, stream);
     case 64'032: return launch_gemm_sm90<T, 64, 32, 8>(gemm, stream);
-    case 64'064: return launch_gemm_sm90<T, 64, 64, 6>(gemm, stream);
+    case 64'064: return launch_gemm_sm90<T, 64, 64, 12>(gemm, stream);
     case 128'008: return launch_gemm_sm90<T, 128, 8, 6>(gemm, stream);
     case 128'016: return launch_gemm_sm90<T, 128, 16, 5>(gemm, stream);
     case 128'032: return launch_gemm_sm90<T, 128, 32, 4>(gemm, stream);
-    case 128'064: return launch_gemm_sm90<T, 128, 64, 4>(gemm, stream);
+    case 128'064: return launch_gemm_sm90<T, 128, 64, 8>(gemm, stream);
     case 128'128: return launch_gemm_sm90<T, 128, 128, 6>(gemm, stream);
+    case 256'064: return launch_gemm_sm90<T, 256, 64, 5>(gemm, stream);
     case 256'128: return launch_gemm_sm90<T, 256, 128, 4>(gemm, stream);
     case 128'256: return launch_gemm_sm90<T, 128, 256, 4>(gemm, stream);
     default: return cudaErrorInvalidValue;

@@ -18,7 +18,10 @@ bool sixteen_byte_rows(const void* data, int64_t stride, int64_t element_bytes) 
 
 // Where cuBLASLt is the faster one on an H100 (bench/results/2026-11-23-cuda-matmul.md). Its
 // kernels overlap with neither the kernel before nor the one after, so it has to be clearly faster.
-bool library_is_faster(int64_t rows, int64_t n) { return rows > 128 || (rows > 32 && n < 12000); }
+bool library_is_faster(int64_t rows, int64_t n, int64_t k) {
+  const bool is_small = n < 4096 || k < 4096;
+  return rows > 128 || (rows > 64 && n < 12000) || (rows > 32 && n < 12000 && is_small);
+}
 
 // Up to here our own product with the activation in it is faster than cuBLASLt's and a kernel for
 // the activation.
@@ -50,7 +53,7 @@ Path path_of(const Ctx& ctx, const CudaStream& stream, const GemmLaunch& gemm, D
   if (!fits_tensor_cores(stream, gemm, dtype)) return Path::kPlain;
   if (stream.portable()) return Path::kMma;
   const GemmOutput& out = gemm.output;
-  if (!ctx.batch_invariant && library_is_faster(out.rows, out.n) && out.bias == nullptr &&
+  if (!ctx.batch_invariant && library_is_faster(out.rows, out.n, gemm.k) && out.bias == nullptr &&
       out.vectors) {
     return Path::kCublasLt;
   }

@@ -116,7 +116,8 @@ struct GemmTile {
 };
 inline constexpr GemmTile kGemmSm90Tiles[] = {{64, 8},    {64, 16},   {64, 32},  {64, 64},
                                               {128, 8},   {128, 16},  {128, 32}, {128, 64},
-                                              {128, 128}, {256, 128}, {128, 256}};
+                                              {128, 128}, {256, 64},  {256, 128},
+                                              {128, 256}};
 inline constexpr GemmTile kGroupedSm90Tiles[] = {{64, 8},   {64, 32},  {128, 8},   {128, 16},
                                                  {128, 32}, {128, 64}, {128, 128}, {256, 128}};
 inline constexpr int kGemmSm90BlockK = 64;

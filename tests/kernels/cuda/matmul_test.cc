@@ -429,6 +429,15 @@ TEST(CudaMatmulPlans, BlocksFillTheMemoryBus) {
   EXPECT_EQ(cuda::plan_gemm(3, 64, 64, 132, false).split, 1);
 }
 
+// 33 to 64 rows on 132 multiprocessors: one tile a block where that is possible.
+TEST(CudaMatmulPlans, MediumTilesAreSharedEvenly) {
+  EXPECT_EQ(cuda::plan_gemm(64, 4096, 4096, 132, false), (GemmPlan{64, 64, 2, 1}));
+  EXPECT_EQ(cuda::plan_gemm(64, 6144, 4096, 132, false), (GemmPlan{64, 64, 1, 1}));
+  EXPECT_EQ(cuda::plan_gemm(64, 12288, 4096, 132, false), (GemmPlan{128, 64, 1, 1}));
+  EXPECT_EQ(cuda::plan_gemm(33, 22016, 4096, 132, false), (GemmPlan{256, 64, 1, 1}));
+  EXPECT_EQ(cuda::plan_gemm(64, 28672, 4096, 132, true), (GemmPlan{256, 64, 1, 1}));
+}
+
 TEST(CudaMatmulPlans, BatchInvariantSplitsDependOnTheWeightsAlone) {
   for (int64_t n : {512, 2048, 4096, 6144, 128256}) {
     const int split = cuda::plan_gemm(1, n, 4096, 132, true).split;
