@@ -26,10 +26,10 @@ bool make_map(TensorMapEncoder encode, const void* matrix, DType dtype, int64_t 
 
 // Copies left to issue when the next kernel may start. Behind a projection that widens come kernels
 // that stream no weights: attention reads K and V of earlier steps while this one ends. Another
-// product's weights would only delay its last ones.
+// product's weights would only delay its last ones, and so does that in a short product.
 int next_at(const GemmLaunch& gemm, const GemmPlan& plan, const GemmGate& gate) {
   if (plan.tile_t > 32) return 0;
-  return !gate.on && gemm.output.n > gemm.k ? 16 : 4;
+  return !gate.on && gemm.output.n > gemm.k && gemm.k >= 4096 ? 16 : 4;
 }
 
 }  // namespace
