@@ -10,6 +10,9 @@ constexpr int kThreads = kWarps * 32;
 constexpr int kRows = 16;
 constexpr int kSliceTokens = 16;  // of a unit, for one warp
 constexpr int kUnitTokens = kWarps * kSliceTokens;
+// What a segment costs beside its units, in units: reading its rows, summing the warps' results. The
+// deal counts it, or blocks with short contexts would be the last to end.
+constexpr int kSegmentCost = 1;
 
 struct SequenceWork {
   SequencePlace place;
@@ -17,7 +20,11 @@ struct SequenceWork {
   int first_block, blocks, row_tiles;  // blocks of 64 tokens
 
   __device__ int segments(const AttentionLaunch& args) const { return row_tiles * args.kv_heads; }
-  __device__ int units(const AttentionLaunch& args) const { return blocks * segments(args); }
+  // Of a segment, and of the sequence.
+  __device__ int segment_cost() const { return kSegmentCost + blocks; }
+  __device__ int cost(const AttentionLaunch& args) const {
+    return segment_cost() * segments(args);
+  }
 };
 
 __device__ __forceinline__ SequenceWork work_of(const AttentionLaunch& args, int sequence) {
@@ -31,15 +38,19 @@ __device__ __forceinline__ SequenceWork work_of(const AttentionLaunch& args, int
   return work;
 }
 
-// A unit; they are numbered by sequence, KV head, row tile, block.
+// A unit; they come in the order of sequence, KV head, row tile, block. Where the deal counts costs,
+// unit `block` of a segment is at kSegmentCost + block of it.
 struct Cursor {
   SequenceWork work;
   int segment;  // KV head * row_tiles + row tile
   int block;    // from work.first_block on
 
-  // Unit `offset` of the sequence; one past its last is the next sequence's first.
+  // At cost `offset` of the sequence: a segment's beginning, or a unit. Past the last is the next
+  // sequence's beginning.
   __device__ Cursor(const AttentionLaunch& args, int sequence, int offset)
-      : work(work_of(args, sequence)), segment(offset / work.blocks), block(offset % work.blocks) {
+      : work(work_of(args, sequence)),
+        segment(offset / work.segment_cost()),
+        block(max(0, offset % work.segment_cost() - kSegmentCost)) {
     if (segment == work.segments(args)) next_sequence(args);
   }
   __device__ void next(const AttentionLaunch& args) {
@@ -47,6 +58,8 @@ struct Cursor {
     block = 0;
     if (++segment == work.segments(args)) next_sequence(args);
   }
+  // The cost before the unit that belongs to none before it.
+  __device__ int cost_before() const { return block == 0 ? kSegmentCost : 0; }
   __device__ int kv_head() const { return segment / work.row_tiles; }
   __device__ int first_row() const { return segment % work.row_tiles * kRows; }
   __device__ int token(int warp) const {
@@ -67,76 +80,77 @@ struct Cursor {
   }
 };
 
-// Which units are whose: `shares` blocks share `units` evenly, but a border between two that would
-// cut off `slack` units of a segment or less moves to the segment's end: a few units more cost less
-// than summing parts.
+// What is whose: `shares` blocks share the cost of all segments evenly, but a border between two that
+// would cut off `slack` units of a segment or less moves to the segment's end: a few units more cost
+// less than summing parts.
 struct Deal {
   static constexpr int kLeastUnits = 4;  // that a segment is cut for
 
-  int64_t units, shares;
+  int64_t cost, shares;
   int slack;
 
-  __device__ Deal(int all_units, int segments, int blocks) : units(all_units) {
-    shares = min(blocks, max(segments, (all_units + kLeastUnits - 1) / kLeastUnits));
-    const int each = shares == 0 ? 0 : static_cast<int>(units / shares);
+  __device__ Deal(int all, int segments, int blocks) : cost(all) {
+    const int units = all - segments * kSegmentCost;
+    shares = min(blocks, max(segments, (units + kLeastUnits - 1) / kLeastUnits));
+    const int each = shares == 0 ? 0 : static_cast<int>(cost / shares);
     slack = each < 2 * kLeastUnits ? kLeastUnits / 2 : max(1, each / 16);
   }
   // Where share `share` begins before borders move.
-  __device__ int border(int share) const { return static_cast<int>(share * units / shares); }
-  // How far that border moves, when it is `offset` into a segment of `blocks` units.
-  __device__ int shift(int offset, int blocks) const {
-    if (offset <= slack) return -offset;
-    return blocks - offset <= slack ? blocks - offset : 0;
+  __device__ int border(int share) const { return static_cast<int>(share * cost / shares); }
+  // How far that border moves, when it is `offset` into a segment that costs `length`.
+  __device__ int shift(int offset, int length) const {
+    if (offset <= kSegmentCost + slack) return -offset;
+    return length - offset <= slack ? length - offset : 0;
   }
-  // The blocks that share the segment of units [begin, end).
+  // The blocks that share the segment at [begin, end).
   __device__ int first_share(int begin, int end) const {
-    return share_of(min(begin + slack, end - 1));
+    return share_of(min(begin + kSegmentCost + slack, end - 1));
   }
   __device__ int last_share(int begin, int end) const {
-    return share_of(max(end - 1 - slack, min(begin + slack, end - 1)));
+    return max(share_of(end - 1 - slack), first_share(begin, end));
   }
 
  private:
-  // Of a unit, before borders move.
-  __device__ int share_of(int64_t unit) const {
-    return static_cast<int>(((unit + 1) * shares - 1) / units);
+  // Of what is at `at`, before borders move.
+  __device__ int share_of(int64_t at) const {
+    return static_cast<int>(((at + 1) * shares - 1) / cost);
   }
 };
 
-// What a block's threads share about its units.
+// What a block's threads share about its share.
 struct ShareOfBlock {
-  int begin, end;        // units
-  int sequence, offset;  // of the first: its sequence, its number in the sequence
-  int warp_units[kWarps];
+  int begin, end;        // of all cost
+  int sequence, offset;  // where it begins: the sequence, and the cost in it
+  int warp_cost[kWarps];
   int warp_segments[kWarps];
 };
 
-// Units of the sequences up to and with this thread's; units and segments of all.
+// The cost of the sequences up to and with this thread's; cost and segments of all.
 struct Sums {
-  int through, units, segments;
+  int through, cost, segments;
 };
-__device__ inline Sums sum_in_block(int own_units, int own_segments, ShareOfBlock& shared) {
+__device__ inline Sums sum_in_block(int own_cost, int own_segments, ShareOfBlock& shared) {
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
-  Sums sums{.through = own_units};
+  Sums sums{.through = own_cost};
   for (int offset = 1; offset < 32; offset *= 2) {
     const int below = __shfl_up_sync(0xFFFFFFFFu, sums.through, offset);
     if (lane >= offset) sums.through += below;
     own_segments += __shfl_xor_sync(0xFFFFFFFFu, own_segments, offset);
   }
   if (lane == 31) {
-    shared.warp_units[warp] = sums.through;
+    shared.warp_cost[warp] = sums.through;
     shared.warp_segments[warp] = own_segments;
   }
   __syncthreads();
   for (int w = 0; w < kWarps; ++w) {
-    if (w < warp) sums.through += shared.warp_units[w];
-    sums.units += shared.warp_units[w];
+    if (w < warp) sums.through += shared.warp_cost[w];
+    sums.cost += shared.warp_cost[w];
     sums.segments += shared.warp_segments[w];
   }
   return sums;
 }
 
-// Finds this block's units.
+// Finds this block's share.
 __device__ inline Deal deal(const AttentionLaunch& args, ShareOfBlock& shared) {
   const int each = (args.sequences + kThreads - 1) / kThreads;
   const int first = min(static_cast<int>(threadIdx.x) * each, args.sequences);
@@ -144,22 +158,22 @@ __device__ inline Deal deal(const AttentionLaunch& args, ShareOfBlock& shared) {
   int own = 0, own_segments = 0;
   for (int b = first; b < last; ++b) {
     const SequenceWork work = work_of(args, b);
-    own += work.units(args);
+    own += work.cost(args);
     own_segments += work.segments(args);
   }
   const Sums sums = sum_in_block(own, own_segments, shared);
-  const Deal deal(sums.units, sums.segments, static_cast<int>(gridDim.x));
+  const Deal deal(sums.cost, sums.segments, static_cast<int>(gridDim.x));
   const int share = static_cast<int>(blockIdx.x);
   for (int side = 0; side < 2 && share < deal.shares; ++side) {
     const int border = deal.border(share + side);
     int offset = border - (sums.through - own);
-    if (side == 1 && border == sums.units) {
-      shared.end = sums.units;  // all threads write the same
+    if (side == 1 && border == sums.cost) {
+      shared.end = sums.cost;  // all threads write the same
     } else if (offset >= 0 && offset < own) {
       int b = first;
       SequenceWork work = work_of(args, b);
-      for (; offset >= work.units(args); work = work_of(args, ++b)) offset -= work.units(args);
-      const int shift = deal.shift(offset % work.blocks, work.blocks);
+      for (; offset >= work.cost(args); work = work_of(args, ++b)) offset -= work.cost(args);
+      const int shift = deal.shift(offset % work.segment_cost(), work.segment_cost());
       if (side == 1) {
         shared.end = border + shift;
       } else {

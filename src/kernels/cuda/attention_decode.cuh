@@ -1,7 +1,7 @@
 // Split-KV attention of sequences with few query tokens.
 //
 // The context of every (sequence, KV head, tile of 16 rows), a segment, is cut into units of 64
-// tokens. The units of all segments in a row are dealt out evenly, as contiguous ranges, to thread
+// tokens. The units of all segments in a row are dealt out, as contiguous ranges of even cost, to thread
 // blocks that fill the device, which read the lengths themselves: the launch depends on no length.
 // The four warps of a block take 16 tokens of each unit through copy pipelines of their own and
 // meet at the end of a segment. A segment that several blocks share is summed from their parts, in
@@ -74,11 +74,12 @@ __device__ __forceinline__ void copy_slice(const AttentionLaunch& args, const Cu
 template <class T, int kWidth>
 class SlicePipeline {
  public:
-  __device__ SlicePipeline(const AttentionLaunch& args, const Cursor& first, int units,
+  // From `first` on, to where `cost` ends.
+  __device__ SlicePipeline(const AttentionLaunch& args, const Cursor& first, int cost,
                            uint32_t memory, int stages)
       : args_(args),
         ahead_(first),
-        left_(units),
+        left_(cost - first.cost_before()),
         stages_(stages),
         warp_(threadIdx.x / 32),
         memory_(memory + static_cast<uint32_t>(warp_ * 2 * kSliceBytes<kWidth>)) {}
@@ -122,7 +123,10 @@ class SlicePipeline {
   __device__ void copy_next() {
     if (left_ > 0) {
       copy_slice<T, kWidth>(args_, ahead_, warp_, stage(current_));
-      if (--left_ > 0) ahead_.next(args_);
+      if (--left_ > 0) {
+        ahead_.next(args_);
+        left_ -= ahead_.cost_before();
+      }
     }
     commit_copies();
     current_ = current_ + 1 == stages_ ? 0 : current_ + 1;
@@ -257,7 +261,7 @@ __device__ void sum_parts(const AttentionLaunch& args, const Cursor& at, int row
   }
 }
 
-// Finishes the block's part of the segment at `at`, whose units are begin .. end - 1.
+// Finishes the block's part of the segment at `at`, which the deal has at [begin, end).
 template <class T, int kWidth>
 __device__ void finish_segment(const AttentionLaunch& args, const Deal& deal, const Cursor& at,
                                int begin, int end, bool whole, WarpRows<T, kWidth>& rows,
@@ -298,16 +302,17 @@ template <class T, int kWidth>
 __device__ void attend_share(const AttentionLaunch& args, const Deal& deal, uint32_t stage_memory,
                              int stages, Shared& shared) {
   const int warp = static_cast<int>(threadIdx.x) / 32;
-  const int first_unit = shared.share.begin, end_unit = shared.share.end;
+  const int first = shared.share.begin, end = shared.share.end;
   Cursor at(args, shared.share.sequence, shared.share.offset);
-  SlicePipeline<T, kWidth> slices(args, at, end_unit - first_unit, stage_memory, stages);
+  SlicePipeline<T, kWidth> slices(args, at, end - first, stage_memory, stages);
   slices.fill();
   allow_next();
   const ScoreRule rule(args);
   WarpRows<T, kWidth> rows;
   bool starts = false;  // the segment, in this block
-  for (int unit = first_unit; unit < end_unit; ++unit) {
-    if (unit == first_unit || at.block == 0) {
+  int place = first + at.cost_before();
+  for (bool is_first = true; place < end; is_first = false) {
+    if (is_first || at.block == 0) {
       rows.start(args, at.work.place, at.kv_head(), at.first_row());
       starts = at.block == 0;
     }
@@ -318,11 +323,14 @@ __device__ void attend_share(const AttentionLaunch& args, const Deal& deal, uint
     rows.template attend<kSliceTokens>(rule, tile, tile + kSliceBytes<kWidth>, token, masked);
     slices.give_back();
     const bool ends = at.block + 1 == at.work.blocks;
-    if (ends || unit + 1 == end_unit) {
-      const int begin = unit - at.block;
-      finish_segment(args, deal, at, begin, begin + at.work.blocks, starts && ends, rows, shared);
+    if (ends || place + 1 == end) {
+      const int begin = place - at.block - kSegmentCost;
+      finish_segment(args, deal, at, begin, begin + at.work.segment_cost(), starts && ends, rows,
+                     shared);
     }
-    if (unit + 1 < end_unit) at.next(args);
+    if (++place == end) break;
+    at.next(args);
+    place += at.cost_before();
   }
 }
 
