@@ -182,6 +182,7 @@ bool StepLoop::launch() {
   StepPlan& plan = plans_[launched_ % plans_.size()];
   scheduler_->plan(plan);
   if (plan.empty()) return false;
+  if (on_their_way() == 0) busy_since_ = monotonic_seconds();
   runner_->launch(plan);
   ++launched_;
   return true;
@@ -189,9 +190,11 @@ bool StepLoop::launch() {
 
 void StepLoop::collect() {
   const StepPlan& plan = plans_[collected_++ % plans_.size()];
+  const double asked = monotonic_seconds();
   const Result<const StepOutput*> output = runner_->collect();
+  counts_.device_wait_seconds += monotonic_seconds() - asked;
   if (!output.ok()) return fail(output.status());
-  ++counts_.steps;
+  count_step(plan);
   results_.assign(plan.rows.size(), RowResult{});
   accepted_.assign(plan.rows.size(), 0);
   touched_.clear();
@@ -199,6 +202,17 @@ void StepLoop::collect() {
   scheduler_->complete(plan.step, results_);
   scheduler_->retire(plan.step);
   for (RequestStream* stream : touched_) stream->publish();
+}
+
+void StepLoop::count_step(const StepPlan& plan) {
+  const bool decodes_alone = static_cast<size_t>(plan.num_decode_rows) == plan.rows.size();
+  StepTotals& totals = decodes_alone ? counts_.decode_steps : counts_.prompt_steps;
+  const double now = monotonic_seconds();
+  ++counts_.steps;
+  ++totals.steps;
+  totals.sequences += static_cast<int64_t>(plan.rows.size());
+  totals.tokens += plan.total_tokens;
+  totals.seconds += now - std::exchange(busy_since_, now);
 }
 
 void StepLoop::fail(const Status& status) {

@@ -103,6 +103,7 @@ class StepLoop {
   void collect();
   size_t on_their_way() const { return launched_ - collected_; }
   void fail(const Status& status);
+  void count_step(const StepPlan& plan);
   void deliver(size_t row, const PlanRow& plan_row, const SampledToken& sampled);
   void leave_queue(Choice& choice);
   void deliver_prompt_end(Running& running, int choice, const PlanRow& plan_row);
@@ -134,6 +135,7 @@ class StepLoop {
   std::vector<int32_t> accepted_;     // one per row
   std::vector<RequestStream*> touched_;
   EngineStats counts_;
+  double busy_since_ = 0;             // the oldest step on its way: its launch, or the end of the last
 
   std::atomic<int64_t> active_{0}, queued_{0};
   mutable std::mutex stats_mutex_;

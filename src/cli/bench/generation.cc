@@ -87,10 +87,12 @@ Result<BenchSummary> run_combination(Engine& engine, const GenerationOptions& op
     const std::vector<BenchLengths> lengths(static_cast<size_t>(work.streams * rounds), {work.prompt, work.completion});
     const std::vector<BenchRequest> requests = random_requests(lengths, engine.info().vocab_size, seed);
     ProgressBar progress(what, static_cast<int64_t>(requests.size()));
+    const EngineStats before = engine.stats();
     ASSIGN_OR_RETURN(const std::vector<RequestRecord> records,
                      run_on_engine(engine, requests, work.streams, options.sampling, progress));
     BenchSummary summary = summarize(work.streams, records);
     set_limit(summary, engine.info(), requests, bandwidth);
+    set_steps(summary, before, engine.stats());
     return summary;
   };
   const auto seed = static_cast<uint64_t>(options.seed);

@@ -25,6 +25,22 @@ json::object spread_json(const Spread& s) {
   return {{"min", s.least}, {"max", s.most}, {"mean", s.average}};
 }
 
+StepTotals difference(const StepTotals& after, const StepTotals& before) {
+  return {after.steps - before.steps, after.sequences - before.sequences, after.tokens - before.tokens,
+          after.seconds - before.seconds};
+}
+
+void print_steps(const char* kind, const StepTotals& s) {
+  if (s.steps == 0) return;
+  const auto steps = static_cast<double>(s.steps);
+  std::printf("steps %s: %lld of %.3f ms, %.1f sequences and %.1f tokens each\n", kind, static_cast<long long>(s.steps),
+              1e3 * s.seconds / steps, static_cast<double>(s.sequences) / steps, static_cast<double>(s.tokens) / steps);
+}
+
+json::object steps_json(const StepTotals& s) {
+  return {{"steps", s.steps}, {"sequences", s.sequences}, {"tokens", s.tokens}, {"seconds", s.seconds}};
+}
+
 }  // namespace
 
 const char kGenerationCsvHeader[] =
@@ -71,6 +87,13 @@ BenchSummary summarize(int64_t concurrency, const std::vector<RequestRecord>& re
   return summary;
 }
 
+void set_steps(BenchSummary& summary, const EngineStats& before, const EngineStats& after) {
+  summary.decode_steps = difference(after.decode_steps, before.decode_steps);
+  summary.prompt_steps = difference(after.prompt_steps, before.prompt_steps);
+  summary.device_wait_seconds = after.device_wait_seconds - before.device_wait_seconds;
+  summary.preempted = after.preempted - before.preempted;
+}
+
 void print_summary(const BenchSummary& s) {
   const Percentiles& t = s.token_latency;
   std::printf("\n%s\nconcurrency: %lld\nelapsed_time: %.3fs\n", kRule.c_str(), static_cast<long long>(s.concurrency), s.seconds);
@@ -88,6 +111,12 @@ void print_summary(const BenchSummary& s) {
   if (s.limit_seconds > 0) {
     std::printf("physical limit: %s = %.3fs; %.1f%% of it reached\n", s.limit.c_str(), s.limit_seconds,
                 100 * s.limit_seconds / s.seconds);
+  }
+  print_steps("of decodes alone", s.decode_steps);
+  print_steps("with prompt tokens", s.prompt_steps);
+  if (s.decode_steps.steps + s.prompt_steps.steps > 0) {
+    std::printf("engine thread: waited for the device %.1f%% of the time; %lld preemptions\n",
+                100 * s.device_wait_seconds / s.seconds, static_cast<long long>(s.preempted));
   }
   if (s.failed > 0) {
     std::printf("failed requests: %lld of %lld; the first: %s\n", static_cast<long long>(s.failed),
@@ -115,6 +144,12 @@ json::object summary_json(const BenchSummary& s) {
   if (s.limit_seconds > 0) {
     out["limit_seconds"] = s.limit_seconds;
     out["limit"] = s.limit;
+  }
+  if (s.decode_steps.steps + s.prompt_steps.steps > 0) {
+    out["decode_steps"] = steps_json(s.decode_steps);
+    out["prompt_steps"] = steps_json(s.prompt_steps);
+    out["device_wait_seconds"] = s.device_wait_seconds;
+    out["preemptions"] = s.preempted;
   }
   if (s.failed > 0) out["first_error"] = s.first_error;
   return out;

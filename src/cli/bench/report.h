@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "engine/stats.h"
 
 namespace lmdeploy::cli {
 
@@ -41,6 +42,9 @@ struct BenchSummary {
   Percentiles first_token_percentiles, token_latency;  // seconds
   double limit_seconds = 0;           // what the bytes alone cost (limit.h); 0: not known
   std::string limit;                  // the sum behind it, in words
+  StepTotals decode_steps, prompt_steps;  // of the engine in this process; without steps: not known
+  double device_wait_seconds = 0;
+  int64_t preempted = 0;
 
   double completion_rate() const { return seconds > 0 ? static_cast<double>(completion_tokens) / seconds : 0; }
   double token_rate() const {
@@ -49,6 +53,9 @@ struct BenchSummary {
   double request_rate() const { return seconds > 0 ? static_cast<double>(requests - failed) / seconds : 0; }
 };
 BenchSummary summarize(int64_t concurrency, const std::vector<RequestRecord>& records);
+
+// What the engine did between two moments.
+void set_steps(BenchSummary& summary, const EngineStats& before, const EngineStats& after);
 
 // The block of profile_throughput.py and profile_restful_api.py.
 void print_summary(const BenchSummary& summary);

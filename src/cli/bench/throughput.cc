@@ -13,6 +13,8 @@ namespace lmdeploy::cli {
 
 namespace {
 
+constexpr int64_t kMostConcurrency = 1'000'000'000;
+
 struct ThroughputOptions {
   std::string model;
   int64_t concurrency = 256;
@@ -32,8 +34,13 @@ struct ThroughputOptions {
 };
 
 Status bench_throughput(const ThroughputOptions& options) {
-  if (options.concurrency < 1) return invalid_argument("--concurrency is {}; expected 1 or more", options.concurrency);
-  ASSIGN_OR_RETURN(BenchEngine bench, start_bench_engine(options.model, options.engine, options.log));
+  if (options.concurrency < 1 || options.concurrency > kMostConcurrency) {
+    return invalid_argument("--concurrency is {}; expected 1 to {}", options.concurrency, kMostConcurrency);
+  }
+  EngineOptions engine = options.engine;
+  // The clients wait for their answers; none of them is to be refused.
+  engine.max_queued_requests = static_cast<int>(std::max<int64_t>(engine.max_queued_requests, options.concurrency));
+  ASSIGN_OR_RETURN(BenchEngine bench, start_bench_engine(options.model, engine, options.log));
   const EngineInfo& info = bench.engine->info();
   ASSIGN_OR_RETURN(std::vector<BenchRequest> requests,
                    load_workload(options.workload, info.vocab_size, &bench.engine->tokenizer()));
@@ -46,10 +53,12 @@ Status bench_throughput(const ThroughputOptions& options) {
                 static_cast<long long>(info.session_len));
   }
   ProgressBar progress("requests", static_cast<int64_t>(requests.size()));
+  const EngineStats before = bench.engine->stats();
   ASSIGN_OR_RETURN(const std::vector<RequestRecord> records,
                    run_on_engine(*bench.engine, requests, options.concurrency, options.sampling, progress));
   BenchSummary summary = summarize(options.concurrency, records);
   set_limit(summary, info, requests, bench.bandwidth);
+  set_steps(summary, before, bench.engine->stats());
   print_summary(summary);
   RETURN_IF_ERROR(write_report(options.csv, throughput_csv(summary)));
   return write_report(options.output_file, bench_json("throughput", bench, {summary_json(summary)}));
