@@ -10,6 +10,9 @@ namespace lmdeploy::cuda {
 
 namespace {
 
+// Larger steps take the device so long that queueing their kernels costs nothing, and run without
+// the padding of a bucket.
+constexpr int kMostGraphRows = 256;
 constexpr size_t kListWords = size_t{64} << 10;  // to begin with
 constexpr double kMiB = 1 << 20;
 
@@ -78,7 +81,7 @@ CudaRunner::CudaRunner(std::unique_ptr<CausalLm> model, std::unique_ptr<Stream> 
       table_(stream_->device(), options.max_batch_size, model_->info().vocab_size),
       buffers_(stream_->device(), options, static_cast<int>(model_->info().kv_groups.size())),
       scorer_(stream_->device(), model_->info().vocab_size),
-      graphs_(options.max_batch_size),
+      graphs_(std::min(options.max_batch_size, kMostGraphRows)),
       sampling_(model_->info().vocab_size) {}
 
 CudaRunner::~CudaRunner() {
@@ -188,8 +191,9 @@ void CudaRunner::launch(const StepPlan& plan) {
   Pending& pending = pending_[static_cast<size_t>(side_)];
   describe_rows(plan, pending);
   const int groups = static_cast<int>(model_->info().kv_groups.size());
-  const bool graphs = decodes_only(plan) && !stream_->debug() && !options_.eager_mode;
   const int rows = static_cast<int>(plan.rows.size());
+  const bool graphs = decodes_only(plan) && rows <= kMostGraphRows && !stream_->debug() &&
+                      !options_.eager_mode;
   const int bucket = graphs ? graphs_.bucket_of(rows) : 0;
   const StepLayout layout =
       graphs ? StepLayout(bucket, bucket, bucket, groups)

@@ -6,7 +6,7 @@
 // so its decode rows find their token in the sampling table, where the step before left it. Uploads
 // and downloads have streams of their own: the next upload is there before this step ends, and the
 // next step begins while this one's tokens are on their way to the host.
-// Steps of decode rows alone replay captured graphs; all others, and all in debug mode
+// Steps of up to 256 decode rows alone replay captured graphs; all others, and all in debug mode
 // (TM_DEBUG_LEVEL=DEBUG) and eager mode, queue their kernels one by one.
 #pragma once
 
