@@ -46,7 +46,8 @@ struct EngineOptions {
     visit({.name = "tp", .help = "tensor parallel ranks", .value_name = "N", .group = "Engine"}, self.tp);
     visit({.name = "session-len", .help = "longest prompt plus answer in tokens; 0 takes the model's own limit",
            .value_name = "TOKENS", .group = "Engine"}, self.session_len);
-    visit({.name = "max-batch-size", .help = "most sequences in one step; 0 chooses by device (CPU 64, CUDA 256)",
+    visit({.name = "max-batch-size", .help = "most sequences in one step; 0 chooses by device (CPU 64, CUDA 256, "
+                                             "from 64 GiB of GPU memory on 1024)",
            .aliases = {"instance-num"}, .value_name = "N", .group = "Engine"}, self.max_batch_size);
     visit({.name = "cache-max-entry-count",
            .help = "share of the memory left after weights that the KV cache takes; a number of blocks when >= 1",

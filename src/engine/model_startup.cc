@@ -12,16 +12,23 @@ namespace lmdeploy {
 namespace {
 
 constexpr int kCpuBatchSize = 64, kCudaBatchSize = 256;
+// A GPU of so much memory has KV pages for more sequences, and products that gain by more rows.
+constexpr int kLargeCudaBatchSize = 1024;
+constexpr size_t kLargeCudaBytes = size_t{64} << 30;
 constexpr int kCpuPrefillTokens = 512, kCudaPrefillTokens = 8192;
 // Of a GPU's memory: what captured graphs and lazily loaded kernels take once requests come.
 constexpr size_t kGraphBytes = size_t{256} << 20;
 constexpr double kGiB = 1 << 30;
 
+int usual_batch_size(Device device) {
+  if (device.is_cpu()) return kCpuBatchSize;
+  const Result<DeviceMemory> memory = device_memory(device);
+  return memory.ok() && memory->total >= kLargeCudaBytes ? kLargeCudaBatchSize : kCudaBatchSize;
+}
+
 RunnerOptions runner_options(const EngineOptions& options, Device device) {
   const bool cpu = device.is_cpu();
-  const int batch = options.max_batch_size > 0 ? options.max_batch_size
-                    : cpu                      ? kCpuBatchSize
-                                               : kCudaBatchSize;
+  const int batch = options.max_batch_size > 0 ? options.max_batch_size : usual_batch_size(device);
   const int prefill = options.max_prefill_token_num > 0 ? options.max_prefill_token_num
                       : cpu                             ? kCpuPrefillTokens
                                                         : kCudaPrefillTokens;
