@@ -20,6 +20,7 @@ import numpy as np
 import torch
 import transformers
 
+from golden_layouts import LAYOUTS
 from hash_random import hash_normal, hash_name, random_tensor
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "data" / "goldens"
@@ -34,7 +35,7 @@ BASE = {"hidden_size": 128, "intermediate_size": 192, "num_hidden_layers": 3, "n
 # Of a model with hidden_size 128; matrices become smaller with the square root of that (scaled_rules).
 # Queries and keys with elements around 1.8 give scores with a standard deviation around 3; the other
 # matrices keep the residual stream near 1 and the logits around 3.
-STDDEV = [["q_proj.weight", 0, 0.16], ["k_proj.weight", 0, 0.16], ["v_proj.weight", 0, 0.09],
+STDDEV = [["qkv_proj.weight", 0, 0.14], ["q_proj.weight", 0, 0.16], ["k_proj.weight", 0, 0.16], ["v_proj.weight", 0, 0.09],
           ["q_norm.weight", 1.8, 0.3], ["k_norm.weight", 1.8, 0.3],
           ["o_proj.weight", 0, 0.06], ["gate_proj.weight", 0, 0.12], ["up_proj.weight", 0, 0.09],
           ["down_proj.weight", 0, 0.09], ["q_proj.bias", 0, 0.7], ["k_proj.bias", 0, 0.7],
@@ -66,6 +67,73 @@ GEMMA_STDDEV = [["q_norm.weight", 0.5, 0.3], ["k_norm.weight", 0.5, 0.3], ["norm
 def without_head_dim(config):
     """The head dimension is then hidden_size / num_attention_heads."""
     return {key: value for key, value in config.items() if key != "head_dim"}
+
+
+def internlm(**changes):
+    return {**without_head_dim(BASE), "architectures": ["InternLMForCausalLM"],
+            "model_type": "internlm", "num_key_value_heads": 4, "hidden_size": 256, "bias": True,
+            **changes}
+
+
+def internlm2(**changes):
+    return {**without_head_dim(BASE), "architectures": ["InternLM2ForCausalLM"],
+            "model_type": "internlm2", "hidden_size": 256, "bias": False,
+            "max_position_embeddings": 64, "rope_scaling": {"type": "dynamic", "factor": 2.0},
+            **changes}
+
+
+def internlm3(**changes):
+    return {**BASE, "architectures": ["InternLM3ForCausalLM"], "model_type": "internlm3",
+            "qkv_bias": False, "bias": False, "hidden_size": 256, "max_position_embeddings": 64,
+            "rope_scaling": {"rope_type": "dynamic", "factor": 6.0}, **changes}
+
+
+def qwen(**changes):
+    return {"architectures": ["QWenLMHeadModel"], "model_type": "qwen", "hidden_size": 256,
+            "intermediate_size": 384, "num_hidden_layers": 3, "num_attention_heads": 4,
+            "kv_channels": 64, "vocab_size": 256, "layer_norm_epsilon": 1e-6, "no_bias": True,
+            "rotary_emb_base": 10000, "rotary_pct": 1.0, "seq_length": 32,
+            "max_position_embeddings": 512, "use_dynamic_ntk": True, "use_logn_attn": True,
+            "tie_word_embeddings": False, "torch_dtype": "float32", **changes}
+
+
+def chatglm(**changes):
+    return {"architectures": ["ChatGLMModel"], "model_type": "chatglm", "hidden_size": 256,
+            "ffn_hidden_size": 192, "num_layers": 3, "num_attention_heads": 4, "kv_channels": 64,
+            "multi_query_attention": True, "multi_query_group_num": 2, "padded_vocab_size": 256,
+            "layernorm_epsilon": 1e-5, "add_qkv_bias": True,
+            "add_bias_linear": False, "rmsnorm": True, "post_layer_norm": True,
+            "apply_residual_connection_post_layernorm": False, "seq_length": 512,
+            "tie_word_embeddings": False, "torch_dtype": "float32", **changes}
+
+
+def glm(**changes):
+    return {**BASE, "architectures": ["GlmForCausalLM"], "model_type": "glm", "hidden_size": 256,
+            "attention_bias": True, "partial_rotary_factor": 0.5, **changes}
+
+
+def glm4(**changes):
+    return glm(architectures=["Glm4ForCausalLM"], model_type="glm4", **changes)
+
+
+def gemma(**changes):
+    config = {**BASE, "architectures": ["GemmaForCausalLM"], "model_type": "gemma",
+              "head_dim": 256, "num_attention_heads": 2, "num_key_value_heads": 1,
+              "hidden_act": "gelu", "hidden_activation": None, "tie_word_embeddings": True}
+    return {**config, **changes}
+
+
+def gemma2(**changes):
+    config = gemma(architectures=["Gemma2ForCausalLM"], model_type="gemma2",
+                   hidden_activation="gelu_pytorch_tanh", query_pre_attn_scalar=144,
+                   sliding_window=16, attn_logit_softcapping=5.0, final_logit_softcapping=6.0)
+    return {**config, **changes}
+
+
+def phi3(**changes):
+    return {**without_head_dim(BASE), "architectures": ["Phi3ForCausalLM"], "model_type": "phi3",
+            "hidden_size": 192, "num_attention_heads": 2, "num_key_value_heads": 1,
+            "sliding_window": 16, **changes}
 
 
 def llama(**changes):
@@ -187,12 +255,34 @@ VARIANTS = {
     "falcon-40b": falcon(new_decoder_architecture=True, num_kv_heads=2),
     "falcon-rw": falcon(alibi=True, multi_query=False, parallel_attn=False, bias=True,
                         new_decoder_architecture=False),
+    "internlm": internlm(),
+    "internlm-20b": internlm(bias=False, rotary={"base": 20000, "type": "dynamic"},
+                             max_position_embeddings=64),
+    "internlm2": internlm2(),
+    "internlm3": internlm3(),
+    "yi-ln": {**without_head_dim(BASE), "architectures": ["YiForCausalLM"], "model_type": "Yi",
+              "hidden_size": 256},
+    "qwen": qwen(),
+    "qwen-plain": qwen(use_dynamic_ntk=False, use_logn_attn=False),
+    "chatglm2": chatglm(),
+    "glm4-chat": chatglm(architectures=["ChatGLMForConditionalGeneration"], rope_ratio=500,
+                         layernorm_epsilon=1.5625e-7),
+    "glm": glm(),
+    "glm4": glm4(),
+    "gemma": gemma(),
+    "gemma2": gemma2(),
+    "phi3": phi3(),
+    "phi3-longrope": phi3(num_key_value_heads=2, sliding_window=4096, max_position_embeddings=512,
+                          original_max_position_embeddings=64, rope_scaling={
+                              "type": "su", "short_factor": factors(48, 1.0, 0.02),
+                              "long_factor": factors(48, 1.0, 0.3)}),
     "gemma3": gemma3(),
     "gemma3-v5": gemma3(rope_scaling={"rope_type": "linear", "factor": 8.0},
                         final_logit_softcapping=6.0),
 }
 SAVED_BY_TRANSFORMERS = {"llama-v5", "gemma3-v5"}
-RULES = {"gemma3_text": GEMMA_STDDEV, "starcoder2": LAYER_NORM_STDDEV, "phi": LAYER_NORM_STDDEV,
+RULES = {"gemma3_text": GEMMA_STDDEV, "gemma": GEMMA_STDDEV, "gemma2": GEMMA_STDDEV,
+         "starcoder2": LAYER_NORM_STDDEV, "phi": LAYER_NORM_STDDEV,
          "stablelm": LAYER_NORM_STDDEV, "falcon": LAYER_NORM_STDDEV, "cohere": COHERE_STDDEV,
          "granite": GRANITE_STDDEV}  # by model_type; STDDEV where absent
 
@@ -205,10 +295,27 @@ def scaled_rules(config):
             for name, mean, stddev in rules]
 
 
+def native_config(values, layout):
+    """Of the class that computes what the published code does."""
+    config_class = getattr(transformers, layout.native_class).config_class
+    native = {**values, **layout.native_config(values), "architectures": [layout.native_class],
+              "model_type": config_class.model_type}
+    native.pop("auto_map", None)
+    attention = native.pop("attention", "eager")
+    config = config_class.from_dict(copy.deepcopy(native))
+    config._attn_implementation = attention
+    return config
+
+
 def make_config(name, values):
     """The transformers configuration and the text of config.json."""
+    if layout := LAYOUTS.get(values["architectures"][0]):
+        return native_config(values, layout), values
     config_class = transformers.CONFIG_MAPPING[values["model_type"]]
-    config = config_class.from_dict(copy.deepcopy(values))
+    understood = copy.deepcopy(values)
+    if length := values.get("original_max_position_embeddings"):  # Phi-3's place for it
+        understood["rope_scaling"].update(original_max_position_embeddings=length)
+    config = config_class.from_dict(understood)
     # Falcon's eager attention adds ALiBi twice in transformers 5: once in the mask.
     config._attn_implementation = "sdpa" if values.get("alibi") else "eager"
     if name in SAVED_BY_TRANSFORMERS:
@@ -220,16 +327,21 @@ def rule(rules, name):
     return next(r for r in rules if name.endswith(r[0]))
 
 
-def build(config, rules):
-    """An fp32 model with the hash's weights, and its tensors' shapes."""
+def build(config, rules, layout):
+    """An fp32 model with the hash's weights, and the published tensors' shapes."""
     model_class = getattr(transformers, config.architectures[0])
     model = model_class(config).eval().to(torch.float32)
-    shapes = {}
+    native = {name: parameter.shape for name, parameter in model.named_parameters()}
+    shapes = layout.published_shapes(native) if layout else {n: list(s) for n, s in native.items()}
+    tensors = {}
+    for name, shape in shapes.items():
+        _, mean, stddev = rule(rules, name)
+        tensors[name] = torch.from_numpy(random_tensor(name, shape, mean, stddev))
+    if layout:
+        tensors = layout.native_tensors(native, tensors, config.num_key_value_heads)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            _, mean, stddev = rule(rules, name)
-            shapes[name] = list(parameter.shape)
-            parameter.copy_(torch.from_numpy(random_tensor(name, parameter.shape, mean, stddev)))
+            parameter.copy_(tensors[name])
     return model, shapes
 
 
@@ -238,11 +350,12 @@ def prompt_ids(name, length, vocab):
     return (np.abs(values * 1e6).astype(np.int64) % vocab).tolist()
 
 
-def run(fp32_model, dtype, prompts):
+def run(fp32_model, dtype, prompts, prepare):
     """Logits of the kept rows. A fresh model each: dynamic scaling remembers the longest prompt."""
     rows = []
     for prompt in prompts:
         model = copy.deepcopy(fp32_model).to(dtype)
+        prepare(model, len(prompt["ids"]))
         with torch.no_grad():
             logits = model(torch.tensor([prompt["ids"]]), use_cache=False).logits[0].float().numpy()
         rows.append(logits[prompt["rows"]])
@@ -251,16 +364,22 @@ def run(fp32_model, dtype, prompts):
 
 def make(name):
     config, config_json = make_config(name, VARIANTS[name])
-    rules = scaled_rules(config)
+    layout = LAYOUTS.get(config_json["architectures"][0])
+    rules = [*(layout.rules if layout else []), *scaled_rules(config)]
     prompts = []
     for length in LENGTHS:
         rows = sorted(set(np.linspace(0, length - 1, min(ROWS, length)).astype(int).tolist()))
         prompts.append({"ids": prompt_ids(name, length, config.vocab_size), "rows": rows})
-    model, shapes = build(config, rules)
-    exact = run(model, torch.float32, prompts)
+    model, shapes = build(config, rules, layout)
+
+    def prepare(model, length):
+        if layout and layout.prepare:
+            layout.prepare(model, config_json, length)
+
+    exact = run(model, torch.float32, prompts, prepare)
     errors = {}
     for dtype in (torch.bfloat16, torch.float16):
-        difference = run(model, dtype, prompts) - exact
+        difference = run(model, dtype, prompts, prepare) - exact
         errors[str(dtype).removeprefix("torch.")] = {
             "max": float(np.abs(difference).max()), "rms": float(np.sqrt((difference**2).mean()))}
     used = [r for r in rules if any(rule(rules, tensor) is r for tensor in shapes)]

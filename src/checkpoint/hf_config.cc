@@ -110,6 +110,24 @@ const ModelType* find_model_type(std::string_view name) {
   return nullptr;
 }
 
+// Keys that a family's own code has under another name.
+struct RenamedKey {
+  std::string_view model_type, from, to;
+};
+constexpr std::array<RenamedKey, 11> kRenamedKeys = {{
+    {"qwen", "kv_channels", "head_dim"},
+    {"qwen", "layer_norm_epsilon", "rms_norm_eps"},
+    {"qwen", "rotary_emb_base", "rope_theta"},
+    {"qwen", "rotary_pct", "partial_rotary_factor"},
+    {"chatglm", "num_layers", "num_hidden_layers"},
+    {"chatglm", "kv_channels", "head_dim"},
+    {"chatglm", "ffn_hidden_size", "intermediate_size"},
+    {"chatglm", "layernorm_epsilon", "rms_norm_eps"},
+    {"chatglm", "padded_vocab_size", "vocab_size"},
+    {"chatglm", "multi_query_group_num", "num_key_value_heads"},
+    {"chatglm", "seq_length", "max_position_embeddings"},
+}};
+
 json::object* nested_config(json::object& config) {
   for (const char* key : kNestedKeys) {
     if (json::value* value = config.if_contains(key); value != nullptr && value->is_object()) {
@@ -247,6 +265,33 @@ void settle_rope_scaling(json::object& config, ProblemList& problems) {
   config["rope_scaling"] = std::move(scaling);
 }
 
+void settle_family_keys(json::object& config) {
+  const std::string model_type(text_of(find(config, "model_type")));
+  for (const RenamedKey& key : kRenamedKeys) {
+    if (key.model_type != model_type || find(config, key.from) == nullptr) continue;
+    config.erase(key.to);  // what the family's own code does not read
+    move_member(config, key.from, config, key.to);
+  }
+}
+
+// InternLM 1 has "rotary": {"base", "type": "origin" or "dynamic", "scaling_factor"} in some copies.
+void settle_internlm_rotary(json::object& config, ProblemList& problems) {
+  if (text_of(find(config, "model_type")) != "internlm") return;
+  const json::value* value = find(config, "rotary");
+  if (value == nullptr || value->is_null()) return;
+  if (!value->is_object()) {
+    problems.add("'rotary' is not an object");
+    return;
+  }
+  const json::object rotary = value->get_object();
+  if (const json::value* base = find(rotary, "base")) config["rope_theta"] = *base;
+  const std::string_view type = text_of(find(rotary, "type"));
+  if (type != "dynamic") return;
+  const json::value* factor = find(rotary, "scaling_factor");
+  config["rope_scaling"] =
+      json::object{{"rope_type", "dynamic"}, {"factor", factor == nullptr ? json::value(1.0) : *factor}};
+}
+
 // Gemma 3 before transformers 4.53 has the pattern (every sixth layer is global) and no
 // layer_types.
 void settle_layer_types(json::object& config, ProblemList& problems) {
@@ -280,6 +325,8 @@ json::object classic_config(json::object config, bool& multimodal, ProblemList& 
     settle_rope_parameters(config, problems);
   }
   settle_architecture(config, problems);
+  settle_family_keys(config);
+  settle_internlm_rotary(config, problems);
   settle_dtype(config);
   settle_rope_scaling(config, problems);
   settle_layer_types(config, problems);

@@ -7,6 +7,21 @@
 #include "kernels/op_checks.h"
 
 namespace lmdeploy {
+namespace {
+
+// s of a sequence longer than the limit.
+double stretch_of(const RopeByLength& rope, int64_t length) {
+  if (!rope.by_doublings) {
+    return rope.factor * static_cast<double>(length) / static_cast<double>(rope.limit) -
+           (rope.factor - 1.0);
+  }
+  int64_t reached = rope.limit;
+  double power = 2.0;
+  for (; reached < length; reached *= 2) power *= 2.0;
+  return power - 1.0;
+}
+
+}  // namespace
 
 void rope_frequencies(Ctx& ctx, const TensorView& lengths, const RopeByLength& rope,
                       const TensorView& out) {
@@ -27,9 +42,7 @@ void rope_frequencies(Ctx& ctx, const TensorView& lengths, const RopeByLength& r
       std::copy_n(length <= rope.limit ? within : rope.beyond.data<float>(), half, row);
       continue;
     }
-    const double stretch =
-        rope.factor * static_cast<double>(length) / static_cast<double>(rope.limit) -
-        (rope.factor - 1.0);
+    const double stretch = stretch_of(rope, length);
     for (int64_t i = 0; i < half; ++i) {
       const double exponent = -static_cast<double>(i) / static_cast<double>(half - 1);
       row[i] = static_cast<float>(double{within[i]} * std::pow(stretch, exponent));

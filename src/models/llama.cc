@@ -1,6 +1,7 @@
 // Llama 1, 2, 3, 3.1 and models saved in their form (CodeLlama, Vicuna, Yi, SmolLM2, ...): pre-norm
 // layers, grouped-query attention, half-split rotation with any scaling, gated SiLU MLP. Biases are
-// where the checkpoint has them (re-saved InternLM has them under this name).
+// where the checkpoint has them: InternLM 1 (on q, k, v and o) and 3 are this model too, under their
+// own names or re-saved under Llama's.
 #include "models/pre_norm_block.h"
 #include "models/registry.h"
 

@@ -1,6 +1,5 @@
 #include "models/registry.h"
 
-#include <array>
 #include <string>
 
 #include "base/edit_distance.h"
@@ -8,11 +7,18 @@
 namespace lmdeploy {
 namespace {
 
-constexpr std::array<ModelEntry, 18> kModels = {{
+constexpr ModelEntry kModels[] = {
     {"LlamaForCausalLM", make_llama},
+    {"InternLMForCausalLM", make_llama},
+    {"InternLM3ForCausalLM", make_llama},
+    {"InternLM2ForCausalLM", make_internlm2, false, "output"},
+    {"YiForCausalLM", make_yi},
+    {"QWenLMHeadModel", make_qwen},
     {"MistralForCausalLM", make_mistral},
     {"Qwen2ForCausalLM", make_qwen2},
     {"Qwen3ForCausalLM", make_qwen3},
+    {"GemmaForCausalLM", make_gemma},
+    {"Gemma2ForCausalLM", make_gemma2, true},
     {"Gemma3ForCausalLM", make_gemma3, true},
     {"Gemma3ForConditionalGeneration", make_gemma3, true},
     {"Starcoder2ForCausalLM", make_starcoder2},
@@ -27,7 +33,12 @@ constexpr std::array<ModelEntry, 18> kModels = {{
     {"RWForCausalLM", make_falcon},
     {"BaichuanForCausalLM", make_baichuan},
     {"BaiChuanForCausalLM", make_baichuan},
-}};
+    {"Phi3ForCausalLM", make_phi3},
+    {"ChatGLMModel", make_chatglm, false, "transformer.output_layer"},
+    {"ChatGLMForConditionalGeneration", make_chatglm, false, "transformer.output_layer"},
+    {"GlmForCausalLM", make_glm},
+    {"Glm4ForCausalLM", make_glm4},
+};
 
 }  // namespace
 

@@ -32,6 +32,17 @@ Result<std::unique_ptr<BuiltModel>> make_mistral(ConfigReader&, const Weights&,
                                                  const BuildOptions&);
 Result<std::unique_ptr<BuiltModel>> make_qwen2(ConfigReader&, const Weights&, const BuildOptions&);
 Result<std::unique_ptr<BuiltModel>> make_qwen3(ConfigReader&, const Weights&, const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_internlm2(ConfigReader&, const Weights&,
+                                                   const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_yi(ConfigReader&, const Weights&, const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_gemma(ConfigReader&, const Weights&, const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_gemma2(ConfigReader&, const Weights&, const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_phi3(ConfigReader&, const Weights&, const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_qwen(ConfigReader&, const Weights&, const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_chatglm(ConfigReader&, const Weights&,
+                                                 const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_glm(ConfigReader&, const Weights&, const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_glm4(ConfigReader&, const Weights&, const BuildOptions&);
 Result<std::unique_ptr<BuiltModel>> make_gemma3(ConfigReader&, const Weights&, const BuildOptions&);
 Result<std::unique_ptr<BuiltModel>> make_starcoder2(ConfigReader&, const Weights&,
                                                     const BuildOptions&);

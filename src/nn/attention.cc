@@ -2,6 +2,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/attention_input.h"
+#include "kernels/logn_scale.h"
 #include "nn/float_load.h"
 
 namespace lmdeploy {
@@ -104,8 +105,11 @@ void Attention::attend(const Step& step, const TensorView& qkv, const TensorView
                                .softcap = config_.softcap,
                                .alibi_slopes = slopes_,
                                .batch_invariant = step.ctx.batch_invariant};
-  paged_attention(step.ctx, qkv.columns(0, out_.in()), step.kv.layer(layer_), geometry, params,
-                  context);
+  const TensorView queries = qkv.columns(0, out_.in());
+  if (config_.logn_length > 0) {
+    logn_scale(step.ctx, batch.positions, config_.logn_length, queries);
+  }
+  paged_attention(step.ctx, queries, step.kv.layer(layer_), geometry, params, context);
 }
 
 const BatchKvGroup& Attention::group(const Step& step) const {

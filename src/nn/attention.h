@@ -32,6 +32,7 @@ struct AttentionConfig {
   int window = 0;      // tokens a query sees, itself included; 0: all
   float softcap = 0;   // of the scores; 0: off
   size_t rope = 0;     // index into Step.cos_sin
+  int64_t logn_length = 0;  // queries beyond it are scaled (kernels/logn_scale.h); 0: off
   bool rope_interleaved = false;    // pairs are neighbours in the checkpoint's rows of q and k
   std::vector<float> alibi_slopes;  // of each head: score += slope * (j - i); empty: off
   Bias qkv_bias = Bias::kIfPresent;

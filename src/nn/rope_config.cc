@@ -194,11 +194,18 @@ void scale_yarn(const RopeConfig& config, std::vector<double>& frequencies) {
   }
 }
 
-double dynamic_theta(const RopeConfig& config, int64_t length) {
-  if (length <= config.max_position) return config.theta;
-  const double stretch =
-      config.factor * static_cast<double>(length) / static_cast<double>(config.max_position) -
-      (config.factor - 1.0);
+// The base of a sequence of `length` tokens.
+double theta_of(const RopeConfig& config, int64_t length) {
+  double stretch = 1.0;
+  if (config.type == RopeType::kDynamic && length > config.max_position) {
+    stretch =
+        config.factor * static_cast<double>(length) / static_cast<double>(config.max_position) -
+        (config.factor - 1.0);
+  } else if (config.type == RopeType::kDoublings && length > config.original_max_position) {
+    const double contexts =
+        static_cast<double>(length) / static_cast<double>(config.original_max_position);
+    stretch = std::exp2(std::ceil(std::log2(contexts)) + 1.0) - 1.0;
+  }
   const double d = config.rotary_dim;
   return config.theta * std::pow(stretch, d / (d - 2.0));
 }
@@ -241,9 +248,7 @@ RopeConfig read_rope_config(ConfigReader& reader, int head_dim, double default_t
 }
 
 std::vector<float> rope_frequencies(const RopeConfig& config, int64_t length) {
-  const double theta =
-      config.type == RopeType::kDynamic ? dynamic_theta(config, length) : config.theta;
-  std::vector<double> frequencies = plain_frequencies(theta, config.rotary_dim);
+  std::vector<double> frequencies = plain_frequencies(theta_of(config, length), config.rotary_dim);
   switch (config.type) {
     case RopeType::kLinear:
       for (double& frequency : frequencies) frequency /= config.factor;
@@ -259,7 +264,8 @@ std::vector<float> rope_frequencies(const RopeConfig& config, int64_t length) {
       break;
     }
     case RopeType::kDefault:
-    case RopeType::kDynamic: break;
+    case RopeType::kDynamic:
+    case RopeType::kDoublings: break;
   }
   return std::vector<float>(frequencies.begin(), frequencies.end());
 }

@@ -13,7 +13,8 @@ constexpr double kLeastRopeFactor = 1e-6, kLargestRopeFactor = 1e6;
 // A base of frequencies must be more than 1: the frequencies fall with the dimension.
 constexpr double kLeastRopeTheta = 1.001, kLargestRopeTheta = 1e12;
 
-enum class RopeType : uint8_t { kDefault, kLinear, kDynamic, kLlama3, kYarn, kLongrope };
+// kDoublings: Qwen v1's dynamic NTK, whose base has one value for each doubling of the context.
+enum class RopeType : uint8_t { kDefault, kLinear, kDynamic, kLlama3, kYarn, kLongrope, kDoublings };
 
 struct RopeConfig {
   RopeType type = RopeType::kDefault;
@@ -22,7 +23,8 @@ struct RopeConfig {
   double factor = 1.0;
   int64_t max_position = 0;           // max_position_embeddings
   bool max_position_scaled = false;   // a linear factor is in max_position already (Gemma 3)
-  int64_t original_max_position = 0;  // llama3, yarn, longrope: context of the pretraining
+  // llama3, yarn, longrope, doublings: context of the pretraining.
+  int64_t original_max_position = 0;
   double low_freq_factor = 1.0, high_freq_factor = 4.0;  // llama3
   double beta_fast = 32.0, beta_slow = 1.0;              // yarn
   bool truncate = true;                                  // yarn: whole dimensions bound the ramp
@@ -33,7 +35,10 @@ struct RopeConfig {
   int64_t usable_positions() const;
   // Whether frequencies depend on the length of a sequence's prompt, so that sequences may differ in
   // them and must not share keys.
-  bool by_length() const { return type == RopeType::kDynamic || type == RopeType::kLongrope; }
+  bool by_length() const {
+    return type == RopeType::kDynamic || type == RopeType::kLongrope ||
+           type == RopeType::kDoublings;
+  }
 };
 
 // Reads rope_theta, rope_scaling, partial_rotary_factor and max_position_embeddings in their

@@ -43,7 +43,7 @@ void RotaryEmbedding::make_frequencies(const BuildOptions& options) {
   frequencies_ = frequencies_for(0, options);
   if (!config_.by_length()) return;
   const bool longrope = config_.type == RopeType::kLongrope;
-  limit_ = longrope ? config_.original_max_position : config_.max_position;
+  limit_ = config_.type == RopeType::kDynamic ? config_.max_position : config_.original_max_position;
   if (longrope) beyond_ = frequencies_for(limit_ + 1, options);
 }
 
@@ -63,7 +63,8 @@ TensorView RotaryEmbedding::cos_sin(Ctx& ctx, const Batch& batch) const {
   ArenaScope scope(ctx.scratch);
   const TensorView frequencies =
       ctx.scratch.allocate(Shape{batch.num_sequences, config_.rotary_dim / 2}, DType::kF32);
-  rope_frequencies(ctx, batch.rope_len, {limit_, frequencies_, beyond_, config_.factor},
+  const bool by_doublings = config_.type == RopeType::kDoublings;
+  rope_frequencies(ctx, batch.rope_len, {limit_, frequencies_, beyond_, config_.factor, by_doublings},
                    frequencies);
   rope_cos_sin(ctx, batch.positions, frequencies, batch.token_rows, config_.attention_scale, out);
   return out;

@@ -82,8 +82,9 @@ Golden read_golden(const std::string& name) {
     golden.errors[std::string(dtype)] = {error.at("max").to_number<double>(),
                                          error.at("rms").to_number<double>()};
   }
+  const char* vocab_key = golden.config.contains("padded_vocab_size") ? "padded_vocab_size" : "vocab_size";
   golden.logits = read_logits(golden_path(name) + "/logits.f32",
-                              golden.config.at("vocab_size").to_number<size_t>());
+                              golden.config.at(vocab_key).to_number<size_t>());
   return golden;
 }
 

@@ -35,7 +35,8 @@ Mutate regroup_heads(int64_t head_dim);
 Mutate add(std::string part, float delta);
 Mutate scale(std::string part, float factor);
 
-// Of the families in mutations_dense.cc.
+// Of the families in mutations_dense.cc and mutations_fused.cc.
 std::vector<Mutation> dense_mutations();
+std::vector<Mutation> fused_mutations();
 
 }  // namespace lmdeploy

@@ -39,6 +39,22 @@ TEST(RopeConfig, PartOfAHeadRotates) {
   EXPECT_FLOAT_EQ(rope_frequencies(rope, 1)[8], 0.01f);
 }
 
+TEST(RopeConfig, DoublingsHaveOneBaseEach) {
+  const RopeConfig plain = parse({});
+  RopeConfig rope = plain;
+  rope.type = RopeType::kDoublings;
+  rope.original_max_position = 512;
+  EXPECT_EQ(rope_frequencies(rope, 512), rope_frequencies(plain, 1));
+  // models.md 1.4: alpha = 2^ceil(log2(length / 512) + 1) - 1
+  const auto of_alpha = [](double alpha) {
+    return static_cast<float>(std::pow(10000.0 * std::pow(alpha, 64.0 / 62.0), -0.5));
+  };
+  for (const auto& [length, alpha] :
+       {std::pair{513, 3.0}, {1024, 3.0}, {1025, 7.0}, {2048, 7.0}, {2049, 15.0}}) {
+    EXPECT_FLOAT_EQ(rope_frequencies(rope, length)[16], of_alpha(alpha)) << length;
+  }
+}
+
 TEST(RopeConfig, DynamicStretchesBeyondTheMaximumOnly) {
   const RopeConfig rope = parse({{"rope_scaling", {{"rope_type", "dynamic"}, {"factor", 2.0}}}});
   EXPECT_EQ(rope_frequencies(rope, 2048), rope_frequencies(parse({}), 1));

@@ -18,7 +18,8 @@ void rope_frequencies(Ctx& ctx, const TensorView& lengths, const RopeByLength& r
                                      .sequences = lengths.dim(0),
                                      .limit = rope.limit,
                                      .half = static_cast<int>(out.dim(1)),
-                                     .factor = rope.factor};
+                                     .factor = rope.factor,
+                                     .by_doublings = rope.by_doublings};
   stream.launched("rope_frequencies", launch_rope_frequencies(launch, stream.handle()));
 }
 

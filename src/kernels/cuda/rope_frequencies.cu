@@ -7,14 +7,23 @@ namespace {
 
 constexpr int kThreads = 64;
 
+__device__ double stretch_of(const RopeFrequenciesLaunch& rope, int64_t length) {
+  if (!rope.by_doublings) {
+    return rope.factor * static_cast<double>(length) / static_cast<double>(rope.limit) -
+           (rope.factor - 1.0);
+  }
+  int64_t reached = rope.limit;
+  double power = 2.0;
+  for (; reached < length; reached *= 2) power *= 2.0;
+  return power - 1.0;
+}
+
 __global__ void rope_frequencies_kernel(const __grid_constant__ RopeFrequenciesLaunch rope) {
   wait_for_previous();
   allow_next();
   const int64_t length = rope.lengths[blockIdx.x];
   float* out = rope.out + blockIdx.x * rope.out_stride;
-  const double stretch =
-      rope.factor * static_cast<double>(length) / static_cast<double>(rope.limit) -
-      (rope.factor - 1.0);
+  const double stretch = stretch_of(rope, length);
   for (int i = static_cast<int>(threadIdx.x); i < rope.half; i += kThreads) {
     if (length <= rope.limit) {
       out[i] = rope.within[i];

@@ -16,6 +16,7 @@ struct RopeFrequenciesLaunch {
   int64_t out_stride, sequences, limit;
   int half;
   double factor;
+  bool by_doublings;
 };
 cudaError_t launch_rope_frequencies(const RopeFrequenciesLaunch& rope, cudaStream_t stream);
 
