@@ -205,6 +205,7 @@ def granite(**changes):
     return {**without_head_dim(BASE), "architectures": ["GraniteForCausalLM"],
             "model_type": "granite", "hidden_size": 256, "embedding_multiplier": 12.0,
             "residual_multiplier": 0.22, "attention_multiplier": 0.1, "logits_scaling": 8.0,
+            "rms_norm_eps": 1e-3,
             **changes}
 
 

@@ -16,9 +16,11 @@ import transformers
 from hash_random import random_tensor
 from make_golden import BASE, LENGTHS, OUT, ROWS, STDDEV, prompt_ids, rule, without_head_dim
 
-RULES = [["W_pack.weight", 0, 0.11], ["model.norm.weight", 2, 0.4], ["lm_head.weight", 0, 0.1],
-         *STDDEV]
-MINICPM_RULES = [["embed_tokens.weight", 0, 0.15], *STDDEV]
+RULES = {
+    "baichuan": [["W_pack.weight", 0, 0.16], ["model.norm.weight", 2, 0.4],
+                 ["lm_head.weight", 0, 0.15], *STDDEV],
+    "minicpm": [["embed_tokens.weight", 0, 0.15], *STDDEV],
+}
 
 
 def baichuan(architecture, heads, **changes):
@@ -37,9 +39,17 @@ VARIANTS = {
                              max_position_embeddings=512, z_loss_weight=0),
     "baichuan2-13b": baichuan("BaichuanForCausalLM", 6, model_max_length=512, z_loss_weight=0),
     "minicpm": {**without_head_dim(BASE), "architectures": ["MiniCPMForCausalLM"],
-                "model_type": "minicpm", "hidden_size": 256, "scale_emb": 12, "scale_depth": 1.4,
-                "dim_model_base": 128, "tie_word_embeddings": True},
+                "model_type": "minicpm", "hidden_size": 256, "scale_emb": 12, "scale_depth": 0.7,
+                "dim_model_base": 128, "tie_word_embeddings": True, "rms_norm_eps": 1e-2},
 }
+
+
+def scaled_rules(values):
+    """As make_golden.py's: matrices become smaller with the square root of the hidden size."""
+    shrink = (BASE["hidden_size"] / values["hidden_size"]) ** 0.5
+    matrices = ("W_pack.weight", "proj.weight", "lm_head.weight")
+    return [[name, mean, stddev * shrink if name.endswith(matrices) else stddev]
+            for name, mean, stddev in RULES[values["model_type"]]]
 
 
 def alibi_slopes(heads):
@@ -130,7 +140,7 @@ def run(fp32_model, dtype, prompts):
 
 def make(name):
     values = VARIANTS[name]
-    rules = MINICPM_RULES if values["model_type"] == "minicpm" else RULES
+    rules = scaled_rules(values)
     prompts = []
     for length in LENGTHS:
         rows = sorted(set(np.linspace(0, length - 1, min(ROWS, length)).astype(int).tolist()))

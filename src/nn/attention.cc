@@ -63,7 +63,7 @@ size_t Attention::bytes() const {
   if (q_projection_norm_ != nullptr) {
     norms += q_projection_norm_->bytes() + k_projection_norm_->bytes();
   }
-  return qkv_.bytes() + out_.bytes() + norms + slopes_.bytes();
+  return qkv_.bytes() + out_.bytes() + norms;
 }
 
 void Attention::forward(const Step& step, const TensorView& x, const TensorView& out,

@@ -54,7 +54,7 @@ class Attention {
   // x f32 [T, hidden]; out f32 [T, hidden] is stored, or added to.
   void forward(const Step& step, const TensorView& x, const TensorView& out,
                MatmulEpilogue epilogue) const;
-  size_t bytes() const;
+  size_t bytes() const;  // of what is loaded
 
  private:
   void make_norms(const Weights& weights, const BuildOptions& options);

@@ -178,10 +178,10 @@ void add_constants(std::vector<Mutation>& all) {
     all.push_back({"minicpm", what, std::move(apply)});
   };
   minicpm("embeddings", set("scale_emb", 11));
-  minicpm("sublayers", set("scale_depth", 1.3));
+  minicpm("sublayers", set("scale_depth", 0.8));
   minicpm("hidden state not divided", set("dim_model_base", 256));
   minicpm("rope pairs interleaved", interleave_rope(64));
-  minicpm("epsilon", set("rms_norm_eps", 1e-2));
+  minicpm("epsilon", set("rms_norm_eps", 1e-1));
 }
 
 void add_falcon(std::vector<Mutation>& all) {
