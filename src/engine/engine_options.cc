@@ -54,9 +54,9 @@ Status check_cache(const EngineOptions& options) {
 }  // namespace
 
 Status check_options(const EngineOptions& options) {
-  if (options.tp != 1) {
-    return unsupported("--tp {} (tensor parallelism) is not in this version; leave it at 1",
-                       options.tp);
+  constexpr int kMostRanks = 64;
+  if (options.tp < 1 || options.tp > kMostRanks) {
+    return invalid_argument("--tp is {}; expected 1 to {} ranks", options.tp, kMostRanks);
   }
   const std::string& format = options.model_format;
   if (format == "llama") {

@@ -43,7 +43,7 @@ struct EngineOptions {
            .choices = {"", "hf", "llama", "gguf", "awq", "gptq", "fp8", "mxfp4", "compressed-tensors"}, .group = "Engine"}, self.model_format);
     visit({.name = "load-format", .help = "auto reads the weights; dummy makes random ones from config.json alone",
            .choices = {"auto", "dummy"}, .group = "Engine"}, self.load_format);
-    visit({.name = "tp", .help = "tensor parallel ranks", .value_name = "N", .group = "Engine"}, self.tp);
+    visit({.name = "tp", .help = "tensor parallel ranks, on the CPU: threads that each hold a part of the model", .value_name = "N", .group = "Engine"}, self.tp);
     visit({.name = "session-len", .help = "longest prompt plus answer in tokens; 0 takes the model's own limit",
            .value_name = "TOKENS", .group = "Engine"}, self.session_len);
     visit({.name = "max-batch-size", .help = "most sequences in one step; 0 chooses by device (CPU 64, CUDA 256, "

@@ -8,8 +8,9 @@
 namespace lmdeploy {
 
 HostRunner::HostRunner(std::unique_ptr<CausalLm> model, std::unique_ptr<Stream> stream,
-                       const RunnerOptions& options)
+                       const RunnerOptions& options, Communicator* ranks)
     : options_(options),
+      ranks_(ranks),
       model_(std::move(model)),
       stream_(std::move(stream)),
       arena_(stream_->device()),
@@ -27,7 +28,7 @@ PromptScores HostRunner::take_prompt_scores(SequenceId id) {
 
 void HostRunner::launch(const StepPlan& plan) {
   ArenaScope scope(arena_);
-  Ctx ctx{*stream_, arena_};
+  Ctx ctx{.stream = *stream_, .scratch = arena_, .ranks = ranks_};
   output_.step = plan.step;
   output_.sampled.assign(plan.rows.size(), SampledToken{});
   row_states_.clear();

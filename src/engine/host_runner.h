@@ -12,8 +12,9 @@ namespace lmdeploy {
 
 class HostRunner final : public ModelRunner {
  public:
+  // `ranks`: this rank's end of a tensor-parallel group, or nullptr.
   HostRunner(std::unique_ptr<CausalLm> model, std::unique_ptr<Stream> stream,
-             const RunnerOptions& options);
+             const RunnerOptions& options, Communicator* ranks = nullptr);
 
   const ModelInfo& model_info() const override { return model_->info(); }
   size_t workspace_bytes() const override { return estimated_workspace(model_->info(), options_); }
@@ -31,6 +32,7 @@ class HostRunner final : public ModelRunner {
   void sample_rows(Ctx& ctx, const StepPlan& plan, const TensorView& hidden);
 
   RunnerOptions options_;
+  Communicator* ranks_;
   std::unique_ptr<CausalLm> model_;
   std::unique_ptr<Stream> stream_;
   std::unique_ptr<KvCache> kv_;

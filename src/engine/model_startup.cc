@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "engine/device_choice.h"
+#include "engine/rank_group.h"
 #include "kernels/device_sampling.h"
 #include "engine/kv_type.h"
 
@@ -40,8 +41,14 @@ RunnerOptions runner_options(const EngineOptions& options, Device device) {
           .eager_mode = options.eager_mode};
 }
 
-Result<HostMemory> available_memory(Device device) {
-  if (device.is_cpu()) return host_memory();
+// For one rank of `ranks`.
+Result<HostMemory> available_memory(Device device, int ranks) {
+  if (device.is_cpu()) {
+    HostMemory memory = host_memory();
+    if (ranks == 1) return memory;
+    return HostMemory{memory.available / static_cast<size_t>(ranks),
+                      fmt::format("for each of {} ranks, {}", ranks, memory.limit)};
+  }
   ASSIGN_OR_RETURN(const DeviceMemory memory, device_memory(device));
   return HostMemory{memory.free, fmt::format("the free memory of GPU {}", device.index)};
 }
@@ -60,6 +67,29 @@ MemoryPlanInput plan_input(const ModelInfo& info, const EngineOptions& options,
           .max_step_tokens = runner.step_tokens,
           .cache_max_entry_count = options.cache_max_entry_count,
           .on_cpu = device.is_cpu()};
+}
+
+// The streams of the ranks, which share the CPU's threads.
+Result<std::vector<ModelRank>> make_ranks(Device device, int count, int threads,
+                                          const CpuIsa& isa) {
+  if (count > 1 && !device.is_cpu()) {
+    return unsupported("--tp {} on GPUs is not in this version; leave it at 1, or use --device cpu",
+                       count);
+  }
+  std::vector<ModelRank> ranks(static_cast<size_t>(count));
+  for (ModelRank& rank : ranks) {
+    ASSIGN_OR_RETURN(rank.stream, make_stream(device, std::max(1, threads / count), isa));
+  }
+  return ranks;
+}
+
+// The runner of one rank or of all.
+Result<std::unique_ptr<ModelRunner>> make_runner(std::vector<ModelRank> ranks,
+                                                 const RunnerOptions& options) {
+  if (ranks.size() > 1) {
+    return std::unique_ptr<ModelRunner>(std::make_unique<RankGroup>(std::move(ranks), options));
+  }
+  return make_model_runner(std::move(ranks[0].model), std::move(ranks[0].stream), options);
 }
 
 std::string describe(const Stream& stream, const CpuIsa& isa, int threads) {
@@ -84,7 +114,7 @@ void report_dequantization(const Checkpoint& checkpoint, const ModelInfo& info, 
 Result<MemoryPlan> plan_device_memory(const ModelInfo& info, const EngineOptions& options,
                                       const RunnerOptions& runner, Device device,
                                       size_t workspace) {
-  ASSIGN_OR_RETURN(HostMemory memory, available_memory(device));
+  ASSIGN_OR_RETURN(HostMemory memory, available_memory(device, 1));
   memory.available -= std::min(memory.available, kGraphBytes);
   memory.available += info.weight_bytes + workspace;
   return plan_memory(plan_input(info, options, runner, device, std::move(memory), workspace));
@@ -125,33 +155,36 @@ Result<StartedModel> start_model(const Checkpoint& checkpoint, const EngineOptio
                                  StartupClock& clock) {
   ASSIGN_OR_RETURN(const CpuIsa isa, CpuIsa::from_environment());
   ASSIGN_OR_RETURN(const int threads, cpu_thread_count(options.cpu_threads, logger));
-  ASSIGN_OR_RETURN(std::unique_ptr<Stream> stream, make_stream(device, threads, isa));
+  ASSIGN_OR_RETURN(std::vector<ModelRank> ranks, make_ranks(device, options.tp, threads, isa));
   clock.phase_done("device");
   StartedModel started;
   started.options = runner_options(options, device);
-  started.device = describe(*stream, isa, threads);
+  started.device = describe(*ranks[0].stream, isa, threads);
 
   const LoadConsent plan_before_loading = [&](const ModelInfo& needs) -> Status {
     RETURN_IF_ERROR(check_vocabulary(needs.vocab_size, device));
     RunnerOptions& runner = started.options;
     runner.kv_dtype = device.is_cpu() ? cpu_kv_type(options.dtype, checkpoint) : needs.activations;
     if (runner.session_len == 0) runner.session_len = needs.max_position;
-    ASSIGN_OR_RETURN(HostMemory available, available_memory(device));
+    ASSIGN_OR_RETURN(HostMemory available, available_memory(device, options.tp));
     const size_t workspace = estimated_workspace(needs, runner);
     ASSIGN_OR_RETURN(started.memory, plan_memory(plan_input(needs, options, runner, device,
                                                             std::move(available), workspace)));
     return {};
   };
-  const ModelOptions model_options{.dtype = options.dtype,
-                                   .rope_scaling_factor = options.rope_scaling_factor,
-                                   .dummy_weights = options.load_format == "dummy"};
-  ASSIGN_OR_RETURN(std::unique_ptr<CausalLm> model,
-                   load_model(checkpoint, model_options, *stream, progress, plan_before_loading));
+  ModelOptions model_options{.dtype = options.dtype,
+                             .rope_scaling_factor = options.rope_scaling_factor,
+                             .dummy_weights = options.load_format == "dummy"};
+  for (size_t rank = 0; rank < ranks.size(); ++rank) {
+    model_options.parallel = {static_cast<int>(rank), options.tp};
+    ASSIGN_OR_RETURN(ranks[rank].model,
+                     load_model(checkpoint, model_options, *ranks[rank].stream, progress,
+                                rank == 0 ? plan_before_loading : LoadConsent()));
+  }
   clock.phase_done("weights");
-  if (!device.is_cpu()) report_dequantization(checkpoint, model->info(), logger);
+  if (!device.is_cpu()) report_dequantization(checkpoint, ranks[0].model->info(), logger);
 
-  ASSIGN_OR_RETURN(started.runner,
-                   make_model_runner(std::move(model), std::move(stream), started.options));
+  ASSIGN_OR_RETURN(started.runner, make_runner(std::move(ranks), started.options));
   const ModelInfo& info = started.runner->model_info();
   if (!device.is_cpu()) {
     ASSIGN_OR_RETURN(started.memory, plan_device_memory(info, options, started.options, device,
@@ -163,7 +196,8 @@ Result<StartedModel> start_model(const Checkpoint& checkpoint, const EngineOptio
                    started.memory.session_len);
   }
   RETURN_IF_ERROR(check_allocation(
-      device, started.memory.page_bytes * static_cast<size_t>(started.memory.num_blocks)));
+      device, started.memory.page_bytes * static_cast<size_t>(started.memory.num_blocks) *
+                  static_cast<size_t>(options.tp)));
   started.runner->use_cache(std::make_unique<KvCache>(info.kv_groups, started.options.block_tokens,
                                                       started.memory.num_blocks,
                                                       started.options.kv_dtype, device));

@@ -14,6 +14,7 @@ namespace lmdeploy {
 namespace {
 
 using testing::Answer;
+using testing::Collector;
 using testing::TinyModel;
 
 class EngineTest : public ::testing::Test {
@@ -337,6 +338,35 @@ TEST_F(EngineTest, TwoEnginesLiveSideBySide) {
   EXPECT_EQ(from_a.collector->wait()[0].ids, from_b.collector->wait()[0].ids);
 }
 
+// Several requests at once, drawn and greedy, with scores of their prompts.
+TEST_F(EngineTest, RanksGiveTheAnswersOfOne) {
+  const auto answers = [&](int tp) {
+    EngineOptions o = options();
+    o.tp = tp;
+    const std::unique_ptr<Engine> engine = this->engine(o);
+    std::vector<std::shared_ptr<Collector>> collectors;
+    for (size_t i = 0; i < 4; ++i) {
+      GenerateRequest request = this->request(5 + 40 * i, 20);
+      request.sampling.greedy = i % 2 == 0;
+      request.prompt_logprobs = true;
+      auto collector = std::make_shared<Collector>(1);
+      CHECK(engine->submit(std::move(request), [collector](GenerateOutput&& o) {
+        return collector->take(std::move(o));
+      }).ok(), "submit");
+      collectors.push_back(std::move(collector));
+    }
+    for (const auto& collector : collectors) collector->wait();
+    return collectors;
+  };
+  const auto alone = answers(1), ranks = answers(2);
+  for (size_t i = 0; i < alone.size(); ++i) {
+    EXPECT_EQ(ranks[i]->wait()[0].ids, alone[i]->wait()[0].ids);
+    const std::vector<TokenOutput>&got = ranks[i]->prompt_logprobs, &want = alone[i]->prompt_logprobs;
+    ASSERT_EQ(got.size(), want.size());
+    for (size_t t = 1; t < want.size(); ++t) EXPECT_NEAR(got[t].logprob, want[t].logprob, 1e-4);
+  }
+}
+
 TEST_F(EngineTest, ImpossibleOptionsAreRefusedByName) {
   const auto expect = [&](auto change, const char* name) {
     EngineOptions o = options();
@@ -345,7 +375,8 @@ TEST_F(EngineTest, ImpossibleOptionsAreRefusedByName) {
     ASSERT_FALSE(made.ok()) << name;
     EXPECT_NE(made.status().message().find(name), std::string::npos) << made.status().message();
   };
-  expect([](EngineOptions& o) { o.tp = 2; }, "--tp");
+  expect([](EngineOptions& o) { o.tp = 0; }, "--tp");
+  expect([](EngineOptions& o) { o.tp = 3; }, "3 ranks");
   expect([](EngineOptions& o) { o.cache_block_seq_len = 48; }, "--cache-block-seq-len");
   expect([](EngineOptions& o) { o.quant_policy = "8"; }, "--quant-policy");
   expect([](EngineOptions& o) { o.cache_max_entry_count = 0; }, "--cache-max-entry-count");
