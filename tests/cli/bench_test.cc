@@ -89,6 +89,25 @@ TEST(BenchReport, SummarizesWhatCallersSaw) {
   EXPECT_EQ(generation_csv_row(s, 5, 2, 1.5), "2,5,2,2.000,1.50,1.000,0.500,1.500,0.1000,0.2000,0.2000,0.2000\n");
 }
 
+TEST(BenchReport, TellsWhatTheEngineDidMeanwhile) {
+  EngineStats before, after;
+  before.decode_steps = {.steps = 3, .sequences = 30, .tokens = 30, .seconds = 1};
+  before.preempted = 4;
+  after.decode_steps = {.steps = 13, .sequences = 50, .tokens = 50, .seconds = 3};
+  after.prompt_steps = {.steps = 2, .sequences = 8, .tokens = 100, .seconds = 0.5};
+  after.preempted = 5;
+  after.device_wait_seconds = 2.25;
+  BenchSummary summary;
+  EXPECT_FALSE(summary_json(summary).contains("decode_steps"));
+  set_steps(summary, before, after);
+  const json::object object = summary_json(summary);
+  const json::object expected{{"steps", 10}, {"sequences", 20}, {"tokens", 20}, {"seconds", 2.0}};
+  EXPECT_EQ(object.at("decode_steps"), expected);
+  EXPECT_EQ(object.at("prompt_steps").at("tokens"), 100);
+  EXPECT_EQ(object.at("device_wait_seconds"), 2.25);
+  EXPECT_EQ(object.at("preemptions"), 1);
+}
+
 // Two requests of 2 + 3 tokens at batch 2: 3 steps; KV rows read: 2 * (2 + 3 + 4).
 TEST(BenchLimit, CountsTheBytesOfWeightsAndKv) {
   EngineInfo info;

@@ -253,6 +253,25 @@ TEST_P(StepLoopDepth, EveryChoiceGivesItsPlaceInTheQueueBackOnce) {
   EXPECT_EQ(test.loop().queued(), 0);
 }
 
+TEST_P(StepLoopDepth, StepsAreCountedByWhatTheyHold) {
+  LoopUnderTest test(GetParam());
+  GenerateRequest request;
+  request.prompt.assign(150, 5);  // 64 + 64 + 22
+  request.sampling.max_new_tokens = 40;
+  request.sampling.ignore_eos = true;
+  test.add(request).second->wait();
+  ASSERT_TRUE(test.loop().wait_idle(std::chrono::seconds(20)));
+  const EngineStats stats = test.loop().stats();
+  EXPECT_EQ(stats.prompt_steps.steps, 3);
+  EXPECT_EQ(stats.prompt_steps.sequences, 3);
+  EXPECT_EQ(stats.prompt_steps.tokens, 150);
+  EXPECT_EQ(stats.decode_steps.steps, 39);
+  EXPECT_EQ(stats.decode_steps.tokens, 39);
+  EXPECT_EQ(stats.steps, 42);
+  EXPECT_GT(stats.prompt_steps.seconds, 0);
+  EXPECT_GE(stats.device_wait_seconds, 0);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, StepLoopDepth, ::testing::Values(1, 2));
 
 }  // namespace
