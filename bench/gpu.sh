@@ -57,16 +57,18 @@ generation() {
   echo "== $model $name"
   "$dir/lmdeploy" bench generation "bench/models/$model" --device cuda --load-format dummy "$@" \
     --csv "" --output-file "$dir/$model-$name.json" 2>"$dir/$model-$name.log" |
-    grep -E 'tokens:|token latency|throughput|limit|failed' || { failed=1; tail -3 "$dir/$model-$name.log"; }
+    grep -E 'tokens:|token latency|throughput|limit|steps|engine thread|failed' || { failed=1; tail -3 "$dir/$model-$name.log"; }
 }
 
+# MODEL ARGUMENTS...
 throughput() {
   local model=$1
+  shift
   echo "== $model ShareGPT lengths"
   "$dir/lmdeploy" bench throughput "bench/models/$model" --device cuda --load-format dummy \
-    --lengths bench/data/sharegpt_lengths.json -n 3000 -c 256 \
+    --lengths bench/data/sharegpt_lengths.json -n 3000 "$@" \
     --csv "" --output-file "$dir/$model-sharegpt.json" 2>"$dir/$model-sharegpt.log" |
-    grep -E 'elapsed|throughput|RPS|limit|failed' || { failed=1; tail -3 "$dir/$model-sharegpt.log"; }
+    grep -E 'elapsed|throughput|RPS|limit|steps|engine thread|failed' || { failed=1; tail -3 "$dir/$model-sharegpt.log"; }
 }
 
 speed() {
@@ -76,8 +78,9 @@ speed() {
   done
   for model in llama-2-7b llama-3-8b; do
     generation $model batch64 -c 64 -pt 128 -ct 512 -tr 1 -w 1
-    throughput $model
   done
+  throughput llama-2-7b -c 512 --cache-max-entry-count 0.95
+  throughput llama-3-8b -c 1024
   generation llama-3-8b prefill8000 -c 1 -pt 8000 -ct 1 -tr 3 -w 1
 }
 
