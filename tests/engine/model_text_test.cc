@@ -6,6 +6,7 @@
 
 #include "tests/checkpoint/file_builders.h"
 #include "tests/checkpoint/temporary_directory.h"
+#include "tests/text/sentencepiece_builder.h"
 
 namespace lmdeploy {
 namespace {
@@ -111,6 +112,30 @@ TEST(ModelText, AFamilyWithoutATemplateGetsItsOwn) {
   const auto raw = text_of_directory(
       directory, R"({"architectures": ["QWenLMHeadModel"], "model_type": "qwen"})", {"<|im_end|>"});
   EXPECT_EQ(raw->chat_template->name(), "base");
+}
+
+// ChatGLM 3's tokenizer puts [gMASK] sop before every text, and reads "sop" in a text as a word.
+TEST(ModelText, ChatGlmGetsItsPrefixOnceAndItsRolesAsIds) {
+  TemporaryDirectory directory;
+  directory.write("config.json", R"({"architectures": ["ChatGLMModel"], "model_type": "chatglm"})");
+  directory.write("tokenizer_config.json",
+                  R"({"tokenizer_class": "ChatGLMTokenizer", "name_or_path": "THUDM/chatglm3-6b"})");
+  directory.write("tokenizer.model", small_sentencepiece().build());
+  const auto checkpoint = Checkpoint::open(directory.path(), CheckpointParts::kConfigOnly);
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
+  const Result<ModelText> text = load_model_text(**checkpoint, "");
+  ASSERT_TRUE(text.ok()) << text.status().message();
+  EXPECT_EQ(text->chat_template->name(), "chatglm3");
+  EXPECT_EQ(text->chat_template_warning, "");
+  ChatRender chat;
+  chat.messages.push_back(json::object{{"role", "user"}, {"content", "ab"}});
+  const ChatPrompt prompt = make_chat_prompt(*text->chat_template, chat).value();
+  const Tokenizer& tokenizer = *text->tokenizer;
+  Words pieces;
+  for (const int32_t id : tokenizer.encode(prompt.text, {.add_special_tokens = prompt.add_special_tokens})) {
+    pieces.emplace_back(tokenizer.piece(id));
+  }
+  EXPECT_EQ(pieces, (Words{"[gMASK]", "sop", "<|user|>", "▁", "<unk>", "▁ab", "<|assistant|>"}));
 }
 
 // Of each family, what ends a turn: generation_config.json, the vocabulary and the template joined.
