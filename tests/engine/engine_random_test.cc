@@ -14,6 +14,7 @@
 #include "tests/engine/delayed_runner.h"
 #include "tests/engine/random_requests.h"
 #include "tests/engine/tiny_model.h"
+#include "tests/support/sanitized.h"
 
 namespace lmdeploy {
 namespace {
@@ -24,11 +25,7 @@ using testing::Submitted;
 using testing::TinyModel;
 using testing::expect_blocks_come_back;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int kSlowness = 10;  // of a step, roughly
-#else
-constexpr int kSlowness = 1;
-#endif
+constexpr int kSlowness = test::kSanitized ? 10 : 1;  // of a step, roughly
 
 enum class Steps { kAtOnce, kOneLate };
 

@@ -7,18 +7,13 @@
 #include "http/sse.h"
 #include "http/sse_parser.h"
 #include "tests/http/server_fixture.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define LMDEPLOY_UNDER_SANITIZER 1
-#else
-#define LMDEPLOY_UNDER_SANITIZER 0
-#endif
+#include "tests/support/sanitized.h"
 
 namespace lmdeploy {
 namespace {
 
 // The server notices within 0.2 s; a busy machine or a sanitizer may wake this test later.
-constexpr double kNoticeSeconds = LMDEPLOY_UNDER_SANITIZER ? 2 : 0.5;
+constexpr double kNoticeSeconds = test::kSanitized ? 2 : 0.5;
 
 size_t resident_bytes() {
   size_t total = 0, resident = 0;
@@ -221,7 +216,7 @@ TEST_F(ServerTest, FiveHundredIdleStreamsAreSmall) {
   const size_t grown = resident_bytes() - before;
   RecordProperty("bytes_per_stream", static_cast<int>(grown / kStreams));
   std::printf("%zu bytes a stream\n", grown / kStreams);
-  if (!LMDEPLOY_UNDER_SANITIZER) {
+  if (!test::kSanitized) {
     EXPECT_LT(grown, 10u << 20);
   }
   for (ResponseWriter& writer : writers) writer.write("data: second\n\n");

@@ -7,6 +7,7 @@
 
 #include "base/random.h"
 #include "kernels/cpu/dequant.h"
+#include "kernels/cpu/packed_layout.h"
 #include "kernels/matmul.h"
 
 namespace lmdeploy::test {
@@ -54,9 +55,7 @@ inline FileWeight random_weight(DType format, int64_t rows, int64_t k, uint64_t 
     const f16 min = to_f16(static_cast<float>(0.05 * hash_normal(seed + 1, 2 * at + 1)));
     const bool last = format == DType::kQ6_K;
     put(w.data.data() + at + (last ? block_bytes - 2 : 0), d);
-    const bool has_min = format == DType::kQ4_1 || format == DType::kQ5_1 || format == DType::kQ4_K ||
-                         format == DType::kQ5_K;
-    if (has_min) put(w.data.data() + at + 2, min);
+    if (cpu::has_min(format)) put(w.data.data() + at + 2, min);
   }
   return w;
 }
