@@ -123,8 +123,7 @@ class SlicePipeline {
   __device__ void copy_next() {
     if (left_ > 0) {
       copy_slice<T, kWidth>(args_, ahead_, warp_, stage(current_));
-      left_ -= kUnitCost;
-      if (left_ > 0) {
+      if (--left_ > 0) {
         ahead_.next(args_);
         left_ -= ahead_.cost_before();
       }
@@ -324,13 +323,12 @@ __device__ void attend_share(const AttentionLaunch& args, const Deal& deal, uint
     rows.template attend<kSliceTokens>(rule, tile, tile + kSliceBytes<kWidth>, token, masked);
     slices.give_back();
     const bool ends = at.block + 1 == at.work.blocks;
-    if (ends || place + kUnitCost == end) {
-      const int begin = place - kUnitCost * at.block - kSegmentCost;
+    if (ends || place + 1 == end) {
+      const int begin = place - at.block - kSegmentCost;
       finish_segment(args, deal, at, begin, begin + at.work.segment_cost(), starts && ends, rows,
                      shared);
     }
-    place += kUnitCost;
-    if (place == end) break;
+    if (++place == end) break;
     at.next(args);
     place += at.cost_before();
   }
