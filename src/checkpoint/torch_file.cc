@@ -25,10 +25,12 @@ Status refuse_other_formats(std::string_view text, std::string_view path) {
   if (text.starts_with(kLegacyHead)) {
     return unsupported(
         "{} has the format of torch before 1.6, which is not read; write it anew with "
-        "torch.save(torch.load('{}', weights_only=True), NEW_FILE), or save the model as safetensors",
+        "torch.save(torch.load('{}', weights_only=True), NEW_FILE), or save the model as "
+        "safetensors",
         path, path);
   }
-  return data_loss("{} is no torch file: it begins neither with a ZIP archive nor with a pickle of torch", path);
+  return data_loss(
+      "{} is no torch file: it begins neither with a ZIP archive nor with a pickle of torch", path);
 }
 
 // A name may be a path that is cut off at the archive's own top folder.
@@ -38,7 +40,8 @@ Result<std::string> top_folder(const ZipEntries& entries, std::string_view path)
     if (!name.ends_with(kPickleName)) continue;
     const std::string folder = name.substr(0, name.size() - kPickleName.size());
     if (folder.find('/') != std::string::npos) continue;
-    if (!top.empty()) return data_loss("{} holds two pickles: {}{} and {}", path, top, kPickleName, name);
+    if (!top.empty())
+      return data_loss("{} holds two pickles: {}{} and {}", path, top, kPickleName, name);
     top = folder;
   }
   if (top.empty()) {
@@ -59,11 +62,13 @@ class TorchFile {
                          text_of(order->second).substr(0, 20));
     }
     const auto pickle = entries_.find(top_ + std::string(kPickleName));
-    ASSIGN_OR_RETURN(const std::vector<PickledTensor> tensors, read_state_dict(pickle->second, path_));
+    ASSIGN_OR_RETURN(const std::vector<PickledTensor> tensors,
+                     read_state_dict(pickle->second, path_));
     for (const PickledTensor& tensor : tensors) place(tensor);
     if (tensors.empty()) problems_.add("it names no tensor");
     const bool only_strides = strided_ > 0 && strided_ == problems_.size();
-    RETURN_IF_ERROR(problems_.status(only_strides ? StatusCode::kUnsupported : StatusCode::kDataLoss, path_));
+    RETURN_IF_ERROR(
+        problems_.status(only_strides ? StatusCode::kUnsupported : StatusCode::kDataLoss, path_));
     return std::move(tensors_);
   }
 
@@ -73,22 +78,24 @@ class TorchFile {
     if (!set_shape(tensor, out)) return;
     const auto storage = entries_.find(fmt::format("{}/data/{}", top_, tensor.storage));
     if (storage == entries_.end()) {
-      problems_.add("the storage {} of tensor '{}' is not in the file", tensor.storage, tensor.name);
+      problems_.add("the storage {} of tensor '{}' is not in the file", tensor.storage,
+                    tensor.name);
       return;
     }
     const auto width = static_cast<uint64_t>(dtype_bytes(tensor.dtype, 1));
     const uint64_t available = storage->second.size() / width;
     if (tensor.storage_elements < 0 || static_cast<uint64_t>(tensor.storage_elements) > available) {
-      problems_.add("the storage {} of tensor '{}' should hold {} {} elements and has {} bytes", tensor.storage,
-                    tensor.name, tensor.storage_elements, dtype_name(tensor.dtype), storage->second.size());
+      problems_.add("the storage {} of tensor '{}' should hold {} {} elements and has {} bytes",
+                    tensor.storage, tensor.name, tensor.storage_elements, dtype_name(tensor.dtype),
+                    storage->second.size());
       return;
     }
     const auto elements = static_cast<uint64_t>(tensor.storage_elements);
     const uint64_t count = out.bytes / width;
     if (tensor.offset < 0 || static_cast<uint64_t>(tensor.offset) > elements ||
         count > elements - static_cast<uint64_t>(tensor.offset)) {
-      problems_.add("tensor '{}' {} begins at element {} of a storage of {}", tensor.name, out.shape.to_string(),
-                    tensor.offset, elements);
+      problems_.add("tensor '{}' {} begins at element {} of a storage of {}", tensor.name,
+                    out.shape.to_string(), tensor.offset, elements);
       return;
     }
     out.data = storage->second.data() + static_cast<uint64_t>(tensor.offset) * width;
@@ -98,14 +105,15 @@ class TorchFile {
   // Shape and bytes; the elements must follow each other in row-major order.
   bool set_shape(const PickledTensor& tensor, StoredTensor& out) {
     if (tensor.shape.size() > static_cast<size_t>(Shape::kMaxRank)) {
-      problems_.add("tensor '{}' has {} dimensions; at most {} are possible", tensor.name, tensor.shape.size(),
-                    Shape::kMaxRank);
+      problems_.add("tensor '{}' has {} dimensions; at most {} are possible", tensor.name,
+                    tensor.shape.size(), Shape::kMaxRank);
       return false;
     }
     int64_t bytes = dtype_bytes(tensor.dtype, 1);
     for (const int64_t extent : tensor.shape) {
       if (extent < 0 || __builtin_mul_overflow(bytes, extent, &bytes)) {
-        problems_.add("tensor '{}' has an impossible shape [{}]", tensor.name, fmt::join(tensor.shape, ","));
+        problems_.add("tensor '{}' has an impossible shape [{}]", tensor.name,
+                      fmt::join(tensor.shape, ","));
         return false;
       }
       out.shape.push_back(extent);
@@ -113,9 +121,10 @@ class TorchFile {
     out.bytes = static_cast<size_t>(bytes);
     if (out.bytes == 0 || is_row_major(tensor)) return true;
     ++strided_;
-    problems_.add("tensor '{}' {} has strides [{}], a view that is not row-major; save the model after "
-                  "tensor.contiguous(), or as safetensors", tensor.name, out.shape.to_string(),
-                  fmt::join(tensor.strides, ","));
+    problems_.add(
+        "tensor '{}' {} has strides [{}], a view that is not row-major; save the model after "
+        "tensor.contiguous(), or as safetensors",
+        tensor.name, out.shape.to_string(), fmt::join(tensor.strides, ","));
     return false;
   }
 
@@ -138,7 +147,8 @@ class TorchFile {
 
 }  // namespace
 
-Result<std::vector<StoredTensor>> parse_torch_file(std::span<const std::byte> bytes, std::string_view path) {
+Result<std::vector<StoredTensor>> parse_torch_file(std::span<const std::byte> bytes,
+                                                   std::string_view path) {
   RETURN_IF_ERROR(refuse_other_formats(text_of(bytes), path));
   ASSIGN_OR_RETURN(ZipEntries entries, read_zip_directory(bytes, path));
   ASSIGN_OR_RETURN(std::string top, top_folder(entries, path));

@@ -19,11 +19,23 @@ constexpr size_t kMaxDimensions = 64;  // torch's own bound
 constexpr size_t kMaxNameBytes = 1024;
 constexpr uint32_t kMark = std::numeric_limits<uint32_t>::max();  // on the stack only
 
-enum class Kind : uint8_t { kNone, kBool, kInt, kFloat, kText, kTuple, kList, kDict, kGlobal, kStorage, kTensor };
+enum class Kind : uint8_t {
+  kNone,
+  kBool,
+  kInt,
+  kFloat,
+  kText,
+  kTuple,
+  kList,
+  kDict,
+  kGlobal,
+  kStorage,
+  kTensor
+};
 
-constexpr std::array<const char*, 11> kKindNames = {"None", "a bool", "an integer", "a float",
-                                                    "a string", "a tuple", "a list", "a dict",
-                                                    "a global", "a storage", "a tensor"};
+constexpr std::array<const char*, 11> kKindNames = {
+    "None",   "a bool", "an integer", "a float",   "a string", "a tuple",
+    "a list", "a dict", "a global",   "a storage", "a tensor"};
 
 // What a global does; storages stand for their element type.
 enum class Role : uint8_t { kOrderedDict, kRebuildTensor, kRebuildParameter, kStorage };
@@ -54,20 +66,47 @@ constexpr std::array<KnownGlobal, 13> kGlobals = {{
 // make or to drop.
 struct Value {
   Kind kind = Kind::kNone;
-  int64_t number = 0;           // bool, int; index of a global; elements of a storage; offset of a tensor
-  std::string_view text;        // string; key of a storage
-  DType dtype = DType::kU8;     // storage
-  std::vector<uint32_t> items;  // tuple, list; keys and values of a dict; storage, shape and strides of a tensor
+  // Of a bool or an integer; the index of a global; elements of a storage; offset of a tensor.
+  int64_t number = 0;
+  std::string_view text;     // of a string; key of a storage
+  DType dtype = DType::kU8;  // of a storage
+  // Of a tuple or list; keys and values of a dict; storage, shape and strides of a tensor.
+  std::vector<uint32_t> items;
 };
 
 // Protocol 2, the part that the pickler uses for a state dict.
 enum Opcode : uint8_t {
-  kOpMark = '(', kOpStop = '.', kOpInt1 = 'K', kOpInt2 = 'M', kOpInt4 = 'J', kOpLong1 = 0x8a,
-  kOpFloat = 'G', kOpNone = 'N', kOpTrue = 0x88, kOpFalse = 0x89, kOpText = 'X', kOpEmptyTuple = ')',
-  kOpTuple = 't', kOpTuple1 = 0x85, kOpTuple2 = 0x86, kOpTuple3 = 0x87, kOpEmptyList = ']',
-  kOpAppend = 'a', kOpAppends = 'e', kOpEmptyDict = '}', kOpSetItem = 's', kOpSetItems = 'u',
-  kOpPut = 'q', kOpLongPut = 'r', kOpGet = 'h', kOpLongGet = 'j', kOpGlobal = 'c', kOpReduce = 'R',
-  kOpBuild = 'b', kOpPersistentId = 'Q', kOpProtocol = 0x80,
+  kOpMark = '(',
+  kOpStop = '.',
+  kOpInt1 = 'K',
+  kOpInt2 = 'M',
+  kOpInt4 = 'J',
+  kOpLong1 = 0x8a,
+  kOpFloat = 'G',
+  kOpNone = 'N',
+  kOpTrue = 0x88,
+  kOpFalse = 0x89,
+  kOpText = 'X',
+  kOpEmptyTuple = ')',
+  kOpTuple = 't',
+  kOpTuple1 = 0x85,
+  kOpTuple2 = 0x86,
+  kOpTuple3 = 0x87,
+  kOpEmptyList = ']',
+  kOpAppend = 'a',
+  kOpAppends = 'e',
+  kOpEmptyDict = '}',
+  kOpSetItem = 's',
+  kOpSetItems = 'u',
+  kOpPut = 'q',
+  kOpLongPut = 'r',
+  kOpGet = 'h',
+  kOpLongGet = 'j',
+  kOpGlobal = 'c',
+  kOpReduce = 'R',
+  kOpBuild = 'b',
+  kOpPersistentId = 'Q',
+  kOpProtocol = 0x80,
 };
 
 std::string shown(std::string_view text) {
@@ -85,7 +124,8 @@ class Machine {
       ASSIGN_OR_RETURN(const uint8_t opcode, number<uint8_t>());
       RETURN_IF_ERROR(step(opcode));
       if (values_.size() > kMaxValues || stack_.size() > kMaxValues) {
-        return data_loss("{}: its pickle makes more than {} values; that is no state dict", path_, kMaxValues);
+        return data_loss("{}: its pickle makes more than {} values; that is no state dict", path_,
+                         kMaxValues);
       }
     }
     ASSIGN_OR_RETURN(const uint32_t top, pop());
@@ -107,7 +147,8 @@ class Machine {
     return out;
   }
   Result<std::string_view> take(size_t size) {
-    if (bytes_.size() - pos_ < size) return damaged(fmt::format("{} bytes are needed, {} are left", size, bytes_.size() - pos_));
+    if (bytes_.size() - pos_ < size)
+      return damaged(fmt::format("{} bytes are needed, {} are left", size, bytes_.size() - pos_));
     pos_ += size;
     return bytes_.substr(pos_ - size, size);
   }
@@ -166,10 +207,19 @@ class Machine {
       case kOpReduce: return reduce();
       case kOpBuild: return build();
       case kOpPersistentId: return push_storage();
-      case kOpAppend: case kOpAppends: case kOpSetItem: case kOpSetItems: return add_items(opcode);
-      case kOpPut: case kOpLongPut: case kOpGet: case kOpLongGet: return memo(opcode);
-      case kOpEmptyTuple: case kOpTuple: case kOpTuple1: case kOpTuple2: case kOpTuple3:
-        return push_tuple(opcode);
+      case kOpAppend:
+      case kOpAppends:
+      case kOpSetItem:
+      case kOpSetItems: return add_items(opcode);
+      case kOpPut:
+      case kOpLongPut:
+      case kOpGet:
+      case kOpLongGet: return memo(opcode);
+      case kOpEmptyTuple:
+      case kOpTuple:
+      case kOpTuple1:
+      case kOpTuple2:
+      case kOpTuple3: return push_tuple(opcode);
       case kOpEmptyList: push({.kind = Kind::kList}); return {};
       case kOpEmptyDict: push({.kind = Kind::kDict}); return {};
       default: return push_scalar(opcode);
@@ -179,8 +229,10 @@ class Machine {
   Status check_protocol() {
     ASSIGN_OR_RETURN(const uint8_t protocol, number<uint8_t>());
     if (protocol == 2) return {};
-    return unsupported("{}: its pickle has protocol {}; torch.save writes 2 unless told otherwise, which is "
-                       "what is read. Save the model as safetensors", path_, protocol);
+    return unsupported(
+        "{}: its pickle has protocol {}; torch.save writes 2 unless told otherwise, which is "
+        "what is read. Save the model as safetensors",
+        path_, protocol);
   }
 
   Status push_scalar(uint8_t opcode) {
@@ -203,8 +255,10 @@ class Machine {
         return {};
       }
       default:
-        return unsupported("{}: its pickle has the opcode {:#04x} at byte {}, which torch.save does not write "
-                           "for a state dict; the file is not read", path_, opcode, start_);
+        return unsupported(
+            "{}: its pickle has the opcode {:#04x} at byte {}, which torch.save does not write "
+            "for a state dict; the file is not read",
+            path_, opcode, start_);
     }
   }
   template <class T>
@@ -274,23 +328,28 @@ class Machine {
       if (kGlobals[i].module != module || kGlobals[i].name != name) continue;
       return push_number(Kind::kGlobal, static_cast<int64_t>(i));
     }
-    return unsupported("{}: its pickle asks for '{}.{}', which no state dict of tensors needs; a file that "
-                       "names other code may be an attack. Nothing was called; take the model as safetensors",
-                       path_, shown(module), shown(name));
+    return unsupported(
+        "{}: its pickle asks for '{}.{}', which no state dict of tensors needs; a file that "
+        "names other code may be an attack. Nothing was called; take the model as safetensors",
+        path_, shown(module), shown(name));
   }
 
   // ('storage', torch.XStorage, key, device, elements)
   Status push_storage() {
     ASSIGN_OR_RETURN(const uint32_t index, pop());
     const std::vector<uint32_t>& parts = value(index).items;
-    if (value(index).kind != Kind::kTuple || parts.size() != 5 || value(parts[0]).text != "storage" ||
-        value(parts[1]).kind != Kind::kGlobal || value(parts[2]).kind != Kind::kText ||
-        !utf8_valid(value(parts[2]).text) || value(parts[4]).kind != Kind::kInt) {
+    if (value(index).kind != Kind::kTuple || parts.size() != 5 ||
+        value(parts[0]).text != "storage" || value(parts[1]).kind != Kind::kGlobal ||
+        value(parts[2]).kind != Kind::kText || !utf8_valid(value(parts[2]).text) ||
+        value(parts[4]).kind != Kind::kInt) {
       return damaged("a persistent id is not ('storage', type, key, device, elements)");
     }
     const KnownGlobal& global = kGlobals[static_cast<size_t>(value(parts[1]).number)];
     if (global.role != Role::kStorage) return damaged("a storage's type is no storage");
-    push({.kind = Kind::kStorage, .number = value(parts[4]).number, .text = value(parts[2]).text, .dtype = global.dtype});
+    push({.kind = Kind::kStorage,
+          .number = value(parts[4]).number,
+          .text = value(parts[2]).text,
+          .dtype = global.dtype});
     return {};
   }
 
@@ -298,7 +357,8 @@ class Machine {
     ASSIGN_OR_RETURN(const uint32_t arguments, pop());
     ASSIGN_OR_RETURN(const uint32_t function, pop());
     if (value(function).kind != Kind::kGlobal || value(arguments).kind != Kind::kTuple) {
-      return damaged(fmt::format("{} is called", kKindNames[static_cast<size_t>(value(function).kind)]));
+      return damaged(
+          fmt::format("{} is called", kKindNames[static_cast<size_t>(value(function).kind)]));
     }
     const std::vector<uint32_t> items = value(arguments).items;
     switch (kGlobals[static_cast<size_t>(value(function).number)].role) {
@@ -331,7 +391,9 @@ class Machine {
         if (value(item).kind != Kind::kInt) return damaged("a shape is not made of integers");
       }
     }
-    push({.kind = Kind::kTensor, .number = value(items[1]).number, .items = {items[0], items[2], items[3]}});
+    push({.kind = Kind::kTensor,
+          .number = value(items[1]).number,
+          .items = {items[0], items[2], items[3]}});
     return {};
   }
 
@@ -339,8 +401,10 @@ class Machine {
   Status build() {
     ASSIGN_OR_RETURN(const uint32_t state, pop());
     if (value(state).kind != Kind::kDict || !top_of(Kind::kDict).ok()) {
-      return unsupported("{}: its pickle sets attributes of something that is no dict, at byte {}; no state "
-                         "dict does", path_, start_);
+      return unsupported(
+          "{}: its pickle sets attributes of something that is no dict, at byte {}; no state "
+          "dict does",
+          path_, start_);
     }
     return {};
   }
@@ -354,7 +418,8 @@ class Machine {
   Result<std::vector<PickledTensor>> tensors_of(uint32_t index) const {
     const Value& dict = value(index);
     if (dict.kind != Kind::kDict) {
-      return unsupported("{} holds {} and no dict of tensors", path_, kKindNames[static_cast<size_t>(dict.kind)]);
+      return unsupported("{} holds {} and no dict of tensors", path_,
+                         kKindNames[static_cast<size_t>(dict.kind)]);
     }
     std::vector<PickledTensor> tensors;
     std::unordered_set<std::string_view> names;
@@ -362,14 +427,17 @@ class Machine {
       const Value& key = value(dict.items[i]);
       const Value& tensor = value(dict.items[i + 1]);
       if (key.kind != Kind::kText || key.text.size() > kMaxNameBytes || !utf8_valid(key.text)) {
-        return data_loss("{}: a tensor's name is no text of at most {} bytes", path_, kMaxNameBytes);
+        return data_loss("{}: a tensor's name is no text of at most {} bytes", path_,
+                         kMaxNameBytes);
       }
       if (!names.insert(key.text).second) {
         return data_loss("{}: the tensor '{}' is in the dict twice", path_, shown(key.text));
       }
       if (tensor.kind != Kind::kTensor) {
-        return unsupported("{}: '{}' is {} and no tensor; a state dict alone is read. Save the model as "
-                           "safetensors", path_, shown(key.text), kKindNames[static_cast<size_t>(tensor.kind)]);
+        return unsupported(
+            "{}: '{}' is {} and no tensor; a state dict alone is read. Save the model as "
+            "safetensors",
+            path_, shown(key.text), kKindNames[static_cast<size_t>(tensor.kind)]);
       }
       const Value& storage = value(tensor.items[0]);
       tensors.push_back({key.text, storage.text, storage.dtype, storage.number, tensor.number,
@@ -388,9 +456,11 @@ class Machine {
 
 }  // namespace
 
-Result<std::vector<PickledTensor>> read_state_dict(std::span<const std::byte> pickle, std::string_view path) {
+Result<std::vector<PickledTensor>> read_state_dict(std::span<const std::byte> pickle,
+                                                   std::string_view path) {
   if (pickle.size() > kMaxPickleBytes) {
-    return data_loss("{}: its pickle has {} bytes; at most {} are accepted", path, pickle.size(), kMaxPickleBytes);
+    return data_loss("{}: its pickle has {} bytes; at most {} are accepted", path, pickle.size(),
+                     kMaxPickleBytes);
   }
   return Machine(pickle, path).run();
 }

@@ -25,8 +25,8 @@ struct PickledTensor {
   std::vector<int64_t> shape, strides;
 };
 
-// `pickle`: data.pkl whole, of at most 64 MiB. Memory and time grow with its size alone, whatever it
-// says. kUnsupported for an opcode or a global that no state dict needs (nothing was called),
+// `pickle`: data.pkl whole, of at most 64 MiB. Memory and time grow with its size alone, whatever
+// it says. kUnsupported for an opcode or a global that no state dict needs (nothing was called),
 // kDataLoss for bytes that are no pickle.
 Result<std::vector<PickledTensor>> read_state_dict(std::span<const std::byte> pickle,
                                                    std::string_view path);

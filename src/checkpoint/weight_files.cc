@@ -73,8 +73,9 @@ Result<WeightFiles> read_index(const std::string& directory, const Layout& layou
     const std::string file =
         text == nullptr ? std::string() : std::string(text->data(), text->size());
     if (!is_shard_name(file, layout.suffix)) {
-      problems.add("tensor '{}' is said to be in {}; expected the name of a {} file beside the index",
-                   tensor, to_json_text(value), layout.suffix);
+      problems.add(
+          "tensor '{}' is said to be in {}; expected the name of a {} file beside the index",
+          tensor, to_json_text(value), layout.suffix);
       continue;
     }
     out.listed.emplace(tensor, file);
@@ -92,7 +93,8 @@ Result<WeightFiles> find_weight_files(const std::string& directory) {
   for (const Layout& layout : kLayouts) {
     if (exists(directory, layout.index)) return read_index(directory, layout);
     if (exists(directory, layout.single)) return WeightFiles{{layout.single}, {}};
-    if (const std::string shard = first_named(names, layout.shard_head, layout.suffix); !shard.empty()) {
+    if (const std::string shard = first_named(names, layout.shard_head, layout.suffix);
+        !shard.empty()) {
       return not_found("{} holds {} but no {}, which names the parts; download it too", directory,
                        shard, layout.index);
     }

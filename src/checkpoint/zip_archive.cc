@@ -100,8 +100,9 @@ class ZipReader {
       directory = {at<uint64_t>(offset + 32), at<uint64_t>(offset + 40), at<uint64_t>(offset + 48)};
     }
     if (directory.entries > kMaxEntries || directory.bytes > kMaxDirectoryBytes) {
-      return data_loss("{} claims a directory of {} entries in {} bytes; at most {} in {} are accepted",
-                       path_, directory.entries, directory.bytes, kMaxEntries, kMaxDirectoryBytes);
+      return data_loss(
+          "{} claims a directory of {} entries in {} bytes; at most {} in {} are accepted", path_,
+          directory.entries, directory.bytes, kMaxEntries, kMaxDirectoryBytes);
     }
     if (!fits(directory.offset, directory.bytes)) {
       return truncated("its directory lies outside the file");
@@ -118,8 +119,9 @@ class ZipReader {
     if (end - pos < kDirectoryBytes + name + extra + comment) {
       return truncated("an entry of its directory is cut off");
     }
-    Record record{at<uint16_t>(pos + 8),  at<uint16_t>(pos + 10), at<uint32_t>(pos + 20),
-                  at<uint32_t>(pos + 24), at<uint32_t>(pos + 42), text(pos + kDirectoryBytes, name)};
+    Record record{at<uint16_t>(pos + 8),  at<uint16_t>(pos + 10),
+                  at<uint32_t>(pos + 20), at<uint32_t>(pos + 24),
+                  at<uint32_t>(pos + 42), text(pos + kDirectoryBytes, name)};
     if (!read_extra64(pos + kDirectoryBytes + name, extra, record)) {
       return data_loss("{}: the entry '{}' lacks its ZIP64 sizes", path_, shown(record.name));
     }
@@ -151,14 +153,17 @@ class ZipReader {
 
   Result<std::span<const std::byte>> data_of(const Record& record) const {
     if (record.method != 0 || record.packed != record.size) {
-      return unsupported("{}: the entry '{}' is compressed, which torch.save does not do; unpack the "
-                         "archive and pack it with `zip -0 -r`", path_, shown(record.name));
+      return unsupported(
+          "{}: the entry '{}' is compressed, which torch.save does not do; unpack the "
+          "archive and pack it with `zip -0 -r`",
+          path_, shown(record.name));
     }
     if ((record.flags & kEncrypted) != 0) {
       return unsupported("{}: the entry '{}' is encrypted", path_, shown(record.name));
     }
     if (!fits(record.local, kLocalBytes) || at<uint32_t>(record.local) != kLocalSignature) {
-      return truncated(fmt::format("the entry '{}' is not where its directory says", shown(record.name)));
+      return truncated(
+          fmt::format("the entry '{}' is not where its directory says", shown(record.name)));
     }
     const uint64_t offset = record.local + kLocalBytes + at<uint16_t>(record.local + 26) +
                             at<uint16_t>(record.local + 28);

@@ -1,5 +1,5 @@
-// ProtobufReader: the fields of one protocol-buffers message, in the order of the file. Reads the wire
-// format alone: the caller knows what a field number means and skips the others.
+// ProtobufReader: the fields of one protocol-buffers message, in the order of the file. Reads the
+// wire format alone: the caller knows what a field number means and skips the others.
 #pragma once
 
 #include <bit>
@@ -31,7 +31,9 @@ class ProtobufReader {
   // The value as its wire type has it; 0 or empty for another.
   uint64_t integer() const { return integer_; }
   std::string_view bytes() const { return bytes_; }
-  float real() const { return wire_ == Wire::kFixed32 ? std::bit_cast<float>(static_cast<uint32_t>(integer_)) : 0; }
+  float real() const {
+    return wire_ == Wire::kFixed32 ? std::bit_cast<float>(static_cast<uint32_t>(integer_)) : 0;
+  }
 
  private:
   bool read_varint(uint64_t& value) {

@@ -38,8 +38,10 @@ Result<std::vector<Bpe::Rule>> find_merges(const PieceMerges& vocabulary) {
     const std::string_view piece = pieces[id];
     looked_up += piece.size() * piece.size();
     if (looked_up > kMaxCutBytes) {
-      return data_loss("the pieces of the vocabulary are too long: at piece {}, of {} bytes, their squared "
-                       "lengths add up to more than {}", id, piece.size(), kMaxCutBytes);
+      return data_loss(
+          "the pieces of the vocabulary are too long: at piece {}, of {} bytes, their squared "
+          "lengths add up to more than {}",
+          id, piece.size(), kMaxCutBytes);
     }
     for (size_t cut = 1; cut < piece.size(); ++cut) {
       if (!inside_characters && (static_cast<unsigned char>(piece[cut]) & 0xC0) == 0x80) continue;

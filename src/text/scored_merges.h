@@ -1,5 +1,5 @@
-// Merges of a vocabulary that lists none: any two pieces whose concatenation is a piece may merge, the
-// best piece first. That is how sentencepiece (by score) and tiktoken (by rank) do BPE.
+// Merges of a vocabulary that lists none: any two pieces whose concatenation is a piece may merge,
+// the best piece first. That is how sentencepiece (by score) and tiktoken (by rank) do BPE.
 #pragma once
 
 #include <string>

@@ -15,11 +15,23 @@ namespace {
 // Field numbers of sentencepiece_model.proto.
 enum ModelField : uint32_t { kPieces = 1, kTrainerSpec = 2, kNormalizerSpec = 3 };
 enum PieceField : uint32_t { kPiece = 1, kScore = 2, kType = 3 };
-enum TrainerField : uint32_t { kModelType = 3, kWhitespaceSuffix = 24, kByteFallback = 35, kBosId = 41, kEosId = 42 };
-enum NormalizerField : uint32_t { kCharsmap = 2, kDummyPrefix = 3, kExtraWhitespaces = 4, kEscapeWhitespaces = 5 };
+enum TrainerField : uint32_t {
+  kModelType = 3,
+  kWhitespaceSuffix = 24,
+  kByteFallback = 35,
+  kBosId = 41,
+  kEosId = 42
+};
+enum NormalizerField : uint32_t {
+  kCharsmap = 2,
+  kDummyPrefix = 3,
+  kExtraWhitespaces = 4,
+  kEscapeWhitespaces = 5
+};
 
 Status broken(std::string_view part) {
-  return data_loss("its {} is no protocol-buffers message: it is no sentencepiece file, or damaged", part);
+  return data_loss("its {} is no protocol-buffers message: it is no sentencepiece file, or damaged",
+                   part);
 }
 
 // An int32, which the wire format extends to 64 bits.
@@ -32,12 +44,14 @@ Result<Sentencepiece> read_piece(std::string_view message, size_t id) {
     if (reader.field() == kPiece) piece.text = reader.bytes();
     if (reader.field() == kScore) piece.score = reader.real();
     if (reader.field() != kType) continue;
-    if (reader.integer() < 1 || reader.integer() > 6) return data_loss("piece {} has type {}", id, reader.integer());
+    if (reader.integer() < 1 || reader.integer() > 6)
+      return data_loss("piece {} has type {}", id, reader.integer());
     piece.type = static_cast<SentencepieceType>(reader.integer());
   }
   if (!reader.ok()) return broken(fmt::format("piece {}", id));
   RETURN_IF_ERROR(check_piece(piece.text, static_cast<int64_t>(id)));
-  if (piece.text.empty() || !utf8_valid(piece.text)) return data_loss("piece {} is empty or no UTF-8", id);
+  if (piece.text.empty() || !utf8_valid(piece.text))
+    return data_loss("piece {} is empty or no UTF-8", id);
   if (!std::isfinite(piece.score)) return data_loss("the score of piece {} is not a number", id);
   return piece;
 }
@@ -57,7 +71,8 @@ Status read_trainer(std::string_view message, SentencepieceModel& model) {
   }
   if (!reader.ok()) return broken("trainer_spec");
   if (algorithm != 1 && algorithm != 2) {
-    return unsupported("its model_type is {}; this version reads UNIGRAM (1) and BPE (2)", algorithm);
+    return unsupported("its model_type is {}; this version reads UNIGRAM (1) and BPE (2)",
+                       algorithm);
   }
   model.algorithm = static_cast<SentencepieceAlgorithm>(algorithm);
   return {};
@@ -83,11 +98,14 @@ Status check_pieces(SentencepieceModel& model) {
   for (size_t i = 0; i < model.pieces.size(); ++i) {
     const auto& [text, score, type] = model.pieces[i];
     const auto id = static_cast<int32_t>(i);
-    const bool is_reserved = type == SentencepieceType::kUnknown || type == SentencepieceType::kControl ||
+    const bool is_reserved = type == SentencepieceType::kUnknown ||
+                             type == SentencepieceType::kControl ||
                              type == SentencepieceType::kByte;
-    if (!(is_reserved ? reserved : usual).insert(text, id)) return data_loss("the piece '{}' is there twice", text);
+    if (!(is_reserved ? reserved : usual).insert(text, id))
+      return data_loss("the piece '{}' is there twice", text);
     if (type == SentencepieceType::kUnknown) {
-      if (model.unk >= 0) return data_loss("the pieces {} and {} are both of type UNKNOWN", model.unk, id);
+      if (model.unk >= 0)
+        return data_loss("the pieces {} and {} are both of type UNKNOWN", model.unk, id);
       model.unk = id;
     }
     if (type != SentencepieceType::kByte) continue;

@@ -1,5 +1,5 @@
-// SentencepieceModel: what a sentencepiece file (tokenizer.model) says of its pieces, its model and its
-// normalizer (docs/formats/tokenizers.md).
+// SentencepieceModel: what a sentencepiece file (tokenizer.model) says of its pieces, its model and
+// its normalizer (docs/formats/tokenizers.md).
 #pragma once
 
 #include <cstdint>
@@ -32,14 +32,14 @@ struct SentencepieceModel {
   std::vector<Sentencepiece> pieces;  // by id
   SentencepieceAlgorithm algorithm = SentencepieceAlgorithm::kUnigram;
   bool byte_fallback = false;
-  int32_t unk = -1;  // the piece of that type
+  int32_t unk = -1;          // the piece of that type
   int64_t bos = 1, eos = 2;  // as the trainer's spec says; may name no piece
   SentencepieceNormalizerSpec normalizer;
 };
 
-// kDataLoss for bytes that are no such file, for what sentencepiece itself refuses (an empty piece, one
-// that is there twice, no unknown piece, byte pieces that are not the 256) and for what is out of
-// proportion; kUnsupported for the algorithms WORD and CHAR.
+// kDataLoss for bytes that are no such file, for what sentencepiece itself refuses (an empty piece,
+// one that is there twice, no unknown piece, byte pieces that are not the 256) and for what is out
+// of proportion; kUnsupported for the algorithms WORD and CHAR.
 Result<SentencepieceModel> parse_sentencepiece(std::string_view file);
 
 }  // namespace lmdeploy

@@ -17,11 +17,11 @@ static_assert(std::endian::native == std::endian::little, "the trie is read as i
 
 constexpr std::string_view kMetaspace = "▁";
 constexpr size_t kMaxCharsmapBytes = size_t{16} << 20;
-constexpr size_t kMaxReplacementBytes = 1024;
+constexpr size_t kMaxReplacementBytes = 128;
 constexpr size_t kMaxRuleBytes = 256;
 
-// Rules "longest prefix -> replacement": u32 size of a double-array trie of 32-bit units (Darts), the
-// trie, replacements that end in NUL. A trie's value is the offset of its replacement.
+// Rules "longest prefix -> replacement": u32 size of a double-array trie of 32-bit units (Darts),
+// the trie, replacements that end in NUL. A trie's value is the offset of its replacement.
 class Charsmap {
  public:
   static Result<Charsmap> parse(std::string blob) {
@@ -29,9 +29,10 @@ class Charsmap {
     if (blob.empty()) return map;
     uint32_t size = 0;
     if (blob.size() > sizeof(size)) std::memcpy(&size, blob.data(), sizeof(size));
-    if (size == 0 || size % 1024 != 0 || blob.size() - sizeof(size) <= size || blob.back() != '\0' ||
-        blob.size() > kMaxCharsmapBytes) {
-      return data_loss("its precompiled_charsmap of {} bytes is damaged: its trie says it has {}", blob.size(), size);
+    if (size == 0 || size % 1024 != 0 || blob.size() - sizeof(size) <= size ||
+        blob.back() != '\0' || blob.size() > kMaxCharsmapBytes) {
+      return data_loss("its precompiled_charsmap of {} bytes is damaged: its trie says it has {}",
+                       blob.size(), size);
     }
     map.units_.resize(size / sizeof(uint32_t));
     std::memcpy(map.units_.data(), blob.data() + sizeof(size), size);
@@ -39,8 +40,9 @@ class Charsmap {
     for (size_t begin = 0; begin < map.replacements_.size();) {
       const size_t end = map.replacements_.find('\0', begin);
       if (end - begin > kMaxReplacementBytes) {
-        return data_loss("its precompiled_charsmap has a replacement of {} bytes; at most {} are accepted",
-                         end - begin, kMaxReplacementBytes);
+        return data_loss(
+            "its precompiled_charsmap has a replacement of {} bytes; at most {} are accepted",
+            end - begin, kMaxReplacementBytes);
       }
       begin = end + 1;
     }
@@ -49,7 +51,8 @@ class Charsmap {
 
   bool empty() const { return units_.empty(); }
 
-  // What the longest rule at the front of `text` puts in its place; `length` is the rule's, 0 for none.
+  // What the longest rule at the front of `text` puts in its place; `length` is the rule's, 0 for
+  // none.
   std::string_view find(std::string_view text, size_t& length) const {
     length = 0;
     if (units_.empty()) return {};
@@ -82,8 +85,8 @@ class Charsmap {
 
 class SentencepieceNormalizer : public NormalizerStep {
  public:
-  SentencepieceNormalizer(SentencepieceNormalizerSpec spec, Charsmap rules, const std::vector<std::string>& verbatim,
-                          bool prefix_everywhere)
+  SentencepieceNormalizer(SentencepieceNormalizerSpec spec, Charsmap rules,
+                          const std::vector<std::string>& verbatim, bool prefix_everywhere)
       : spec_(std::move(spec)), rules_(std::move(rules)), prefix_everywhere_(prefix_everywhere) {
     for (const std::string& text : verbatim) verbatim_.add(text, {.id = 0, .content = text});
   }
@@ -108,7 +111,8 @@ class SentencepieceNormalizer : public NormalizerStep {
       append(part, out);
       after_space = spec_.remove_extra_whitespaces && part.back() == ' ';
     });
-    while (spec_.remove_extra_whitespaces && out.ends_with(space())) out.resize(out.size() - space().size());
+    while (spec_.remove_extra_whitespaces && out.ends_with(space()))
+      out.resize(out.size() - space().size());
     if (begun && prefix && spec_.whitespace_as_suffix) out += space();
     text = std::move(out);
   }
@@ -154,9 +158,9 @@ class SentencepieceNormalizer : public NormalizerStep {
 
 }  // namespace
 
-Result<std::unique_ptr<NormalizerStep>> make_sentencepiece_normalizer(SentencepieceNormalizerSpec spec,
-                                                                      const std::vector<std::string>& verbatim,
-                                                                      bool prefix_everywhere) {
+Result<std::unique_ptr<NormalizerStep>> make_sentencepiece_normalizer(
+    SentencepieceNormalizerSpec spec, const std::vector<std::string>& verbatim,
+    bool prefix_everywhere) {
   ASSIGN_OR_RETURN(Charsmap rules, Charsmap::parse(std::move(spec.charsmap)));
   spec.charsmap.clear();
   return std::unique_ptr<NormalizerStep>(std::make_unique<SentencepieceNormalizer>(

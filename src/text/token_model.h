@@ -25,12 +25,14 @@ struct EncodeScratch {
   std::vector<PathNode> path;
 };
 
-// Immutable once built; encode is thread-safe with a scratch per thread. A scratch belongs to one model.
+// Immutable once built; encode is thread-safe with a scratch per thread. A scratch belongs to one
+// model.
 class TokenModel {
  public:
   virtual ~TokenModel() = default;
   // Appends the ids of one word: valid UTF-8, as the pre-tokenizer cut it.
-  virtual void encode(std::string_view word, EncodeScratch& scratch, std::vector<int32_t>& out) const = 0;
+  virtual void encode(std::string_view word, EncodeScratch& scratch,
+                      std::vector<int32_t>& out) const = 0;
 };
 
 }  // namespace lmdeploy

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <unordered_set>
 #include <utility>
 
 #include "text/template_file.h"
@@ -11,6 +12,8 @@
 namespace lmdeploy {
 
 namespace {
+
+constexpr size_t kMaxSpecial = 10000;  // additional special tokens; published files have 1,000
 
 // Text of a token: a string, or {"content": ...}.
 std::optional<std::string> token_text(const json::value* value) {
@@ -21,7 +24,8 @@ std::optional<std::string> token_text(const json::value* value) {
 
 void add_special(TokenizerConfig& config, const std::optional<std::string>& text) {
   if (!text || text->empty()) return;
-  if (std::ranges::find(config.special, *text) == config.special.end()) config.special.push_back(*text);
+  if (std::ranges::find(config.special, *text) == config.special.end())
+    config.special.push_back(*text);
 }
 
 // A string, or a list of {"name", "template"} of which "default" counts.
@@ -46,7 +50,8 @@ Status check_count(size_t count) {
 Status read_added_decoder(const json::object& file, TokenizerConfig& config) {
   const json::value* decoder = find(file, "added_tokens_decoder");
   if (decoder == nullptr) return {};
-  if (!decoder->is_object()) return data_loss("'added_tokens_decoder' is not an object of id: token");
+  if (!decoder->is_object())
+    return data_loss("'added_tokens_decoder' is not an object of id: token");
   RETURN_IF_ERROR(check_count(decoder->get_object().size()));
   for (const auto& [key, value] : decoder->get_object()) {
     int64_t id = -1;
@@ -66,8 +71,11 @@ Status read_ends(const json::object& file, TokenizerConfig& config) {
   for (const char* key : {"bos_token", "eos_token", "unk_token", "pad_token"}) {
     add_special(config, token_text(find(file, key)));
   }
-  if (const json::value* more = find(file, "additional_special_tokens"); more != nullptr && more->is_array()) {
-    RETURN_IF_ERROR(check_count(more->get_array().size()));
+  if (const json::value* more = find(file, "additional_special_tokens");
+      more != nullptr && more->is_array()) {
+    if (more->get_array().size() > kMaxSpecial) {
+      return data_loss("it names more than {} additional special tokens", kMaxSpecial);
+    }
     for (const json::value& token : more->get_array()) add_special(config, token_text(&token));
   }
   return {};
@@ -81,8 +89,10 @@ Status read_main(const json::object& file, TokenizerConfig& config) {
     ASSIGN_OR_RETURN(const auto text, get_string(file, key));
     *target = text.value_or("");
   }
-  for (const auto& [key, target] : {std::pair("add_bos_token", &config.add_bos), {"add_eos_token", &config.add_eos},
-                                    {"legacy", &config.legacy}, {"add_prefix_space", &config.add_prefix_space}}) {
+  for (const auto& [key, target] : {std::pair("add_bos_token", &config.add_bos),
+                                    {"add_eos_token", &config.add_eos},
+                                    {"legacy", &config.legacy},
+                                    {"add_prefix_space", &config.add_prefix_space}}) {
     ASSIGN_OR_RETURN(*target, get_bool(file, key));
   }
   return read_added_decoder(file, config);
@@ -92,12 +102,15 @@ Status read_main(const json::object& file, TokenizerConfig& config) {
 Status read_added_list(const json::object& file, TokenizerConfig& config) {
   if (!config.added.empty()) return {};
   RETURN_IF_ERROR(check_count(file.size()));
+  const std::unordered_set<std::string_view> special(config.special.begin(), config.special.end());
   for (const auto& [text, id] : file) {
     if (text.empty() || !id.is_int64() || id.get_int64() < 0 || id.get_int64() >= kMaxVocabulary) {
-      return data_loss("the added token '{}' has no id from 0 to {}", shown_piece(text), kMaxVocabulary - 1);
+      return data_loss("the added token '{}' has no id from 0 to {}", shown_piece(text),
+                       kMaxVocabulary - 1);
     }
-    const bool special = std::ranges::find(config.special, std::string_view(text)) != config.special.end();
-    config.added.push_back({.id = static_cast<int32_t>(id.get_int64()), .content = text, .special = special});
+    const bool is_special = special.contains(text);
+    config.added.push_back(
+        {.id = static_cast<int32_t>(id.get_int64()), .content = text, .special = is_special});
   }
   return {};
 }
@@ -114,7 +127,8 @@ Status read_beside(const std::filesystem::path& folder, const char* name,
 }
 
 // The id of the first text that the vocabulary has.
-std::optional<int32_t> first_id(const std::vector<std::string>& texts, const TokenizerParts& parts) {
+std::optional<int32_t> first_id(const std::vector<std::string>& texts,
+                                const TokenizerParts& parts) {
   for (const std::string& text : texts) {
     if (const int32_t id = parts.ids.find(text); id >= 0) return id;
   }
@@ -139,7 +153,8 @@ Result<AddedToken> read_added_token(const json::value& value, std::optional<int6
   }
   token.id = static_cast<int32_t>(*id);
   for (const auto& [key, target] : {std::pair("single_word", &token.single_word),
-                                    {"lstrip", &token.lstrip}, {"rstrip", &token.rstrip},
+                                    {"lstrip", &token.lstrip},
+                                    {"rstrip", &token.rstrip},
                                     {"special", &token.special}}) {
     ASSIGN_OR_RETURN(const auto flag, get_bool(object, key));
     *target = flag.value_or(false);

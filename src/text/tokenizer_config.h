@@ -19,7 +19,8 @@ struct TokenizerConfig {
   std::string name_or_path;     // under which the model was published
   // Texts, the first file's first.
   std::vector<std::string> bos, eos;
-  std::vector<std::string> special;  // bos, eos, unk, pad and the additional special tokens, each once
+  std::vector<std::string>
+      special;  // bos, eos, unk, pad and the additional special tokens, each once
   std::optional<bool> add_bos, add_eos, legacy, add_prefix_space;
   std::vector<AddedToken> added;  // added_tokens_decoder, else added_tokens.json
   std::string chat_template;      // chat_template.jinja, else tokenizer_config.json's
@@ -28,8 +29,8 @@ struct TokenizerConfig {
 // The files of a directory. Broken ones are an error with the path.
 Result<TokenizerConfig> read_tokenizer_config(const std::string& directory);
 
-// bos, eos, the chat template and, where the configuration says add_bos_token or add_eos_token (it then
-// decides alone, as in transformers), what goes around a text.
+// bos, eos, the chat template and, where the configuration says add_bos_token or add_eos_token (it
+// then decides alone, as in transformers), what goes around a text.
 void apply_tokenizer_config(const TokenizerConfig& config, TokenizerParts& parts);
 
 // An entry of tokenizer.json's added_tokens, or of added_tokens_decoder, whose key is the id.

@@ -1,7 +1,7 @@
-// tokenizer.model of sentencepiece and the files beside it -> TokenizerParts, as the slow tokenizers of
-// transformers read them.
+// tokenizer.model of sentencepiece and the files beside it -> TokenizerParts, as the slow
+// tokenizers of transformers read them.
 #include <algorithm>
-#include <array>
+#include <unordered_set>
 #include <utility>
 
 #include "text/bpe.h"
@@ -17,8 +17,9 @@ namespace {
 
 using Type = SentencepieceType;
 
-// ChatGLM 2 and 3 put these behind the file's pieces, and the first two of the prefix before every text.
-// Their names are ordinary words ("sop"), so they are not looked for in text; ChatGLM 3's roles are.
+// ChatGLM 2 and 3 put these behind the file's pieces, and the first two of the prefix before every
+// text. Their names are ordinary words ("sop"), so they are not looked for in text; ChatGLM 3's
+// roles are.
 constexpr const char* kGlmTokens[] = {"[MASK]", "[gMASK]", "[sMASK]", "sop", "eop"};
 constexpr const char* kGlmPrefix[] = {"[gMASK]", "sop"};
 constexpr const char* kGlmRoles[] = {"<|system|>", "<|user|>", "<|assistant|>", "<|observation|>"};
@@ -46,7 +47,8 @@ Status fill_pieces(const SentencepieceModel& model, TokenizerParts& parts) {
     parts.pieces.push_back(piece.text);
     parts.ids.insert(piece.text, id);
     parts.special.push_back(piece.type == Type::kControl || piece.type == Type::kUnknown);
-    if (piece.type != Type::kUserDefined || model.algorithm != SentencepieceAlgorithm::kBpe) continue;
+    if (piece.type != Type::kUserDefined || model.algorithm != SentencepieceAlgorithm::kBpe)
+      continue;
     added_bytes += piece.text.size();
     RETURN_IF_ERROR(check_added_bytes(added_bytes));
     parts.normalized_tokens.add(piece.text, {.id = id, .content = piece.text});
@@ -54,7 +56,8 @@ Status fill_pieces(const SentencepieceModel& model, TokenizerParts& parts) {
   return {};
 }
 
-Result<std::unique_ptr<TokenModel>> make_bpe(const SentencepieceModel& model, const TokenizerParts& parts) {
+Result<std::unique_ptr<TokenModel>> make_bpe(const SentencepieceModel& model,
+                                             const TokenizerParts& parts) {
   const size_t count = model.pieces.size();
   std::vector<float> scores(count);
   std::vector<bool> mergeable(count), reachable(count);
@@ -64,7 +67,8 @@ Result<std::unique_ptr<TokenModel>> make_bpe(const SentencepieceModel& model, co
     mergeable[id] = type == Type::kNormal || type == Type::kUnused;
     reachable[id] = mergeable[id] || type == Type::kByte;
   }
-  ASSIGN_OR_RETURN(const auto rules, find_merges({parts.pieces, parts.ids, ranks_of_scores(scores), mergeable}));
+  ASSIGN_OR_RETURN(const auto rules,
+                   find_merges({parts.pieces, parts.ids, ranks_of_scores(scores), mergeable}));
   return std::unique_ptr<TokenModel>(std::make_unique<Bpe>(
       parts.pieces, reachable, rules,
       BpeOptions{.byte_fallback = model.byte_fallback, .fuse_unk = true, .unk = model.unk}));
@@ -86,20 +90,26 @@ std::unique_ptr<TokenModel> make_unigram(const SentencepieceModel& model) {
   return std::make_unique<Unigram>(pieces, std::move(options));
 }
 
-// The tokens of the files beside it, as transformers counts them: special tokens that the vocabulary
-// lacks come behind it. Control pieces are looked for in text too.
-Status add_configured_tokens(const SentencepieceModel& model, const TokenizerConfig& config, TokenizerParts& parts) {
+// The tokens of the files beside it, as transformers counts them: special tokens that the
+// vocabulary lacks come behind it. Control pieces are looked for in text too.
+Status add_configured_tokens(const SentencepieceModel& model, const TokenizerConfig& config,
+                             TokenizerParts& parts) {
   std::vector<AddedToken> tokens = config.added;
   auto next = static_cast<int32_t>(parts.pieces.size());
-  for (const AddedToken& token : tokens) next = std::max(next, token.id + 1);
+  std::unordered_set<std::string_view> added;
+  for (const AddedToken& token : config.added) {
+    next = std::max(next, token.id + 1);
+    added.insert(token.content);
+  }
   for (const std::string& text : config.special) {
-    if (is_glm(config) || std::ranges::find(tokens, text, &AddedToken::content) != tokens.end()) continue;
+    if (is_glm(config) || added.contains(text)) continue;
     const int32_t known = parts.ids.find(text);
     tokens.push_back({.id = known >= 0 ? known : next++, .content = text, .special = true});
   }
   for (size_t id = 0; !is_glm(config) && id < model.pieces.size(); ++id) {
     if (!parts.special[id]) continue;
-    tokens.push_back({.id = static_cast<int32_t>(id), .content = parts.pieces[id], .special = true});
+    tokens.push_back(
+        {.id = static_cast<int32_t>(id), .content = parts.pieces[id], .special = true});
   }
   return add_tokens(tokens, parts.raw_tokens, parts);
 }
@@ -107,8 +117,10 @@ Status add_configured_tokens(const SentencepieceModel& model, const TokenizerCon
 Status add_glm_tokens(size_t first, const TokenizerConfig& config, TokenizerParts& parts) {
   std::vector<AddedToken> silent, roles;
   auto id = static_cast<int32_t>(first);
-  for (const char* text : kGlmTokens) silent.push_back({.id = id++, .content = text, .special = true});
-  for (const char* text : kGlmRoles) roles.push_back({.id = id++, .content = text, .special = true});
+  for (const char* text : kGlmTokens)
+    silent.push_back({.id = id++, .content = text, .special = true});
+  for (const char* text : kGlmRoles)
+    roles.push_back({.id = id++, .content = text, .special = true});
   TokenFinder unused;
   RETURN_IF_ERROR(add_tokens(silent, unused, parts));
   if (has_glm_roles(config)) RETURN_IF_ERROR(add_tokens(roles, parts.raw_tokens, parts));
@@ -116,7 +128,8 @@ Status add_glm_tokens(size_t first, const TokenizerConfig& config, TokenizerPart
   return {};
 }
 
-void fill_ends(const SentencepieceModel& model, const TokenizerConfig& config, TokenizerParts& parts) {
+void fill_ends(const SentencepieceModel& model, const TokenizerConfig& config,
+               TokenizerParts& parts) {
   const auto control = [&](int64_t id) {
     const bool there = id >= 0 && id < static_cast<int64_t>(model.pieces.size()) &&
                        model.pieces[static_cast<size_t>(id)].type == Type::kControl;
@@ -157,8 +170,8 @@ Result<TokenizerParts> read_sentencepiece(std::string_view file, const Tokenizer
     parts.model = make_unigram(model);
   }
   const bool strips = model.normalizer.add_dummy_prefix && !model.normalizer.whitespace_as_suffix;
-  ASSIGN_OR_RETURN(auto normalizer,
-                   make_sentencepiece_normalizer(std::move(model.normalizer), user_defined(model), legacy));
+  ASSIGN_OR_RETURN(auto normalizer, make_sentencepiece_normalizer(std::move(model.normalizer),
+                                                                  user_defined(model), legacy));
   parts.normalizer.add(std::move(normalizer));
   RETURN_IF_ERROR(add_configured_tokens(model, config, parts));
   fill_ends(model, config, parts);

@@ -1,5 +1,6 @@
-// Files of tiktoken (a base64 piece and its rank a line) -> TokenizerParts. The file has neither the regex
-// that cuts words nor the special tokens; the family says both, and its size says the family.
+// Files of tiktoken (a base64 piece and its rank a line) -> TokenizerParts. The file has neither
+// the regex that cuts words nor the special tokens; the family says both, and its size says the
+// family.
 #include <algorithm>
 #include <charconv>
 #include <initializer_list>
@@ -39,47 +40,82 @@ std::vector<NamedToken> numbered(int32_t first, std::initializer_list<const char
 
 // `count` tokens more, format(first number), ...
 void add_numbered(std::vector<NamedToken>& tokens, const char* stem, int first, int count) {
-  for (int i = first; i < first + count; ++i) tokens.push_back({tokens.back().id + 1, fmt::format("{}{}|>", stem, i)});
+  for (int i = first; i < first + count; ++i)
+    tokens.push_back({tokens.back().id + 1, fmt::format("{}{}|>", stem, i)});
 }
 
 Family qwen() {
-  Family family{"Qwen", 151643, kQwen2Pattern, true,
-                numbered(151643, {"<|endoftext|>", "<|im_start|>", "<|im_end|>"}), {}, "", "<|endoftext|>"};
+  Family family{"Qwen",
+                151643,
+                kQwen2Pattern,
+                true,
+                numbered(151643, {"<|endoftext|>", "<|im_start|>", "<|im_end|>"}),
+                {},
+                "",
+                "<|endoftext|>"};
   add_numbered(family.special, "<|extra_", 0, 205);
   return family;
 }
 
 Family llama3() {
-  Family family{"Llama 3", 128000, kLlama3Pattern, false,
-                numbered(128000, {"<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_token_0|>",
-                                  "<|reserved_special_token_1|>", "<|finetune_right_pad_id|>", "<|step_id|>",
-                                  "<|start_header_id|>", "<|end_header_id|>", "<|eom_id|>", "<|eot_id|>",
-                                  "<|python_tag|>", "<|image|>"}),
-                {"<|begin_of_text|>"}, "<|begin_of_text|>", "<|end_of_text|>"};
+  Family family{
+      "Llama 3",
+      128000,
+      kLlama3Pattern,
+      false,
+      numbered(128000, {"<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_token_0|>",
+                        "<|reserved_special_token_1|>", "<|finetune_right_pad_id|>", "<|step_id|>",
+                        "<|start_header_id|>", "<|end_header_id|>", "<|eom_id|>", "<|eot_id|>",
+                        "<|python_tag|>", "<|image|>"}),
+      {"<|begin_of_text|>"},
+      "<|begin_of_text|>",
+      "<|end_of_text|>"};
   add_numbered(family.special, "<|reserved_special_token_", 2, 244);
   return family;
 }
 
 Family glm4() {
-  return {"GLM-4", 151329, kLlama3Pattern, false,
-          numbered(151329, {"<|endoftext|>", "[MASK]", "[gMASK]", "[sMASK]", "<sop>", "<eop>", "<|system|>",
-                            "<|user|>", "<|assistant|>", "<|observation|>", "<|begin_of_image|>",
-                            "<|end_of_image|>", "<|begin_of_video|>", "<|end_of_video|>"}),
-          {"[gMASK]", "<sop>"}, "", "<|endoftext|>"};
+  return {"GLM-4",
+          151329,
+          kLlama3Pattern,
+          false,
+          numbered(151329,
+                   {"<|endoftext|>", "[MASK]", "[gMASK]", "[sMASK]", "<sop>", "<eop>", "<|system|>",
+                    "<|user|>", "<|assistant|>", "<|observation|>", "<|begin_of_image|>",
+                    "<|end_of_image|>", "<|begin_of_video|>", "<|end_of_video|>"}),
+          {"[gMASK]", "<sop>"},
+          "",
+          "<|endoftext|>"};
 }
 
 // DBRX puts its chat marks behind OpenAI's own special tokens.
 Family cl100k() {
-  return {"cl100k_base", 100256, kLlama3Pattern, false,
-          {{100257, "<|endoftext|>"}, {100258, "<|fim_prefix|>"}, {100259, "<|fim_middle|>"},
-           {100260, "<|fim_suffix|>"}, {100276, "<|endofprompt|>"}, {100277, "<|pad|>"},
-           {100278, "<|im_start|>"}, {100279, "<|im_end|>"}},
-          {}, "", "<|endoftext|>"};
+  return {"cl100k_base",
+          100256,
+          kLlama3Pattern,
+          false,
+          {{100257, "<|endoftext|>"},
+           {100258, "<|fim_prefix|>"},
+           {100259, "<|fim_middle|>"},
+           {100260, "<|fim_suffix|>"},
+           {100276, "<|endofprompt|>"},
+           {100277, "<|pad|>"},
+           {100278, "<|im_start|>"},
+           {100279, "<|im_end|>"}},
+          {},
+          "",
+          "<|endoftext|>"};
 }
 
 Family o200k() {
-  return {"o200k_base", 199998, kO200kPattern, false,
-          {{199999, "<|endoftext|>"}, {200018, "<|endofprompt|>"}}, {}, "", "<|endoftext|>"};
+  return {"o200k_base",
+          199998,
+          kO200kPattern,
+          false,
+          {{199999, "<|endoftext|>"}, {200018, "<|endofprompt|>"}},
+          {},
+          "",
+          "<|endoftext|>"};
 }
 
 Result<Family> family_of(size_t ranks, std::string_view name, const TokenizerConfig& config) {
@@ -91,8 +127,9 @@ Result<Family> family_of(size_t ranks, std::string_view name, const TokenizerCon
     if (family.ranks == ranks) return family;
     known += fmt::format("{}{} ({})", known.empty() ? "" : ", ", family.name, family.ranks);
   }
-  return unsupported("its {} ranks are of no family whose regex is known: {}. Take the model's tokenizer.json",
-                     ranks, known);
+  return unsupported(
+      "its {} ranks are of no family whose regex is known: {}. Take the model's tokenizer.json",
+      ranks, known);
 }
 
 int sextet_of(char c) {
@@ -133,8 +170,10 @@ std::optional<RankedPiece> parse_line(std::string_view line) {
   if (space == std::string_view::npos) return std::nullopt;
   auto bytes = decode_base64(line.substr(0, space));
   int32_t rank = -1;
-  const auto [end, error] = std::from_chars(line.data() + space + 1, line.data() + line.size(), rank);
-  if (!bytes || error != std::errc() || end != line.data() + line.size() || rank < 0) return std::nullopt;
+  const auto [end, error] =
+      std::from_chars(line.data() + space + 1, line.data() + line.size(), rank);
+  if (!bytes || error != std::errc() || end != line.data() + line.size() || rank < 0)
+    return std::nullopt;
   return RankedPiece{std::move(*bytes), rank};
 }
 
@@ -154,12 +193,14 @@ struct RankFile {
 
 Status put_piece(RankedPiece piece, int64_t limit, RankFile& file) {
   RETURN_IF_ERROR(check_piece(piece.bytes, piece.rank));
-  if (piece.rank >= limit) return data_loss("the rank {} is out of proportion to a file of this size", piece.rank);
+  if (piece.rank >= limit)
+    return data_loss("the rank {} is out of proportion to a file of this size", piece.rank);
   const auto rank = static_cast<size_t>(piece.rank);
   if (rank >= file.pieces.size()) file.pieces.resize(rank + 1);
   if (!file.pieces[rank].empty()) return data_loss("the rank {} is there twice", rank);
   if (!file.ids.insert(piece.bytes, piece.rank)) {
-    return data_loss("the piece '{}' is there twice, with rank {} too", shown_piece(piece.bytes), rank);
+    return data_loss("the piece '{}' is there twice, with rank {} too", shown_piece(piece.bytes),
+                     rank);
   }
   file.pieces[rank] = std::move(piece.bytes);
   ++file.count;
@@ -174,7 +215,8 @@ Result<RankFile> parse_ranks(std::string_view text) {
     if (line.empty()) continue;
     auto piece = parse_line(line);
     if (!piece) {
-      return data_loss("line {} is '{}'; expected a base64 piece and its rank", number, shown_piece(line));
+      return data_loss("line {} is '{}'; expected a base64 piece and its rank", number,
+                       shown_piece(line));
     }
     RETURN_IF_ERROR(put_piece(std::move(*piece), limit, file));
   }
@@ -192,7 +234,8 @@ std::string spelled(std::string_view bytes) {
   return piece;
 }
 
-Result<std::unique_ptr<TokenModel>> make_model(const RankFile& file, const std::vector<std::string>& pieces) {
+Result<std::unique_ptr<TokenModel>> make_model(const RankFile& file,
+                                               const std::vector<std::string>& pieces) {
   std::vector<uint32_t> ranks(file.pieces.size());
   std::vector<bool> mergeable(file.pieces.size());
   for (size_t rank = 0; rank < ranks.size(); ++rank) {
@@ -234,19 +277,21 @@ bool is_tiktoken(std::string_view file) {
   return parse_line(next_line(rest)).has_value();
 }
 
-Result<TokenizerParts> read_tiktoken(std::string_view text, std::string_view name, const TokenizerConfig& config) {
+Result<TokenizerParts> read_tiktoken(std::string_view text, std::string_view name,
+                                     const TokenizerConfig& config) {
   ASSIGN_OR_RETURN(const RankFile file, parse_ranks(text));
   ASSIGN_OR_RETURN(const Family family, family_of(file.count, name, config));
   TokenizerParts parts;
   for (const std::string& bytes : file.pieces) {
     parts.pieces.push_back(spelled(bytes));
-    if (!bytes.empty()) parts.ids.insert(parts.pieces.back(), static_cast<int32_t>(parts.pieces.size()) - 1);
+    if (!bytes.empty())
+      parts.ids.insert(parts.pieces.back(), static_cast<int32_t>(parts.pieces.size()) - 1);
   }
   ASSIGN_OR_RETURN(parts.model, make_model(file, parts.pieces));
   // The special ids stand behind the family's ranks, even where a file lacks some of them.
   parts.pieces.resize(std::max(parts.pieces.size(), family.ranks));
-  RETURN_IF_ERROR(add_tokens(special_tokens(family, config), family.nfc ? parts.normalized_tokens : parts.raw_tokens,
-                             parts));
+  RETURN_IF_ERROR(add_tokens(special_tokens(family, config),
+                             family.nfc ? parts.normalized_tokens : parts.raw_tokens, parts));
   if (family.nfc) parts.normalizer.add(make_normal_form(NormalForm::kNfc));
   ASSIGN_OR_RETURN(auto matcher, make_matcher(family.pattern));
   parts.pre_tokenizer.add(make_split(std::move(matcher), SplitBehavior::kIsolated, false));

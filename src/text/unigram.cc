@@ -18,7 +18,8 @@ constexpr size_t kKeptNodes = 1 << 16;
 
 }  // namespace
 
-Unigram::Unigram(const std::vector<UnigramPiece>& pieces, UnigramOptions options) : options_(std::move(options)) {
+Unigram::Unigram(const std::vector<UnigramPiece>& pieces, UnigramOptions options)
+    : options_(std::move(options)) {
   float worst = std::numeric_limits<float>::max();
   int32_t nodes = 1;
   for (const UnigramPiece& piece : pieces) {
@@ -72,8 +73,10 @@ void Unigram::rebase(size_t start, std::vector<PathNode>& path) const {
   }
 }
 
-void Unigram::encode(std::string_view word, EncodeScratch& scratch, std::vector<int32_t>& out) const {
-  CHECK(word.size() < static_cast<size_t>(std::numeric_limits<int32_t>::max()), "a word of {} bytes", word.size());
+void Unigram::encode(std::string_view word, EncodeScratch& scratch,
+                     std::vector<int32_t>& out) const {
+  CHECK(word.size() < static_cast<size_t>(std::numeric_limits<int32_t>::max()),
+        "a word of {} bytes", word.size());
   std::vector<PathNode>& path = scratch.path;
   path.assign(word.size() + 1, {});
   for (size_t pos = 0; pos < word.size(); pos += decode_valid_utf8(word.data() + pos).length) {
@@ -82,7 +85,8 @@ void Unigram::encode(std::string_view word, EncodeScratch& scratch, std::vector<
   }
   std::vector<int32_t>& ends = scratch.ids;  // of the pieces, the last first
   ends.clear();
-  for (auto end = static_cast<int32_t>(word.size()); end > 0; end = path[static_cast<size_t>(end)].start) {
+  for (auto end = static_cast<int32_t>(word.size()); end > 0;
+       end = path[static_cast<size_t>(end)].start) {
     ends.push_back(end);
   }
   bool after_unknown = false;
@@ -103,7 +107,8 @@ void Unigram::encode(std::string_view word, EncodeScratch& scratch, std::vector<
 }
 
 // The bytes of an unknown character, or one unknown id for a run of them.
-void Unigram::append_unknown(std::string_view text, bool after_unknown, std::vector<int32_t>& out) const {
+void Unigram::append_unknown(std::string_view text, bool after_unknown,
+                             std::vector<int32_t>& out) const {
   if (options_.byte_ids.empty()) {
     if (!after_unknown) out.push_back(options_.unk);
     return;

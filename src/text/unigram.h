@@ -22,15 +22,16 @@ struct UnigramOptions {
   std::vector<int32_t> byte_ids;  // of the 256 bytes of an unknown character; empty: it is `unk`
 };
 
-// As sentencepiece 0.2.3's EncodeOptimized, in the same single-precision arithmetic: the score of a way is
-// the sum of its pieces', an unknown character has the worst score - 10, the first way of equals stays, and
-// sums beyond 1e5 start again from 0.
+// As sentencepiece 0.2.3's EncodeOptimized, in the same single-precision arithmetic: the score of a
+// way is the sum of its pieces', an unknown character has the worst score - 10, the first way of
+// equals stays, and sums beyond 1e5 start again from 0.
 class Unigram final : public TokenModel {
  public:
   // Scores are finite; pieces are not empty.
   Unigram(const std::vector<UnigramPiece>& pieces, UnigramOptions options);
 
-  void encode(std::string_view word, EncodeScratch& scratch, std::vector<int32_t>& out) const override;
+  void encode(std::string_view word, EncodeScratch& scratch,
+              std::vector<int32_t>& out) const override;
 
  private:
   void find_paths(std::string_view text, size_t start, std::vector<PathNode>& path) const;

@@ -26,7 +26,8 @@ inline std::string zip_file(const std::vector<std::pair<std::string, std::string
                             const ZipOptions& options = {}) {
   std::string out, directory;
   for (const auto& [name, data] : entries) {
-    const auto size = static_cast<uint32_t>(data.size()), offset = static_cast<uint32_t>(out.size());
+    const auto size = static_cast<uint32_t>(data.size()),
+               offset = static_cast<uint32_t>(out.size());
     const uint32_t shown_size = options.zip64 ? 0xFFFFFFFF : size;
     const std::string sizes = little_endian(shown_size) + little_endian(shown_size);
     const std::string start = little_endian(uint16_t{45}) + little_endian(options.flags) +
@@ -34,21 +35,24 @@ inline std::string zip_file(const std::vector<std::pair<std::string, std::string
                               little_endian(static_cast<uint16_t>(name.size()));
     std::string extra;
     if (options.zip64) {
-      extra = little_endian(uint16_t{1}) + little_endian(uint16_t{24}) + little_endian(uint64_t{size}) +
-              little_endian(uint64_t{size}) + little_endian(uint64_t{offset});
+      extra = little_endian(uint16_t{1}) + little_endian(uint16_t{24}) +
+              little_endian(uint64_t{size}) + little_endian(uint64_t{size}) +
+              little_endian(uint64_t{offset});
     }
     directory += "PK\1\2" + little_endian(uint16_t{45}) + start +
                  little_endian(static_cast<uint16_t>(extra.size())) + std::string(10, '\0') +
                  little_endian(options.zip64 ? 0xFFFFFFFF : offset) + name + extra;
     out += "PK\3\4" + start + little_endian(uint16_t{3}) + name + "pad" + data;
   }
-  const auto place = static_cast<uint32_t>(out.size()), bytes = static_cast<uint32_t>(directory.size());
+  const auto place = static_cast<uint32_t>(out.size()),
+             bytes = static_cast<uint32_t>(directory.size());
   const auto count = static_cast<uint16_t>(entries.size());
   out += directory;
   if (options.zip64) {
     const auto end64 = static_cast<uint64_t>(out.size());
-    out += "PK\6\6" + little_endian(uint64_t{44}) + std::string(12, '\0') + little_endian(uint64_t{count}) +
-           little_endian(uint64_t{count}) + little_endian(uint64_t{bytes}) + little_endian(uint64_t{place});
+    out += "PK\6\6" + little_endian(uint64_t{44}) + std::string(12, '\0') +
+           little_endian(uint64_t{count}) + little_endian(uint64_t{count}) +
+           little_endian(uint64_t{bytes}) + little_endian(uint64_t{place});
     out += "PK\6\7" + std::string(4, '\0') + little_endian(end64) + little_endian(uint32_t{1});
   }
   return out + "PK\5\6" + std::string(4, '\0') + little_endian(count) + little_endian(count) +
@@ -74,10 +78,12 @@ struct PickledCall {
 
 // The opcodes that make one tensor.
 inline std::string pickled_tensor(const PickledCall& tensor) {
-  return "ctorch._utils\n_rebuild_tensor_v2\n((" + pickled_text("storage") + "ctorch\n" + tensor.type + "\n" +
-         pickled_text(tensor.key) + pickled_text("cpu") + pickled_int(tensor.elements) + "tQ" +
-         pickled_int(tensor.offset) + pickled_tuple(tensor.shape) + pickled_tuple(tensor.strides) +
-         "\x89" "ccollections\nOrderedDict\n)RtR";
+  return "ctorch._utils\n_rebuild_tensor_v2\n((" + pickled_text("storage") + "ctorch\n" +
+         tensor.type + "\n" + pickled_text(tensor.key) + pickled_text("cpu") +
+         pickled_int(tensor.elements) + "tQ" + pickled_int(tensor.offset) +
+         pickled_tuple(tensor.shape) + pickled_tuple(tensor.strides) +
+         "\x89"
+         "ccollections\nOrderedDict\n)RtR";
 }
 
 inline std::string pickled_dict(const std::vector<std::pair<std::string, std::string>>& items) {
@@ -88,12 +94,14 @@ inline std::string pickled_dict(const std::vector<std::pair<std::string, std::st
 
 // A torch file of this pickle and one storage of 24 bytes.
 inline std::string torch_file(const std::string& pickle) {
-  return zip_file({{"m/data.pkl", pickle}, {"m/byteorder", "little"}, {"m/data/0", std::string(24, '\1')}});
+  return zip_file(
+      {{"m/data.pkl", pickle}, {"m/byteorder", "little"}, {"m/data/0", std::string(24, '\1')}});
 }
 
 inline std::string small_torch_file() {
-  return torch_file(pickled_dict({{"a", pickled_tensor({})},
-                                  {"b", pickled_tensor({.offset = 2, .shape = {4}, .strides = {1}})}}));
+  return torch_file(
+      pickled_dict({{"a", pickled_tensor({})},
+                    {"b", pickled_tensor({.offset = 2, .shape = {4}, .strides = {1}})}}));
 }
 
 }  // namespace lmdeploy
