@@ -5,10 +5,19 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 #include <span>
 #include <vector>
 
 namespace lmdeploy {
+
+namespace {
+
+struct NamePair {
+  std::string_view gguf, hf;
+};
+
+}  // namespace
 
 struct GgufArchitecture {
   std::string_view name;     // general.architecture, and the prefix of its metadata keys
@@ -17,20 +26,11 @@ struct GgufArchitecture {
   bool interleaved_rope;  // converter put the rows of q and k in interleaved order
   bool norm_plus_one;     // converter added 1 to norm weights
   double rope_theta;      // where the metadata has none
+  std::span<const NamePair> layer_names = {};  // that are not the common ones
 };
 
 namespace {
 
-constexpr GgufArchitecture kArchitectures[] = {
-    {"llama", "LlamaForCausalLM", "llama", true, false, 10000.0},
-    {"qwen2", "Qwen2ForCausalLM", "qwen2", false, false, 10000.0},
-    {"qwen3", "Qwen3ForCausalLM", "qwen3", false, false, 1000000.0},
-    {"gemma3", "Gemma3ForCausalLM", "gemma3_text", false, true, 1000000.0},
-};
-
-struct NamePair {
-  std::string_view gguf, hf;
-};
 constexpr NamePair kModelNames[] = {
     {"token_embd", "model.embed_tokens"},
     {"output_norm", "model.norm"},
@@ -47,11 +47,40 @@ constexpr NamePair kLayerNames[] = {
 constexpr NamePair kPreNormNames[] = {
     {"ffn_norm", "post_attention_layernorm"},
 };
+// '*': the expert, the first index of a tensor of them all, or N of ffn_gate.N.
+constexpr NamePair kMixtralNames[] = {
+    {"ffn_gate_inp", "block_sparse_moe.gate"},
+    {"ffn_gate_exps", "block_sparse_moe.experts.*.w1"},
+    {"ffn_down_exps", "block_sparse_moe.experts.*.w2"},
+    {"ffn_up_exps", "block_sparse_moe.experts.*.w3"},
+};
+constexpr NamePair kPhi3Names[] = {
+    {"attn_qkv", "self_attn.qkv_proj"},
+    {"ffn_up", "mlp.gate_up_proj"},
+};
+constexpr NamePair kStarcoder2Names[] = {
+    {"ffn_up", "mlp.c_fc"},
+    {"ffn_down", "mlp.c_proj"},
+};
 constexpr NamePair kSandwichNormNames[] = {
     {"post_attention_norm", "post_attention_layernorm"},
     {"ffn_norm", "pre_feedforward_layernorm"},
     {"post_ffw_norm", "post_feedforward_layernorm"},
 };
+
+constexpr GgufArchitecture kArchitectures[] = {
+    {"llama", "LlamaForCausalLM", "llama", true, false, 10000.0, kMixtralNames},
+    {"qwen2", "Qwen2ForCausalLM", "qwen2", false, false, 10000.0},
+    {"qwen3", "Qwen3ForCausalLM", "qwen3", false, false, 1000000.0},
+    {"gemma", "GemmaForCausalLM", "gemma", false, true, 10000.0},
+    {"gemma2", "Gemma2ForCausalLM", "gemma2", false, true, 10000.0, kSandwichNormNames},
+    {"gemma3", "Gemma3ForCausalLM", "gemma3_text", false, true, 1000000.0, kSandwichNormNames},
+    {"phi3", "Phi3ForCausalLM", "phi3", false, false, 10000.0, kPhi3Names},
+    {"starcoder2", "Starcoder2ForCausalLM", "starcoder2", false, false, 10000.0, kStarcoder2Names},
+};
+
+constexpr std::string_view kLongFactors = "rope_factors_long.weight";
+constexpr std::string_view kShortFactors = "rope_factors_short.weight";
 
 std::optional<std::string_view> lookup(std::span<const NamePair> names, std::string_view gguf) {
   for (const NamePair& pair : names) {
@@ -60,7 +89,7 @@ std::optional<std::string_view> lookup(std::span<const NamePair> names, std::str
   return std::nullopt;
 }
 
-bool is_gemma3(const GgufArchitecture& architecture) { return architecture.name == "gemma3"; }
+bool is_gemma(const GgufArchitecture& architecture) { return architecture.name.starts_with("gemma"); }
 
 // Metadata stores fp32: 1e-5 reads as 9.999999747e-06. The shortest decimal that rounds to the same
 // fp32 is what config.json had.
@@ -83,13 +112,18 @@ class ConfigBuilder {
     config_["model_type"] = arch_.model_type;
     dimensions();
     attention();
+    experts();
     rope();
     tensors_decide();
-    if (is_gemma3(arch_)) {
-      gemma3();
+    if (is_gemma(arch_)) {
+      config_["hidden_activation"] = "gelu_pytorch_tanh";
     } else {
-      config_["hidden_act"] = "silu";
+      config_["hidden_act"] = arch_.name == "starcoder2" ? "gelu_pytorch_tanh" : "silu";
     }
+    if (arch_.name == "gemma2") gemma2();
+    if (arch_.name == "gemma3") gemma3();
+    if (arch_.name == "phi3") phi3();
+    if (arch_.name == "starcoder2") starcoder2();
     token_ids();
     return std::move(config_);
   }
@@ -156,23 +190,37 @@ class ConfigBuilder {
     config_["num_key_value_heads"] = dimension("attention.head_count_kv", heads_);
     config_["max_position_embeddings"] = dimension("context_length");
     head_dim_ = dimension("attention.key_length",
-                          is_gemma3(arch_) ? 256 : std::max<int64_t>(1, hidden_ / heads_));
+                          is_gemma(arch_) ? 256 : std::max<int64_t>(1, hidden_ / heads_));
     config_["head_dim"] = head_dim_;
     if (dimension("attention.value_length", head_dim_) != head_dim_) {
       problems_.add("metadata values '{}' and '{}' differ, which is not supported in this version",
                     key("attention.key_length"), key("attention.value_length"));
     }
-    if (integer("expert_count").value_or(0) > 0) {
-      problems_.add("the model is a mixture of experts ('{}'), which comes with a later version",
-                    key("expert_count"));
+  }
+
+  // Mixtral's files are of architecture llama.
+  void experts() {
+    if (integer("expert_count").value_or(0) <= 0) return;
+    if (arch_.name != "llama") {
+      problems_.add(
+          "the model is a mixture of experts ('{}'), which of this architecture comes with a later "
+          "version",
+          key("expert_count"));
+      return;
     }
+    config_["architectures"] = json::array{"MixtralForCausalLM"};
+    config_["model_type"] = "mixtral";
+    config_["num_local_experts"] = dimension("expert_count");
+    config_["num_experts_per_tok"] = dimension("expert_used_count");
   }
 
   void attention() {
-    const std::optional<double> eps = real("attention.layer_norm_rms_epsilon");
-    if (!eps)
-      problems_.add("metadata value '{}' is missing", key("attention.layer_norm_rms_epsilon"));
-    config_["rms_norm_eps"] = eps.value_or(1e-6);
+    const bool layer_norms = arch_.name == "starcoder2";
+    const char* name =
+        layer_norms ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon";
+    const std::optional<double> eps = real(name);
+    if (!eps) problems_.add("metadata value '{}' is missing", key(name));
+    config_[layer_norms ? "norm_epsilon" : "rms_norm_eps"] = eps.value_or(1e-6);
     const int64_t window = integer("attention.sliding_window").value_or(0);
     if (window <= 0) return;
     config_["sliding_window"] = window;
@@ -204,6 +252,7 @@ class ConfigBuilder {
     if (!factor) factor = real("rope.scale_linear");  // before GGUF had scaling types
     if (type.empty() && factor && *factor != 0.0 && *factor != 1.0) type = "linear";
     if (type.empty() || type == "none") return nullptr;
+    if (type == "longrope" && arch_.name == "phi3") return nullptr;  // phi3() reads it
     json::object scaling{{"rope_type", type}};
     if (type != "linear" && type != "yarn") {
       problems_.add("metadata value '{}' is '{}'; known are none, linear and yarn",
@@ -243,24 +292,73 @@ class ConfigBuilder {
     config_["mlp_bias"] = tensor("blk.0.ffn_gate.bias") != nullptr;
   }
 
+  // A cap of 0 is off, an absent one has the class's value.
+  void softcap(const char* name, double otherwise) {
+    const double cap = real(name).value_or(otherwise);
+    config_[name] = cap > 0.0 ? json::value(cap) : json::value(nullptr);
+  }
+
+  // Softmax scale is query_pre_attn_scalar^-0.5. The 27B models alone, which have this many layers,
+  // divide by the hidden size per head and not by head_dim.
+  void attention_scalar(int64_t layers_of_27b) {
+    config_["query_pre_attn_scalar"] = layers_ == layers_of_27b ? hidden_ / heads_ : head_dim_;
+  }
+
+  void gemma2() {
+    attention_scalar(46);
+    softcap("attn_logit_softcapping", 50.0);
+    softcap("final_logit_softcapping", 30.0);
+  }
+
+  // Longrope's factors are tensors.
+  void phi3() {
+    json::array short_factors = vector_of(kShortFactors), long_factors = vector_of(kLongFactors);
+    if (short_factors.empty() && long_factors.empty()) return;
+    json::object scaling{{"rope_type", "longrope"},
+                         {"short_factor", std::move(short_factors)},
+                         {"long_factor", std::move(long_factors)}};
+    if (const auto length = integer("rope.scaling.original_context_length")) {
+      scaling["original_max_position_embeddings"] = *length;
+    }
+    if (const auto scale = real("rope.scaling.attn_factor")) scaling["attention_factor"] = *scale;
+    config_["rope_scaling"] = std::move(scaling);
+  }
+
+  // The elements of a small fp32 vector; empty where there is no such tensor.
+  json::array vector_of(std::string_view name) {
+    constexpr int64_t kMost = 4096;
+    json::array values;
+    const GgufTensor* found = tensor(name);
+    if (found == nullptr) return values;
+    if (found->dtype != DType::kF32 || found->shape.rank() != 1 || found->shape[0] > kMost) {
+      problems_.add("tensor '{}' is {} {}; expected a short f32 vector", name,
+                    dtype_name(found->dtype), found->shape.to_string());
+      return values;
+    }
+    for (int64_t i = 0; i < found->shape[0]; ++i) {
+      float value;
+      std::memcpy(&value, found->data + static_cast<size_t>(i) * sizeof(float), sizeof(float));
+      values.push_back(shortest(value));
+    }
+    return values;
+  }
+
+  // The published models have this window, a key that GGUF does not carry.
+  void starcoder2() {
+    if (config_.if_contains("sliding_window") == nullptr) config_["sliding_window"] = 4096;
+  }
+
   void gemma3() {
-    config_["hidden_activation"] = "gelu_pytorch_tanh";
     if (config_.if_contains("sliding_window") == nullptr) {
       problems_.add("metadata value '{}' is missing", key("attention.sliding_window"));
     }
     config_["rope_local_base_freq"] = real("rope.freq_base_swa").value_or(10000.0);
-    // Softmax scale is query_pre_attn_scalar^-0.5. The 27B model alone (62 layers) divides by the
-    // hidden size per head and not by head_dim.
-    const int64_t scalar = layers_ == 62 ? hidden_ / heads_ : head_dim_;
-    config_["query_pre_attn_scalar"] = scalar;
+    attention_scalar(62);
     if (const auto scale = real("attention.scale"); scale && *scale > 0.0) {
       config_["query_pre_attn_scalar"] = std::round(1.0 / (*scale * *scale));
     }
     config_["attn_logit_softcapping"] = nullptr;
-    config_["final_logit_softcapping"] = nullptr;
-    if (const auto cap = real("final_logit_softcapping"); cap && *cap > 0.0) {
-      config_["final_logit_softcapping"] = *cap;
-    }
+    softcap("final_logit_softcapping", 0.0);
     layer_types();
   }
 
@@ -340,14 +438,22 @@ std::string hf_tensor_name(const GgufArchitecture& architecture, std::string_vie
   }
   const std::string_view number = stem.substr(kBlock.size(), number_end - kBlock.size());
   const std::string_view part = stem.substr(number_end + 1);
-  auto hf = lookup(kLayerNames, part);
-  if (!hf && is_gemma3(architecture)) {
-    hf = lookup(kSandwichNormNames, part);
-  } else if (!hf) {
-    hf = lookup(kPreNormNames, part);
-  }
+  auto hf = lookup(architecture.layer_names, part);
+  if (!hf) hf = lookup(kLayerNames, part);
+  if (!hf) hf = lookup(kPreNormNames, part);
+  if (hf) return fmt::format("model.layers.{}.{}{}", number, *hf, suffix);
+  // An expert by itself, as in files of 2023: "ffn_gate.7".
+  const size_t expert = part.find('.');
+  if (expert == std::string_view::npos) return std::string(gguf_name);
+  hf = lookup(architecture.layer_names, fmt::format("{}_exps", part.substr(0, expert)));
   if (!hf) return std::string(gguf_name);
-  return fmt::format("model.layers.{}.{}{}", number, *hf, suffix);
+  std::string name(*hf);
+  name.replace(name.find('*'), 1, part.substr(expert + 1));
+  return fmt::format("model.layers.{}.{}{}", number, name, suffix);
+}
+
+bool gguf_is_configuration(const GgufArchitecture& architecture, std::string_view gguf_name) {
+  return architecture.name == "phi3" && (gguf_name == kLongFactors || gguf_name == kShortFactors);
 }
 
 uint32_t gguf_baked(const GgufArchitecture& architecture, std::string_view hf_name) {

@@ -20,8 +20,12 @@ Result<const GgufArchitecture*> find_gguf_architecture(std::string_view name);
 
 // The Hugging Face name of a tensor: "blk.3.attn_q.weight" ->
 // "model.layers.3.self_attn.q_proj.weight". A tensor that the architecture does not have keeps its
-// name, so that whoever loads the model reports it as never read.
+// name, so that whoever loads the model reports it as never read. A '*' in the result stands for the
+// index of an expert: the tensor is all experts' [experts, out, in].
 std::string hf_tensor_name(const GgufArchitecture& architecture, std::string_view gguf_name);
+
+// Whether gguf_config() has read the tensor, which is no weight then (factors of longrope).
+bool gguf_is_configuration(const GgufArchitecture& architecture, std::string_view gguf_name);
 
 // Bit set of Baked for a tensor, by its Hugging Face name.
 uint32_t gguf_baked(const GgufArchitecture& architecture, std::string_view hf_name);

@@ -115,6 +115,7 @@ class GgufCheckpoint final : public Checkpoint {
   void add_tensors(const GgufArchitecture& architecture, const GgufFile& gguf,
                    ProblemList& problems) {
     for (const GgufTensor& tensor : gguf.tensors) {
+      if (gguf_is_configuration(architecture, tensor.name)) continue;
       TensorRecord record{hf_tensor_name(architecture, utf8_replace_invalid(tensor.name)),
                           utf8_replace_invalid(tensor.name),
                           tensor.dtype,
@@ -122,10 +123,39 @@ class GgufCheckpoint final : public Checkpoint {
                           tensor.data,
                           tensor.bytes};
       record.baked = gguf_baked(architecture, record.name);
-      std::string key = record.name;
-      if (!tensors_.emplace(std::move(key), std::move(record)).second) {
-        problems.add("tensor '{}' means the same as another", utf8_replace_invalid(tensor.name));
+      const size_t star = record.name.find('*');
+      if (star == std::string::npos || record.shape.rank() != 3 || record.shape[0] < 1) {
+        add(std::move(record), problems);
+      } else {
+        add_experts(record, star, problems);
       }
+    }
+  }
+
+  void add(TensorRecord record, ProblemList& problems) {
+    std::string key = record.name, source = record.source;
+    if (!tensors_.emplace(std::move(key), std::move(record)).second) {
+      problems.add("tensor '{}' means the same as another", source);
+    }
+  }
+
+  // Each expert's part of a tensor [experts, out, in] as a tensor of its own.
+  void add_experts(const TensorRecord& all, size_t star, ProblemList& problems) {
+    constexpr int64_t kMaxExperts = 4096;
+    const int64_t experts = all.shape[0];
+    if (experts > kMaxExperts) {
+      problems.add("tensor '{}' has {} experts; at most {} are possible", all.source, experts,
+                   kMaxExperts);
+      return;
+    }
+    const size_t bytes = all.bytes / static_cast<size_t>(experts);
+    for (int64_t expert = 0; expert < experts; ++expert) {
+      TensorRecord one = all;
+      one.name.replace(star, 1, std::to_string(expert));
+      one.shape = Shape{all.shape[1], all.shape[2]};
+      one.data = all.data + static_cast<size_t>(expert) * bytes;
+      one.bytes = bytes;
+      add(std::move(one), problems);
     }
   }
 

@@ -125,6 +125,47 @@ TEST(Gguf, QwenBiasesAndUntiedOutput) {
   EXPECT_EQ((*result)->find("model.layers.0.self_attn.q_proj.bias")->baked, kBakedNothing);
 }
 
+TEST(Gguf, LlamaWithExpertsIsMixtral) {
+  const std::string two_experts = std::string(64 * 8 * 4, '\1') + std::string(64 * 8 * 4, '\2');
+  const auto result = open(small_gguf_metadata("llama")
+                               .u32("llama.expert_count", 2)
+                               .u32("llama.expert_used_count", 1)
+                               .tensor("token_embd.weight", {64, 4}, 0, 1024)
+                               .tensor("blk.0.ffn_gate_inp.weight", {64, 2}, 0, 512)
+                               .tensor("blk.0.ffn_up_exps.weight", {64, 8, 2}, 0, two_experts)
+                               .tensor("blk.1.ffn_down.1.weight", {8, 64}, 0, 2048)
+                               .build());
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  const Checkpoint& model = **result;
+  EXPECT_EQ(model.config().at("architectures").as_array()[0], "MixtralForCausalLM");
+  EXPECT_EQ(model.config().at("num_local_experts"), 2);
+  EXPECT_EQ(model.config().at("num_experts_per_tok"), 1);
+  const std::string sparse = "model.layers.0.block_sparse_moe.";
+  EXPECT_EQ(model.find(sparse + "gate.weight")->shape, (Shape{2, 64}));
+  const TensorRecord* second = model.find(sparse + "experts.1.w3.weight");
+  ASSERT_NE(second, nullptr);
+  EXPECT_EQ(second->shape, (Shape{8, 64}));
+  EXPECT_EQ(second->bytes, 2048u);
+  EXPECT_EQ(static_cast<char>(second->data[0]), '\2');
+  EXPECT_NE(model.find("model.layers.1.block_sparse_moe.experts.1.w2.weight"), nullptr);
+}
+
+TEST(Gguf, Starcoder2HasLayerNormsAndItsWindow) {
+  GgufBuilder builder = small_gguf_metadata("starcoder2");
+  builder.f32("starcoder2.attention.layer_norm_epsilon", 1e-5f);
+  const auto result = open(builder.tensor("token_embd.weight", {64, 4}, 0, 1024)
+                               .tensor("blk.0.ffn_up.bias", {64}, 0, 256)
+                               .tensor("blk.0.ffn_norm.bias", {64}, 0, 256)
+                               .build());
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  const json::object& config = (*result)->config();
+  EXPECT_EQ(config.at("norm_epsilon"), 1e-5);
+  EXPECT_EQ(config.at("hidden_act"), "gelu_pytorch_tanh");
+  EXPECT_EQ(config.at("sliding_window"), 4096);
+  EXPECT_NE((*result)->find("model.layers.0.mlp.c_fc.bias"), nullptr);
+  EXPECT_NE((*result)->find("model.layers.0.post_attention_layernorm.bias"), nullptr);
+}
+
 TEST(Gguf, LlamaWithAWindowIsMistral) {
   GgufBuilder builder = small_gguf_metadata("llama");
   builder.u32("llama.attention.sliding_window", 4096).u32("llama.rope.dimension_count", 16);
@@ -137,7 +178,7 @@ TEST(Gguf, LlamaWithAWindowIsMistral) {
 
 TEST(Gguf, AnUnknownArchitectureIsRefusedWithTheKnownOnes) {
   expect_refused(small_gguf("mamba"), StatusCode::kUnsupported,
-                 {"'mamba'", "llama, qwen2, qwen3, gemma3"});
+                 {"'mamba'", "llama, qwen2, qwen3, gemma, gemma2, gemma3, phi3, starcoder2"});
 }
 
 TEST(Gguf, OtherTensorTypesAreRefusedByName) {
@@ -259,8 +300,8 @@ TEST(Gguf, PartsAndOtherThingsThanModelsAreRefused) {
                  StatusCode::kUnsupported, {"vision projector"});
   expect_refused(GgufBuilder().u32("x", 1).build(), StatusCode::kDataLoss,
                  {"general.architecture"});
-  expect_refused(small_gguf_metadata("llama")
-                     .u32("llama.expert_count", 8)
+  expect_refused(small_gguf_metadata("qwen3")
+                     .u32("qwen3.expert_count", 8)
                      .tensor("token_embd.weight", {64, 4}, 0, 1024)
                      .build(),
                  StatusCode::kDataLoss, {"mixture of experts"});
