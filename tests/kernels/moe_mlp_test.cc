@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernels/gated_activation.h"
+#include "kernels/matmul_gated.h"
 #include "tests/kernels/matmul_inputs.h"
 #include "tests/kernels/moe_reference.h"
 
@@ -39,9 +40,8 @@ struct Experts {
  private:
   static void add(DType format, uint64_t key, ExpertMatrices& to,
                   std::vector<std::vector<float>>& values) {
-    const Tensor plain = test::normal_tensor(Shape{to.n, to.k}, key, 0.2);
-    const RowSource source{DType::kF32, to.n, to.k, plain.data<std::byte>(),
-                           static_cast<size_t>(to.k) * sizeof(float), {}};
+    const test::FileWeight weight = test::random_weight(format, to.n, to.k, key);
+    const RowSource source = weight.source();
     to.parts.push_back(pack_matrix({&source, 1}, format));
     values.emplace_back();
     std::vector<float> row(static_cast<size_t>(to.k));
@@ -147,6 +147,29 @@ TEST_P(MoeMlpTest, ARowHasTheSameBitsAloneAndInCompany) {
       std::memcpy(alone.weights.data<float>(), all.weights.view().row<float>(t), 3 * sizeof(float));
       const Tensor row = run(experts, alone);
       ASSERT_EQ(std::memcmp(row.data<float>(), together.view().row<float>(t), row.bytes()), 0) << t;
+    }
+  }
+}
+
+// Weights that are multiplied by int8 activations: the layer is the sum of the same products alone.
+TEST_P(MoeMlpTest, BlockFormatsStayAsTheyAre) {
+  for (DType format : {DType::kQ8_0, DType::kQ4_1}) {
+    const Experts experts(format);
+    const Inputs inputs(40, 2);
+    const Tensor got = run(experts, inputs);
+    for (int64_t t = 0; t < 40; ++t) {
+      std::vector<float> want(kHidden, 0);
+      for (int64_t j = 0; j < 2; ++j) {
+        const auto e = static_cast<size_t>(inputs.ids.view().row<int32_t>(t)[j]);
+        Tensor product(Shape{1, kSize}, DType::kF32), result(Shape{1, kHidden}, DType::kF32);
+        matmul_gated(cpu_.ctx, inputs.x.view().rows(t, 1), experts.gate_up.parts[e], {},
+                     Activation::kSilu, product);
+        matmul(cpu_.ctx, product, experts.down.parts[e], {}, result);
+        const float weight = inputs.weights.view().row<float>(t)[j];
+        for (size_t i = 0; i < kHidden; ++i) want[i] += weight * result.data<float>()[i];
+      }
+      ASSERT_EQ(std::memcmp(got.view().row<float>(t), want.data(), kHidden * sizeof(float)), 0)
+          << t;
     }
   }
 }

@@ -30,8 +30,8 @@ TEST(MoeRoute, EveryRuleFollowsItsFormula) {
         c.corrected ? test::normal_tensor(Shape{c.experts}, 12, 0.3) : Tensor();
     const Routed got = route(logits, correction, c.routing);
     for (int64_t t = 0; t < 67; ++t) {
-      const auto want = test::routed(logits.view().row<float>(t), c.experts,
-                                     correction.data<float>(), c.routing);
+      const auto want =
+          test::routed(logits.view().row<float>(t), c.experts, correction.data<float>(), c.routing);
       for (size_t k = 0; k < want.size(); ++k) {
         ASSERT_EQ(got.ids.view().row<int32_t>(t)[k], want[k].expert) << t << ", " << k;
         ASSERT_NEAR(got.weights.view().row<float>(t)[k], want[k].weight, 1e-6) << t << ", " << k;
