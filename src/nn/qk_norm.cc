@@ -31,9 +31,13 @@ class HeadLayerNorm final : public QkNorm {
       load.sources = {
           {(weights / "weight").name(), Shape{heads.heads, heads.head_dim}, begin, count}};
     } else {
-      for (int64_t head = begin; head < begin + count; ++head) {
-        const Weights norm = weights / "norms" / static_cast<int>(head);
-        load.sources.push_back({(norm / "weight").name(), Shape{heads.head_dim}});
+      for (int head = 0; head < heads.heads; ++head) {
+        const std::string name = (weights / "norms" / head / "weight").name();
+        if (head >= begin && head < begin + count) {
+          load.sources.push_back({name, Shape{heads.head_dim}});
+        } else {
+          weights.plan().ignore(name);  // another rank's
+        }
       }
     }
     load.store = [this, options, heads, count](std::span<const LoadedSlice> slices) {
