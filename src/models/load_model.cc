@@ -97,6 +97,7 @@ Result<std::unique_ptr<CausalLm>> load_model(const Checkpoint& checkpoint,
   BuildOptions build{.device = device, .uploader = loader.uploader.get(), .stream = &stream};
   build.parallel = options.parallel;
   build.memory = std::make_shared<WeightArena>(device);
+  if (!options.dummy_weights) build.checkpoint = &checkpoint;
   ASSIGN_OR_RETURN(build.weights, weight_type(options.dtype));
   if (!device.is_cpu() && !build.weights.has_value()) build.weights = device_type(checkpoint, *entry);
   ConfigReader reader(config, fmt::format("configuration of {}", checkpoint.path()));

@@ -2,6 +2,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/attention_input.h"
+#include "kernels/clamp.h"
 #include "kernels/logn_scale.h"
 #include "nn/float_load.h"
 
@@ -36,6 +37,7 @@ Attention::Attention(const Weights& weights, const BuildOptions& options,
       out_(weights, options, int64_t{config.heads} * config.head_dim,
            {{config.out_name, config.hidden}}, Split::kColumns, config.out_bias) {
   make_norms(weights, options);
+  if (config.sinks) declare_sinks(weights, options);
   if (!config.alibi_slopes.empty()) {
     const auto first = static_cast<size_t>(options.parallel.begin(config.heads));
     slopes_ = float_tensor(std::span(config.alibi_slopes).subspan(first, static_cast<size_t>(heads_)),
@@ -58,12 +60,25 @@ void Attention::make_norms(const Weights& weights, const BuildOptions& options) 
   }
 }
 
+void Attention::declare_sinks(const Weights& weights, const BuildOptions& options) {
+  Load load;
+  load.name = (weights / "sinks").name();
+  load.sources = {{load.name, Shape{config_.heads}, options.parallel.begin(config_.heads), heads_}};
+  load.store = [this, options](std::span<const LoadedSlice> slices) {
+    std::vector<float> sinks(static_cast<size_t>(heads_));
+    RETURN_IF_ERROR(copy_floats(slices[0], sinks.data()));
+    sinks_ = float_tensor(sinks, Shape{heads_}, options);
+    return Status();
+  };
+  weights.plan().add(std::move(load));
+}
+
 size_t Attention::bytes() const {
   size_t norms = q_norm_.has_value() ? q_norm_->bytes() + k_norm_->bytes() : 0;
   if (q_projection_norm_ != nullptr) {
     norms += q_projection_norm_->bytes() + k_projection_norm_->bytes();
   }
-  return qkv_.bytes() + out_.bytes() + norms;
+  return qkv_.bytes() + out_.bytes() + norms + sinks_.bytes();
 }
 
 void Attention::forward(const Step& step, const TensorView& x, const TensorView& out,
@@ -71,6 +86,7 @@ void Attention::forward(const Step& step, const TensorView& x, const TensorView&
   ArenaScope scope(step.ctx.scratch);
   const TensorView qkv = step.activations(qkv_.out());
   qkv_.forward(step.ctx, x, qkv);
+  if (config_.clip > 0) clamp(step.ctx, qkv, config_.clip);
   if (q_projection_norm_ != nullptr) norm_qk(step, qkv);
   write_kv(step, qkv);
   const TensorView context = step.activations(out_.in());
@@ -104,6 +120,7 @@ void Attention::attend(const Step& step, const TensorView& qkv, const TensorView
                                .window = config_.window,
                                .softcap = config_.softcap,
                                .alibi_slopes = slopes_,
+                               .sinks = sinks_,
                                .batch_invariant = step.ctx.batch_invariant};
   const TensorView queries = qkv.columns(0, out_.in());
   if (config_.logn_length > 0) {

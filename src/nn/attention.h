@@ -39,6 +39,8 @@ struct AttentionConfig {
   Bias out_bias = Bias::kIfPresent;
   std::optional<NormConfig> head_norm;  // of each head of q and k before the rotation
   std::optional<QkNormConfig> qk_norm;  // another norm of q and k before the rotation
+  float clip = 0;      // q, k and v are cut to +- this before the rotation; 0: off
+  bool sinks = false;  // reads `sinks` [heads]: a logit that joins each softmax's denominator
   QkvLayout qkv;
   const char* out_name = "o_proj";
 };
@@ -58,6 +60,7 @@ class Attention {
 
  private:
   void make_norms(const Weights& weights, const BuildOptions& options);
+  void declare_sinks(const Weights& weights, const BuildOptions& options);
   // Norms of whole projections; head_norm is part of write_kv().
   void norm_qk(const Step& step, const TensorView& qkv) const;
   void write_kv(const Step& step, const TensorView& qkv) const;
@@ -70,7 +73,7 @@ class Attention {
   Linear qkv_, out_;
   std::optional<RmsNorm> q_norm_, k_norm_;
   std::unique_ptr<QkNorm> q_projection_norm_, k_projection_norm_;
-  Tensor slopes_;  // f32 [heads_], or empty
+  Tensor slopes_, sinks_;  // f32 [heads_], or empty
 };
 
 }  // namespace lmdeploy

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 
+#include "checkpoint/load_plan.h"
 #include "nn/parallel.h"
 #include "tensor/dtype.h"
 #include "tensor/stream.h"
@@ -27,6 +28,13 @@ struct BuildOptions {
   Stream* stream = nullptr;
   std::shared_ptr<WeightArena> memory = std::make_shared<WeightArena>();  // of the packed weights
   Parallel parallel;
+  // Whose tensors will be loaded, for parts that checkpoints store in several ways; nullptr: weights
+  // are made up.
+  const Checkpoint* checkpoint = nullptr;
+
+  bool has(const Weights& tensor) const {
+    return checkpoint != nullptr && checkpoint->find(tensor.name()) != nullptr;
+  }
 };
 
 }  // namespace lmdeploy

@@ -98,18 +98,25 @@ Status store_rows(const LoadedSlice& slice, std::span<const int32_t> order,
   return {};
 }
 
+// The slices one after the other from the first of `rows` on.
+Status store_slices(std::span<const LoadedSlice> slices,
+                    std::span<const std::vector<int32_t>> orders, const BuildOptions& options,
+                    const TensorView& rows) {
+  int64_t first = 0;
+  for (size_t i = 0; i < slices.size(); ++i) {
+    RETURN_IF_ERROR(store_rows(slices[i], orders[i], options, rows.rows(first, slices[i].rows)));
+    first += slices[i].rows;
+  }
+  return {};
+}
+
 Result<PackedMatrix> load_on_device(std::span<const LoadedSlice> slices,
                                     std::span<const std::vector<int32_t>> orders,
                                     const BuildOptions& options) {
   int64_t rows = 0;
   for (const LoadedSlice& slice : slices) rows += slice.rows;
   Tensor storage = options.memory->allocate(Shape{rows, slices[0].cols}, options.activation_type());
-  int64_t first = 0;
-  for (size_t i = 0; i < slices.size(); ++i) {
-    RETURN_IF_ERROR(
-        store_rows(slices[i], orders[i], options, storage.view().rows(first, slices[i].rows)));
-    first += slices[i].rows;
-  }
+  RETURN_IF_ERROR(store_slices(slices, orders, options, storage));
   return row_major_matrix(std::move(storage));
 }
 
@@ -124,6 +131,13 @@ Result<PackedMatrix> load_matrix(std::span<const LoadedSlice> loaded,
   std::vector<RowSource> sources;
   for (size_t i = 0; i < slices.size(); ++i) sources.push_back(source_of(slices[i], orders[i]));
   return pack_matrix(sources, options.pack_type(), options.memory.get());
+}
+
+Status load_rows(std::span<const LoadedSlice> loaded, std::span<const std::vector<int32_t>> orders,
+                 const BuildOptions& options, const TensorView& rows, const std::string& name) {
+  std::vector<std::vector<std::byte>> storage;
+  ASSIGN_OR_RETURN(const std::vector<LoadedSlice> slices, straightened(loaded, storage, name));
+  return store_slices(slices, orders, options, rows);
 }
 
 size_t packed_load_bytes(std::span<const LoadedSlice> slices, const BuildOptions& options) {

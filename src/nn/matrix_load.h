@@ -22,6 +22,10 @@ Result<PackedMatrix> load_matrix(std::span<const LoadedSlice> slices,
                                  std::span<const std::vector<int32_t>> orders,
                                  const BuildOptions& options, const std::string& name);
 
+// The same into rows of a matrix that is on the device already.
+Status load_rows(std::span<const LoadedSlice> slices, std::span<const std::vector<int32_t>> orders,
+                 const BuildOptions& options, const TensorView& rows, const std::string& name);
+
 // Load::bytes of the slices packed as one matrix; 0 where a type cannot be packed, which the load's
 // store() says.
 size_t packed_load_bytes(std::span<const LoadedSlice> slices, const BuildOptions& options);

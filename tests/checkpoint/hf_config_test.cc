@@ -113,6 +113,8 @@ TEST(HfConfig, QuantizedCheckpointsAreRefusedByMethod) {
   EXPECT_NE(status.message().find("'awq'"), std::string::npos);
   EXPECT_NE(status.message().find("later version"), std::string::npos);
   EXPECT_TRUE(refuse_quantized(parse(R"({"quantization_config":null})"), "M").ok());
+  EXPECT_TRUE(
+      refuse_quantized(parse(R"({"quantization_config":{"quant_method":"mxfp4"}})"), "M").ok());
 }
 
 TEST(GenerationConfig, StopIdsAreOneOrManyAndFallBackToTheConfig) {
