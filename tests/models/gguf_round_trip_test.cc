@@ -1,5 +1,6 @@
 // The same tiny model from safetensors and from GGUF, whose converter reorders the rows of Llama's
 // q and k and adds one to Gemma's norms: the logits must be equal bit for bit.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "tests/checkpoint/file_builders.h"
@@ -181,6 +182,68 @@ TEST(GgufRoundTrip, GemmaNormsHoldOneMore) {
   file.f32("gemma3.rope.freq_base_swa", 100.0f);
   add_tensors(file, converted, gemma_names());
   EXPECT_LE(error_of_gguf(golden, file, *stream), 1e-3);
+}
+
+// Norms hold one more, as the converters of all Gemmas write them.
+void add_one_to_norms(TinyWeights& weights) {
+  for (auto& [name, tensor] : weights) {
+    if (!name.ends_with("norm.weight")) continue;
+    for (float& value : tensor.values) value += 1.0f;
+  }
+}
+
+TEST(GgufRoundTrip, Gemma) {
+  const std::unique_ptr<Stream> stream = test_stream();
+  const Golden golden = read_golden("gemma");
+  TinyWeights converted = golden.weights;
+  add_one_to_norms(converted);
+  GgufBuilder file = metadata(golden, "gemma");
+  add_tensors(file, converted, llama_names());
+  EXPECT_LE(error_of_gguf(golden, file, *stream), 1e-3);
+}
+
+TEST(GgufRoundTrip, Gemma2) {
+  const std::unique_ptr<Stream> stream = test_stream();
+  const Golden golden = read_golden("gemma2");
+  // GGUF has no query_pre_attn_scalar: it is the head dimension in all but one size of the model.
+  constexpr float kScalar = 144.0f, kHeadDim = 256.0f;
+  TinyWeights converted = golden.weights;
+  add_one_to_norms(converted);
+  for (auto& [name, tensor] : converted) {
+    if (name.find("q_proj") == std::string::npos) continue;
+    for (float& value : tensor.values) value *= std::sqrt(kHeadDim / kScalar);
+  }
+  GgufBuilder file = metadata(golden, "gemma2");
+  file.u32("gemma2.attention.sliding_window", 16);
+  file.f32("gemma2.attn_logit_softcapping", 5.0f).f32("gemma2.final_logit_softcapping", 6.0f);
+  add_tensors(file, converted, gemma_names());
+  EXPECT_LE(error_of_gguf(golden, file, *stream), 1e-3);
+}
+
+TEST(GgufRoundTrip, Phi3) {
+  const std::unique_ptr<Stream> stream = test_stream();
+  NamePairs names = {{".self_attn.qkv_proj.", ".attn_qkv."}, {".mlp.gate_up_proj.", ".ffn_up."}};
+  names.insert(names.end(), llama_names().begin(), llama_names().end());
+  const Golden plain = read_golden("phi3");
+  GgufBuilder file = metadata(plain, "phi3");
+  file.u32("phi3.attention.sliding_window", 16).u32("phi3.rope.dimension_count", 96);
+  add_tensors(file, plain.weights, names);
+  EXPECT_EQ(error_of_gguf(plain, file, *stream), error_of_safetensors(plain, *stream));
+
+  const Golden longrope = read_golden("phi3-longrope");
+  TinyWeights converted = longrope.weights;
+  for (const char* kind : {"short", "long"}) {
+    TinyTensor& factors = converted[fmt::format("rope_factors_{}.weight", kind)];
+    const json::object& scaling = longrope.config.at("rope_scaling").as_object();
+    for (const json::value& factor : scaling.at(std::string(kind) + "_factor").as_array()) {
+      factors.values.push_back(factor.to_number<float>());
+    }
+    factors.shape = Shape{static_cast<int64_t>(factors.values.size())};
+  }
+  GgufBuilder long_file = metadata(longrope, "phi3");
+  long_file.u32("phi3.rope.scaling.original_context_length", 64);
+  add_tensors(long_file, converted, names);
+  EXPECT_LE(error_of_gguf(longrope, long_file, *stream), 1e-3);
 }
 
 }  // namespace
