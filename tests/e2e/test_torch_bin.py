@@ -12,7 +12,7 @@ import pytest
 
 def logits(program, directory):
     done = subprocess.run([program, "debug", "logits", str(directory), "--input-ids", "1,504,2365,282,4649,314", "--greedy",
-                           "4", "--device", "cpu"], capture_output=True, text=True)
+                           "4", "--device", "cpu", "--json"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
