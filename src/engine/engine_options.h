@@ -24,6 +24,7 @@ struct EngineOptions {
   bool enable_prefix_caching = false;
   std::string quant_policy = "0";
   double rope_scaling_factor = 0.0;
+  bool use_logn_attn = false;
   int num_tokens_per_iter = 0;
   int max_prefill_iters = 1;
   int max_prefill_token_num = 0;
@@ -61,6 +62,9 @@ struct EngineOptions {
            .group = "Engine"}, self.quant_policy);
     visit({.name = "rope-scaling-factor", .help = "dynamic NTK factor; 0 takes the model's own scaling",
            .value_name = "F", .group = "Engine"}, self.rope_scaling_factor);
+    visit({.name = "use-logn-attn", .help = "logn attention: queries beyond the length of the training are scaled "
+                                            "with the logarithm of their position; Qwen (v1) asks for it by itself",
+           .group = "Engine"}, self.use_logn_attn);
     visit({.name = "num-tokens-per-iter", .help = "token budget of a step; 0 is max-prefill-token-num", .value_name = "TOKENS",
            .group = "Engine"}, self.num_tokens_per_iter);
     visit({.name = "max-prefill-iters", .help = "most steps that one prompt may be spread over before its budget grows",

@@ -47,6 +47,8 @@ struct ModelOptions {
   std::string dtype = "auto";
   // Dynamic NTK factor that overrides the configuration's scaling; 0: the model's own.
   double rope_scaling_factor = 0;
+  // logn attention (kernels/logn_scale.h) for a model whose configuration does not ask for it.
+  bool use_logn_attn = false;
   // Random weights of the configuration's shapes instead of the files'.
   bool dummy_weights = false;
   // The part of a tensor-parallel group that this model is; its forwards need Ctx::ranks.

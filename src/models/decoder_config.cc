@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace lmdeploy {
@@ -38,7 +39,8 @@ AttentionConfig DecoderConfig::attention() const {
           .kv_heads = kv_heads,
           .head_dim = head_dim,
           .rotary_dim = rope.rotary_dim,
-          .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim)))};
+          .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim))),
+          .logn_length = logn_length};
 }
 
 GatedMlpConfig DecoderConfig::mlp() const {
@@ -85,6 +87,9 @@ DecoderConfig read_decoder_config(ConfigReader& reader, const DecoderDefaults& d
                                activation, known_activations()));
   }
   config.rope = read_rope_config(reader, config.head_dim, defaults.rope_theta);
+  if (reader.optional_bool("use_logn_attn", false)) {
+    config.logn_length = std::max<int64_t>(2, config.rope.max_position);
+  }
   return config;
 }
 

@@ -42,6 +42,7 @@ struct DecoderConfig {
   float norm_eps = 1e-6f;
   Activation activation = Activation::kSilu;
   bool tied = false;
+  int64_t logn_length = 0;  // of the training, where logn attention is on; 0: off
   RopeConfig rope;
 
   NormConfig norm() const { return {.size = hidden, .eps = norm_eps}; }

@@ -25,6 +25,9 @@ GemmaConfig read_gemma_config(ConfigReader& reader, const GemmaDefaults& default
                                                 .rope_theta = defaults.rope_theta,
                                                 .activation_key = "hidden_activation",
                                                 .activation = "gelu_pytorch_tanh"});
+  if (reader.object().if_contains("head_dim") == nullptr) {
+    config.decoder.head_dim = config.decoder.rope.rotary_dim = 256;  // the classes' default
+  }
   const double scalar = reader.optional_double(
       "query_pre_attn_scalar",
       defaults.attention_scalar > 0 ? defaults.attention_scalar : config.decoder.head_dim, 1e-6, 1e6);

@@ -23,6 +23,7 @@ Result<json::object> overridden_config(const Checkpoint& checkpoint, const Model
   if (!options.dummy_weights && checkpoint.find(std::string(entry.head) + ".weight") == nullptr) {
     config["tie_word_embeddings"] = true;
   }
+  if (options.use_logn_attn) config["use_logn_attn"] = true;
   const double factor = options.rope_scaling_factor;
   if (factor == 0) return config;
   if (!(factor >= 1.0 && factor <= 1e6)) {

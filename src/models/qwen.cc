@@ -12,28 +12,22 @@
 namespace lmdeploy {
 namespace {
 
-struct QwenConfig {
-  DecoderConfig decoder;
-  int64_t logn_length = 0;  // 0: off
-};
-
-QwenConfig read_qwen_config(ConfigReader& reader) {
+DecoderConfig read_qwen_config(ConfigReader& reader) {
   constexpr int64_t kMaxPositions = int64_t{1} << 30;
-  QwenConfig config{.decoder = read_decoder_config(reader)};
-  DecoderConfig& decoder = config.decoder;
-  if (decoder.intermediate % 2 != 0) {
+  DecoderConfig config = read_decoder_config(reader);
+  if (config.intermediate % 2 != 0) {
     reader.problem(fmt::format("'intermediate_size' is {}; expected twice the width of the MLP",
-                               decoder.intermediate));
+                               config.intermediate));
   }
-  decoder.intermediate = std::max<int64_t>(1, decoder.intermediate / 2);
-  decoder.kv_heads = decoder.heads;
+  config.intermediate = std::max<int64_t>(1, config.intermediate / 2);
+  config.kv_heads = config.heads;
   const int64_t trained = reader.required_int("seq_length", 2, kMaxPositions);
   const bool own_scaling = reader.optional_bool("use_dynamic_ntk", false);
-  if (own_scaling && decoder.rope.type == RopeType::kDefault) {
-    decoder.rope.type = RopeType::kDoublings;
-    decoder.rope.original_max_position = trained;
+  if (own_scaling && config.rope.type == RopeType::kDefault) {
+    config.rope.type = RopeType::kDoublings;
+    config.rope.original_max_position = trained;
   }
-  if (reader.optional_bool("use_logn_attn", false)) config.logn_length = trained;
+  if (config.logn_length > 0) config.logn_length = trained;
   return config;
 }
 
@@ -41,27 +35,25 @@ QwenConfig read_qwen_config(ConfigReader& reader) {
 
 Result<std::unique_ptr<BuiltModel>> make_qwen(ConfigReader& reader, const Weights& root,
                                               const BuildOptions& options) {
-  const QwenConfig config = read_qwen_config(reader);
+  const DecoderConfig config = read_qwen_config(reader);
   RETURN_IF_ERROR(reader.status());
-  const DecoderConfig& decoder = config.decoder;
-  AttentionConfig attention = decoder.attention();
+  AttentionConfig attention = config.attention();
   attention.qkv = {QkvLayout::Rows::kStacked, "c_attn"};
   attention.qkv_bias = Bias::kRequired;
   attention.out_name = "c_proj";
-  attention.logn_length = config.logn_length;
-  GatedMlpConfig mlp = decoder.mlp();
+  GatedMlpConfig mlp = config.mlp();
   mlp.names = {.gate = "w2", .up = "w1", .down = "c_proj"};
-  DecoderParts parts = decoder_parts(decoder, std::vector<int>(static_cast<size_t>(decoder.layers)));
+  DecoderParts parts = decoder_parts(config, std::vector<int>(static_cast<size_t>(config.layers)));
   parts.names = {.embedding = "transformer.wte",
                  .layers = "transformer.h",
                  .final_norm = "transformer.ln_f",
                  .head = "lm_head"};
   constexpr PreNormNames kNames = {
       .input_norm = "ln_1", .attention = "attn", .post_norm = "ln_2", .mlp = "mlp"};
-  return make_decoder<PreNormBlock>(root, options, decoder, parts,
+  return make_decoder<PreNormBlock>(root, options, config, parts,
                                     [&](const Weights& weights, int layer) {
                                       return std::make_unique<PreNormBlock>(
-                                          weights, options, decoder.norm(), attention, mlp, layer,
+                                          weights, options, config.norm(), attention, mlp, layer,
                                           kNames);
                                     });
 }

@@ -181,6 +181,21 @@ TEST_F(LoadModelTest, ScalingFactorIsDynamicNtk) {
   EXPECT_LE(golden_error(golden, **model, *stream_, DType::kF32).max, 1e-3);
 }
 
+TEST_F(LoadModelTest, LognScalesTheQueriesBeyondTheMaximum) {
+  Golden golden = read_golden("llama");
+  TemporaryDirectory directory;
+  golden.config["max_position_embeddings"] = 100;  // of the prompts, the last alone is longer
+  write_checkpoint(directory, golden.config, golden.weights);
+  const auto checkpoint = Checkpoint::open(directory.path());
+  ASSERT_TRUE(checkpoint.ok());
+  const auto model = load_model(**checkpoint, {.dtype = "float32", .use_logn_attn = true}, *stream_);
+  ASSERT_TRUE(model.ok()) << model.status().message();
+  EXPECT_GT(golden_error(golden, **model, *stream_, DType::kF32).max, 1e-2);
+  golden.logits.resize(golden.logits.size() - golden.prompts.back().rows.size());
+  golden.prompts.pop_back();
+  EXPECT_LE(golden_error(golden, **model, *stream_, DType::kF32).max, 1e-3);
+}
+
 TEST_F(LoadModelTest, InfoDescribesTheModel) {
   const Golden golden = read_golden("gemma3");
   const auto model = load_tiny(golden.config, golden.weights, "bfloat16", *stream_);
