@@ -81,11 +81,16 @@ class Attention {
     return {out.data<float>(), out.data<float>() + tokens * columns};
   }
 
-  // The product with q that the instruction set multiplies: AMX rounds it to the type of a bf16 cache.
-  double q_scaled(const std::string& isa, int sequence, int position, int column) const {
-    const float x = q(sequence, position, column);
+  // A head's q times the scale, as the instruction set multiplies it: AMX rounds it to the type of a
+  // bf16 cache.
+  std::vector<double> scaled_q(const std::string& isa, int sequence, int position, int head) const {
     const bool rounds = isa == "amx" && case_.kv.dtype == DType::kBF16;
-    return rounds ? to_float(to_bf16(x * scale())) : double{x} * scale();
+    std::vector<double> out;
+    for (int i = 0; i < case_.kv.head_dim; ++i) {
+      const float x = q(sequence, position, head * case_.kv.head_dim + i);
+      out.push_back(rounds ? to_float(to_bf16(x * scale())) : double{x} * scale());
+    }
+    return out;
   }
   // Twice the rounding of p to bf16 where AMX multiplies, relative to sum(p |v|).
   double tolerance(const std::string& isa) const {
@@ -101,11 +106,13 @@ class Attention {
     const int d = case_.kv.head_dim, kv_head = head / (case_.heads / case_.kv.kv_heads);
     const int first = case_.window > 0 ? std::max(0, position - case_.window + 1) : 0;
     std::vector<double> scores;
+    const std::vector<double> scaled = scaled_q(isa, sequence, position, head);
     double max = case_.sinks ? sinks_.data<float>()[head] : -INFINITY;
     for (int j = first; j <= position; ++j) {
       double s = 0;
-      for (int i = 0; i < d; ++i)
-        s += q_scaled(isa, sequence, position, head * d + i) * cache_.get(sequence, j, kv_head, i);
+      for (int i = 0; i < d; ++i) {
+        s += scaled[static_cast<size_t>(i)] * cache_.get(sequence, j, kv_head, i);
+      }
       if (case_.softcap > 0) s = case_.softcap * std::tanh(s / case_.softcap);
       if (case_.alibi) s += double{slopes_.data<float>()[head]} * (j - position);
       scores.push_back(s);
