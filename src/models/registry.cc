@@ -38,6 +38,12 @@ constexpr ModelEntry kModels[] = {
     {"ChatGLMForConditionalGeneration", make_chatglm, false, "transformer.output_layer"},
     {"GlmForCausalLM", make_glm},
     {"Glm4ForCausalLM", make_glm4},
+    {"MixtralForCausalLM", make_mixtral},
+    {"Qwen2MoeForCausalLM", make_qwen2_moe},
+    {"Qwen3MoeForCausalLM", make_qwen3_moe},
+    {"DeepseekForCausalLM", make_deepseek_moe},
+    {"GptOssForCausalLM", make_gpt_oss},
+    {"DbrxForCausalLM", make_dbrx},
 };
 
 }  // namespace

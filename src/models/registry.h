@@ -58,5 +58,16 @@ Result<std::unique_ptr<BuiltModel>> make_minicpm(ConfigReader&, const Weights&,
 Result<std::unique_ptr<BuiltModel>> make_falcon(ConfigReader&, const Weights&, const BuildOptions&);
 Result<std::unique_ptr<BuiltModel>> make_baichuan(ConfigReader&, const Weights&,
                                                   const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_mixtral(ConfigReader&, const Weights&,
+                                                 const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_qwen2_moe(ConfigReader&, const Weights&,
+                                                   const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_qwen3_moe(ConfigReader&, const Weights&,
+                                                   const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_deepseek_moe(ConfigReader&, const Weights&,
+                                                      const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_gpt_oss(ConfigReader&, const Weights&,
+                                                 const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_dbrx(ConfigReader&, const Weights&, const BuildOptions&);
 
 }  // namespace lmdeploy

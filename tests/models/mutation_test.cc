@@ -112,6 +112,7 @@ std::vector<Mutation> mutations() {
   };
   for (Mutation& mutation : dense_mutations()) all.push_back(std::move(mutation));
   for (Mutation& mutation : fused_mutations()) all.push_back(std::move(mutation));
+  for (Mutation& mutation : moe_mutations()) all.push_back(std::move(mutation));
   return all;
 }
 
