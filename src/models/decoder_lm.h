@@ -33,6 +33,7 @@ struct DecoderParts {
   LmHeadConfig head;
   std::vector<RopeConfig> ropes;  // Attention refers to them by index; empty: nothing is rotated
   std::vector<int> windows;       // of each layer, 0: full
+  int latent_dim = 0;             // of a latent cache (nn/kv_cache.h)
   int64_t max_position = 0;       // 0: that of the first rope
   DecoderNames names;
 };
@@ -89,6 +90,7 @@ class DecoderLm final : public BuiltModel {
                  parts.windows, static_cast<int>(options.parallel.share_heads(config.kv_heads)),
                  config.head_dim),
              .activations = options.activation_type()};
+    for (KvGroup& group : info_.kv_groups) group.latent_dim = parts.latent_dim;
   }
 
   const ModelInfo& info() const override { return info_; }

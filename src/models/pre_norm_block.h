@@ -17,14 +17,14 @@ struct PreNormNames {
 
 // Meets the protocol of models/decoder_lm.h. `Mlp` has Mlp(weights, options, config),
 // forward(step, x, out, epilogue) and bytes().
-template <class NormT, class Mlp>
+template <class NormT, class Mlp, class AttentionT = Attention>
 class PreNormLayer {
  public:
   using Norm = NormT;
 
-  template <class MlpConfig>
+  template <class AttentionConfigT, class MlpConfig>
   PreNormLayer(const Weights& weights, const BuildOptions& options, const NormConfig& norm,
-               const AttentionConfig& attention, const MlpConfig& mlp, int layer,
+               const AttentionConfigT& attention, const MlpConfig& mlp, int layer,
                const PreNormNames& names = {})
       : input_norm_(weights / names.input_norm, options, norm),
         attention_(weights / names.attention, options, attention, layer),
@@ -47,7 +47,7 @@ class PreNormLayer {
 
  private:
   Norm input_norm_;
-  Attention attention_;
+  AttentionT attention_;
   Norm post_norm_;
   Mlp mlp_;
 };

@@ -69,5 +69,9 @@ Result<std::unique_ptr<BuiltModel>> make_deepseek_moe(ConfigReader&, const Weigh
 Result<std::unique_ptr<BuiltModel>> make_gpt_oss(ConfigReader&, const Weights&,
                                                  const BuildOptions&);
 Result<std::unique_ptr<BuiltModel>> make_dbrx(ConfigReader&, const Weights&, const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_deepseek_v2(ConfigReader&, const Weights&,
+                                                     const BuildOptions&);
+Result<std::unique_ptr<BuiltModel>> make_deepseek_v3(ConfigReader&, const Weights&,
+                                                     const BuildOptions&);
 
 }  // namespace lmdeploy

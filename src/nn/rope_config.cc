@@ -10,6 +10,11 @@
 #include <string_view>
 
 namespace lmdeploy {
+
+double yarn_mscale(double factor, double mscale) {
+  return factor <= 1.0 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
+}
+
 namespace {
 
 struct NamedRopeType {
@@ -62,10 +67,6 @@ std::vector<double> read_factors(ConfigReader& scaling, const char* key, int rot
 
 constexpr double kLargestScale = 1000.0;  // of cos and sin
 constexpr int64_t kMaxPositions = int64_t{1} << 30;  // positions are int32
-
-double yarn_mscale(double factor, double mscale) {
-  return factor <= 1.0 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
-}
 
 double default_attention_scale(ConfigReader& scaling, const RopeConfig& config) {
   if (config.type == RopeType::kYarn) {

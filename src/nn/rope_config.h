@@ -46,6 +46,10 @@ struct RopeConfig {
 // length, a number out of its range) goes to `reader`.
 RopeConfig read_rope_config(ConfigReader& reader, int head_dim, double default_theta = 10000.0);
 
+// What yarn multiplies by against the flatter softmax of contexts `factor` times as long
+// (arXiv 2309.00071 section 3.4), its strength scaled by `mscale`.
+double yarn_mscale(double factor, double mscale);
+
 // theta_i [rotary_dim / 2] for a sequence whose rotation is fixed by `length` tokens
 // (models.md 1.4): dynamic NTK stretches the base and longrope takes its long factors by it, the
 // others do not look.

@@ -111,8 +111,9 @@ std::vector<Mutation> mutations() {
        }},
   };
   for (Mutation& mutation : dense_mutations()) all.push_back(std::move(mutation));
-  for (Mutation& mutation : fused_mutations()) all.push_back(std::move(mutation));
   for (Mutation& mutation : moe_mutations()) all.push_back(std::move(mutation));
+  for (Mutation& mutation : latent_mutations()) all.push_back(std::move(mutation));
+  for (Mutation& mutation : fused_mutations()) all.push_back(std::move(mutation));
   return all;
 }
 

@@ -37,8 +37,10 @@ Mutate scale(std::string part, float factor);
 
 // Of the families in mutations_dense.cc and mutations_fused.cc.
 std::vector<Mutation> dense_mutations();
-std::vector<Mutation> fused_mutations();
 // Of those in mutations_moe.cc.
 std::vector<Mutation> moe_mutations();
+// Of those in mutations_latent.cc.
+std::vector<Mutation> latent_mutations();
+std::vector<Mutation> fused_mutations();
 
 }  // namespace lmdeploy
