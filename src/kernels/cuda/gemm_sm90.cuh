@@ -9,15 +9,14 @@
 //   distributed shared memory) or has neighbouring weight rows and reads x once (multicast).
 // - A gated product's tile is rows of Wg and the same rows of Wu: the activation needs no kernel of
 //   its own.
-// - Which tiles there are, the template parameter Tiles says: those of one product, or of a product a
-//   group, whose numbers of rows are read on the device.
+// - Which tiles there are, the template parameter Tiles says (gemm_tiles_sm90.cuh).
 #pragma once
 
 #include <algorithm>
 
 #include "kernels/cuda/gemm_barrier_sm90.cuh"
 #include "kernels/cuda/gemm_epilogue.cuh"
-#include "kernels/cuda/gemm_groups.cuh"
+#include "kernels/cuda/gemm_tiles_sm90.cuh"
 #include "kernels/cuda/gemm_wgmma_sm90.cuh"
 #include "kernels/cuda/launch.cuh"
 
@@ -77,73 +76,6 @@ struct GemmWork {
     const int part = gemm.split_shift > 0 ? rank : 0;
     k_begin = (part * gemm.k_blocks) >> gemm.split_shift;
     k_end = ((part + 1) * gemm.k_blocks) >> gemm.split_shift;
-  }
-};
-
-// Where a tile begins in the output of one product.
-struct GemmCorner {
-  int n, t;
-
-  __device__ int weight_row(const GemmSm90Launch&) const { return n; }
-  __device__ const GemmOutput& output(const GemmSm90Launch& gemm) const { return gemm.output; }
-  __device__ const float* gate_bias(const GemmSm90Launch&) const { return nullptr; }
-};
-
-// Units go through `t_group` neighbouring tiles of x for each column of weights: what is worked on
-// at one time shares both operands in L2.
-template <int kTileN, int kTileT>
-__device__ __forceinline__ GemmCorner corner_of(const GemmSm90Launch& gemm, int unit, int t_tiles,
-                                                int rank) {
-  int column = unit, t_tile = 0;
-  if (t_tiles > 1) {
-    const int group = unit / (gemm.t_group * gemm.columns), first = group * gemm.t_group;
-    const int width = min(gemm.t_group, t_tiles - first);
-    const int within = unit - first * gemm.columns;
-    column = within / width;
-    t_tile = first + within - column * width;
-  }
-  const int n_tile = (column << gemm.multicast_shift) + (gemm.multicast_shift > 0 ? rank : 0);
-  return {n_tile * (gemm.gate.on ? kTileN / 2 : kTileN), t_tile * kTileT};
-}
-
-// The tiles of one product.
-template <int kTileN, int kTileT>
-struct OneProduct {
-  static constexpr bool kKnownAhead = true;  // before the kernel before this one is done
-  static __device__ int count(const GemmSm90Launch& gemm) { return gemm.columns * gemm.t_tiles; }
-  static __device__ GemmCorner corner(const GemmSm90Launch& gemm, int unit, int rank) {
-    return corner_of<kTileN, kTileT>(gemm, unit, gemm.t_tiles, rank);
-  }
-};
-
-// Where a tile begins in the output of a group.
-struct GroupCorner {
-  int n, t, matrix, row_end;
-
-  __device__ int weight_row(const GemmSm90Launch& gemm) const {
-    return matrix * gemm.output.n * (gemm.gate.on ? 2 : 1) + n;
-  }
-  __device__ GemmOutput output(const GemmSm90Launch& gemm) const {
-    return output_of_group(gemm.output, matrix, row_end);
-  }
-  __device__ const float* gate_bias(const GemmSm90Launch& gemm) const {
-    return gemm.gate.bias == nullptr ? nullptr : gemm.gate.bias + int64_t{matrix} * 2 * gemm.output.n;
-  }
-};
-
-// The tiles of a product a group, the groups one after the other.
-template <int kTileN, int kTileT>
-struct GroupedProduct {
-  static constexpr bool kKnownAhead = false;
-  static __device__ int count(const GemmSm90Launch& gemm) {
-    return gemm.columns * gemm.groups.totals[0];
-  }
-  static __device__ GroupCorner corner(const GemmSm90Launch& gemm, int unit, int rank) {
-    const GemmGroup group = group_of(gemm.groups, unit / gemm.columns);
-    const int t_tiles = (group.row_end - group.row_begin + kTileT - 1) / kTileT;
-    const GemmCorner within = corner_of<kTileN, kTileT>(
-        gemm, unit - group.tiles_before * gemm.columns, t_tiles, rank);
-    return {within.n, group.row_begin + within.t, group.matrix, group.row_end};
   }
 };
 
