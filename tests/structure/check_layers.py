@@ -25,7 +25,7 @@ ALLOWED = {
     "quant": "base tensor checkpoint kernels",
     "nn": "base tensor checkpoint comm kernels quant",
     "models": "base tensor checkpoint comm kernels quant nn",
-    "engine": "base tensor checkpoint kernels nn models sched text metrics",
+    "engine": "base tensor checkpoint comm kernels nn models sched text metrics",
     "lite": "base tensor checkpoint kernels quant nn models text",
     "serve": "base engine kernels text http metrics",
     "proxy": "base http metrics",
