@@ -68,6 +68,42 @@ class Writer(moe.Writer):
                     buffer.copy_(self.tensor(name, tuple(buffer.shape)))
 
 
+class Routers(moe.Routers):
+    """Choices by groups too: a token's margin is 1 where noise of the logits changes no choice."""
+
+    NOISE, DRAWS = 0.02, 12
+
+    def __init__(self, model, top_k):
+        self.model, self.top_k, self.logits = model, top_k, []
+        self.routers = [m for m in model.modules() if type(m).__name__.endswith("TopkRouter")]
+        for module in self.routers:
+            module.register_forward_hook(self.collect)
+
+    def choices(self, logits, module):
+        config = self.model.config
+        if config.model_type == "deepseek_v3":
+            scores = logits.sigmoid() + module.e_score_correction_bias
+        else:
+            scores = logits.softmax(-1)
+        if config.n_group > 1:
+            groups = scores.unflatten(-1, (config.n_group, -1))
+            best = groups.topk(2, -1).values.sum(-1) if config.model_type == "deepseek_v3" else groups.amax(-1)
+            kept = torch.zeros_like(best).scatter_(-1, best.topk(config.topk_group, -1).indices, 1.0)
+            scores = scores.masked_fill(kept.repeat_interleave(groups.shape[-1], -1) == 0, 0.0)
+        return scores.topk(self.top_k, -1).indices.sort(-1).values
+
+    def margins(self, prompts):
+        generator = torch.Generator().manual_seed(1)
+        logits = self.run(prompts)
+        steady = torch.ones(logits.shape[0], logits.shape[2])
+        for layer, module in enumerate(self.routers):
+            own = self.choices(logits[:, layer], module)
+            for _ in range(self.DRAWS):
+                noise = self.NOISE * torch.randn(logits[:, layer].shape, generator=generator)
+                steady *= (self.choices(logits[:, layer] + noise, module) == own).all(-1)
+        return steady
+
+
 def build(name, values):
     config = transformers.CONFIG_MAPPING[values["model_type"]].from_dict(dict(values))
     config._attn_implementation = "eager"
@@ -82,6 +118,7 @@ def main():
     torch.set_num_threads(2)
     moe.VARIANTS.update(VARIANTS)
     moe.build = build
+    moe.Routers = Routers
     moe.rules_of = lambda values: STDDEV
     for name in sys.argv[1:] or VARIANTS:
         moe.make(name)
