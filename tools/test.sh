@@ -1,7 +1,8 @@
 #!/bin/bash
 # Everything that a machine without a GPU can check, phase by phase with its time:
 #   release build and tests, end to end tests with the real clients, the CUDA backend compiled (where
-#   nvcc is), ASan + UBSan on the folders that read files and on the scheduler, TSan where threads meet.
+#   nvcc is), ASan + UBSan on the folders that read files and requests and on the scheduler, TSan where
+#   threads meet.
 # QUICK=1 leaves out the sanitizers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -75,7 +76,7 @@ phase "tests (release)" run_ctest cpu
 phase "end to end" end_to_end
 phase "cuda" cuda
 if [ -z "${QUICK:-}" ]; then
-  phase "asan + ubsan" sanitized asan base tensor checkpoint sched text
+  phase "asan + ubsan" sanitized asan base tensor checkpoint sched text http metrics
   phase "tsan" sanitized tsan base sched engine http metrics serve
 fi
 echo "all phases passed in $SECONDS s"
