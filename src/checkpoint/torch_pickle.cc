@@ -4,8 +4,8 @@
 #include <cstring>
 #include <limits>
 #include <optional>
-#include <unordered_map>
-#include <unordered_set>
+#include <map>
+#include <set>
 
 #include "base/utf8.h"
 
@@ -15,7 +15,7 @@ namespace {
 
 constexpr size_t kMaxPickleBytes = size_t{64} << 20;
 constexpr size_t kMaxValues = size_t{1} << 23;
-constexpr size_t kMaxDimensions = 64;  // torch's own bound
+constexpr size_t kMaxDimensions = 8;  // of any weight; what repeats a tensor keeps them for each name
 constexpr size_t kMaxNameBytes = 1024;
 constexpr uint32_t kMark = std::numeric_limits<uint32_t>::max();  // on the stack only
 
@@ -340,7 +340,8 @@ class Machine {
     const std::vector<uint32_t>& parts = value(index).items;
     if (value(index).kind != Kind::kTuple || parts.size() != 5 ||
         value(parts[0]).text != "storage" || value(parts[1]).kind != Kind::kGlobal ||
-        value(parts[2]).kind != Kind::kText || !utf8_valid(value(parts[2]).text) ||
+        value(parts[2]).kind != Kind::kText || value(parts[2]).text.size() > kMaxNameBytes ||
+        !utf8_valid(value(parts[2]).text) ||
         value(parts[4]).kind != Kind::kInt) {
       return damaged("a persistent id is not ('storage', type, key, device, elements)");
     }
@@ -422,7 +423,7 @@ class Machine {
                          kKindNames[static_cast<size_t>(dict.kind)]);
     }
     std::vector<PickledTensor> tensors;
-    std::unordered_set<std::string_view> names;
+    std::set<std::string_view> names;
     for (size_t i = 0; i + 1 < dict.items.size(); i += 2) {
       const Value& key = value(dict.items[i]);
       const Value& tensor = value(dict.items[i + 1]);
@@ -451,7 +452,7 @@ class Machine {
   bool stopped_ = false;
   std::vector<Value> values_;
   std::vector<uint32_t> stack_;  // indices of values_, and kMark
-  std::unordered_map<uint32_t, uint32_t> memo_;
+  std::map<uint32_t, uint32_t> memo_;  // no file can make its search slow
 };
 
 }  // namespace

@@ -152,14 +152,14 @@ class ZipReader {
   }
 
   Result<std::span<const std::byte>> data_of(const Record& record) const {
+    if ((record.flags & kEncrypted) != 0) {
+      return unsupported("{}: the entry '{}' is encrypted", path_, shown(record.name));
+    }
     if (record.method != 0 || record.packed != record.size) {
       return unsupported(
           "{}: the entry '{}' is compressed, which torch.save does not do; unpack the "
           "archive and pack it with `zip -0 -r`",
           path_, shown(record.name));
-    }
-    if ((record.flags & kEncrypted) != 0) {
-      return unsupported("{}: the entry '{}' is encrypted", path_, shown(record.name));
     }
     if (!fits(record.local, kLocalBytes) || at<uint32_t>(record.local) != kLocalSignature) {
       return truncated(

@@ -125,7 +125,7 @@ SamplingDefaults defaults_of(const GenerationDefaults& generation) {
 
 // What a --chat-template says as ChatTemplateConfig.
 Result<json::object> template_config(const std::string& spec) {
-  if (spec.empty() || spec.ends_with(".jinja") || spec.ends_with(".jinja2")) return json::object();
+  if (spec.empty() || spec == "hf" || spec.ends_with(".jinja") || spec.ends_with(".jinja2")) return json::object();
   if (find_builtin_template(spec) != nullptr) return json::object{{"model_name", spec}};
   ASSIGN_OR_RETURN(json::value config, spec.starts_with("{")
                                            ? parse_json(spec, "--chat-template")

@@ -3,14 +3,15 @@
 
 #include <cstdint>
 #include <cstring>
+#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace lmdeploy {
 
-// Not keyed: for vocabularies and fixed-size caches, where a collision costs a miss at most.
-inline uint64_t hash_bytes(std::string_view bytes) {
+// `seed`: a secret where many colliding strings would cost time; a fixed-size cache loses a hit.
+inline uint64_t hash_bytes(std::string_view bytes, uint64_t seed = 0) {
   constexpr uint64_t kMultiplier = 0x9E3779B97F4A7C15ull;
   const auto mix = [](uint64_t h) {
     const auto product = static_cast<unsigned __int128>(h) * kMultiplier;
@@ -22,7 +23,7 @@ inline uint64_t hash_bytes(std::string_view bytes) {
   };
   const char* p = bytes.data();
   size_t n = bytes.size();
-  uint64_t h = n * 0xD6E8FEB86659FD93ull + 1;
+  uint64_t h = (n * 0xD6E8FEB86659FD93ull + 1) ^ seed;
   for (; n > 8; p += 8, n -= 8) h = mix(h ^ load(p, uint64_t{}));
   uint64_t tail = 0;
   if (n == 8) {
@@ -37,13 +38,13 @@ inline uint64_t hash_bytes(std::string_view bytes) {
 
 class PieceTable {
  public:
-  PieceTable() { rehash(16); }
+  PieceTable() : seed_(uint64_t{std::random_device()()} << 32 | std::random_device()()) { rehash(16); }
 
   // False, changing nothing, when `bytes` is there already.
   bool insert(std::string_view bytes, int32_t id) {
     if (find(bytes) >= 0) return false;
     if (2 * (count_ + 1) > slots_.size()) rehash(2 * slots_.size());
-    const uint64_t hash = hash_bytes(bytes);
+    const uint64_t hash = hash_bytes(bytes, seed_);
     const Slot slot{static_cast<uint32_t>(hash >> 32), id, static_cast<uint32_t>(bytes.size()),
                     blob_.size()};
     blob_ += bytes;
@@ -54,7 +55,7 @@ class PieceTable {
 
   // -1 if absent.
   int32_t find(std::string_view bytes) const {
-    const uint64_t hash = hash_bytes(bytes);
+    const uint64_t hash = hash_bytes(bytes, seed_);
     const auto tag = static_cast<uint32_t>(hash >> 32);
     for (size_t i = hash & mask();; i = (i + 1) & mask()) {
       const Slot& slot = slots_[i];
@@ -84,10 +85,11 @@ class PieceTable {
     std::vector<Slot> old(size);
     old.swap(slots_);
     for (const Slot& slot : old) {
-      if (slot.id >= 0) place(slot, hash_bytes(bytes_of(slot)));
+      if (slot.id >= 0) place(slot, hash_bytes(bytes_of(slot), seed_));
     }
   }
 
+  uint64_t seed_;            // so that no file can choose colliding pieces
   std::vector<Slot> slots_;  // a power of two, at most half full
   std::string blob_;
   size_t count_ = 0;

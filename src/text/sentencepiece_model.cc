@@ -1,5 +1,7 @@
 #include "text/sentencepiece_model.h"
 
+#include <fmt/format.h>
+
 #include <bitset>
 #include <cmath>
 
@@ -110,7 +112,8 @@ Status check_pieces(SentencepieceModel& model) {
     }
     if (type != SentencepieceType::kByte) continue;
     const auto byte = byte_of_piece(text);
-    if (!byte) return data_loss("the piece '{}' is of type BYTE; expected <0x00> to <0xFF>", text);
+    if (!byte || text != fmt::format("<0x{:02X}>", *byte))
+      return data_loss("the piece '{}' is of type BYTE; expected <0x00> to <0xFF>", text);
     bytes.set(*byte);
   }
   if (model.unk < 0) return data_loss("no piece is of type UNKNOWN");

@@ -29,14 +29,21 @@ class Charsmap {
     if (blob.empty()) return map;
     uint32_t size = 0;
     if (blob.size() > sizeof(size)) std::memcpy(&size, blob.data(), sizeof(size));
+    if (blob.size() > kMaxCharsmapBytes) {
+      return data_loss("its precompiled_charsmap has {} bytes; at most {} are accepted", blob.size(),
+                       kMaxCharsmapBytes);
+    }
     if (size == 0 || size % 1024 != 0 || blob.size() - sizeof(size) <= size ||
-        blob.back() != '\0' || blob.size() > kMaxCharsmapBytes) {
+        blob.back() != '\0') {
       return data_loss("its precompiled_charsmap of {} bytes is damaged: its trie says it has {}",
                        blob.size(), size);
     }
     map.units_.resize(size / sizeof(uint32_t));
     std::memcpy(map.units_.data(), blob.data() + sizeof(size), size);
     map.replacements_ = blob.substr(sizeof(size) + size);
+    if (!utf8_valid(map.replacements_)) {
+      return data_loss("its precompiled_charsmap has replacements that are no UTF-8");
+    }
     for (size_t begin = 0; begin < map.replacements_.size();) {
       const size_t end = map.replacements_.find('\0', begin);
       if (end - begin > kMaxReplacementBytes) {
@@ -52,7 +59,8 @@ class Charsmap {
   bool empty() const { return units_.empty(); }
 
   // What the longest rule at the front of `text` puts in its place; `length` is the rule's, 0 for
-  // none.
+  // none. Rules that end within a character, and values that point into one, are passed over: what
+  // comes of valid UTF-8 is valid.
   std::string_view find(std::string_view text, size_t& length) const {
     length = 0;
     if (units_.empty()) return {};
@@ -64,18 +72,21 @@ class Charsmap {
       const bool has_value = (units_[node] >> 8 & 1) != 0;
       node ^= offset_of(units_[node]);
       if (node >= units_.size()) break;
-      if (!has_value) continue;
+      const size_t here = units_[node] & 0x7FFFFFFF;
+      if (!has_value || !begins_character(text, i + 1) || here >= replacements_.size() ||
+          !begins_character(replacements_, here)) {
+        continue;
+      }
       length = i + 1;
-      value = units_[node] & 0x7FFFFFFF;
+      value = here;
     }
-    if (length == 0 || value >= replacements_.size()) {
-      length = 0;
-      return {};
-    }
-    return replacements_.data() + value;
+    return length == 0 ? std::string_view() : std::string_view(replacements_.data() + value);
   }
 
  private:
+  static bool begins_character(std::string_view text, size_t at) {
+    return at >= text.size() || (static_cast<unsigned char>(text[at]) & 0xC0) != 0x80;
+  }
   static size_t offset_of(uint32_t unit) { return (unit >> 10) << ((unit & 1u << 9) >> 6); }
   static uint32_t label_of(uint32_t unit) { return unit & (1u << 31 | 0xFF); }
 

@@ -47,10 +47,10 @@ Status fill_pieces(const SentencepieceModel& model, TokenizerParts& parts) {
     parts.pieces.push_back(piece.text);
     parts.ids.insert(piece.text, id);
     parts.special.push_back(piece.type == Type::kControl || piece.type == Type::kUnknown);
-    if (piece.type != Type::kUserDefined || model.algorithm != SentencepieceAlgorithm::kBpe)
-      continue;
+    if (piece.type != Type::kUserDefined) continue;
     added_bytes += piece.text.size();
     RETURN_IF_ERROR(check_added_bytes(added_bytes));
+    if (model.algorithm != SentencepieceAlgorithm::kBpe) continue;
     parts.normalized_tokens.add(piece.text, {.id = id, .content = piece.text});
   }
   return {};

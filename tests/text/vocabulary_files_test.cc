@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 #include "base/random.h"
 #include "tests/text/sentencepiece_builder.h"
@@ -192,12 +193,48 @@ TEST(Sentencepiece, ErrorsSayWhatIsWrong) {
             std::string::npos);
 }
 
+// Rules "one byte -> replacement at this offset", as a double-array trie of one block.
+std::string charsmap(const std::map<unsigned char, uint32_t>& rules, const std::string& replacements) {
+  std::vector<uint32_t> units(256, 0);
+  uint32_t value_at = 1;
+  for (const auto& [byte, value] : rules) {
+    units[byte] = byte | 1u << 8 | (byte ^ value_at) << 10;
+    units[value_at++] = value;
+  }
+  std::string out("\0\x04\0\0", 4);
+  out.append(reinterpret_cast<const char*>(units.data()), units.size() * sizeof(units[0]));
+  return out + replacements;
+}
+
+TEST(Sentencepiece, CharsmapRulesReplaceWholeCharacters) {
+  SentencepieceBuilder builder = small_sentencepiece();
+  const auto ids = [&](const std::string& text) {
+    auto tokenizer = load({{"tokenizer.model", builder.build()}});
+    CHECK(tokenizer.ok(), "{}", tokenizer.status().message());
+    return (*tokenizer)->encode(text);
+  };
+  for (const int model_type : {1, 2}) {
+    builder.model_type = model_type;
+    builder.charsmap.clear();
+    const std::vector<int32_t> replaced = ids("abc"), untouched = ids("a\u00E9");
+    // 'A' becomes "bc"; the first byte of U+00E9, alone, becomes "x"; 'c' becomes what begins within
+    // the two bytes of U+00E9.
+    const std::string replacements("bc\0x\0\xC3\xA9\0", 8);
+    builder.charsmap = charsmap({{'A', 0}, {0xC3, 3}, {'c', 6}}, replacements);
+    EXPECT_EQ(ids("aA"), replaced);
+    EXPECT_EQ(ids("abc"), replaced);
+    EXPECT_EQ(ids("a\u00E9"), untouched);
+  }
+  builder.charsmap = charsmap({{'A', 0}}, std::string("\xF0\0", 2));
+  EXPECT_NE(load({{"tokenizer.model", builder.build()}}).status().message().find("no UTF-8"),
+            std::string::npos);
+}
+
 // Every truncation and many mutations load or say why not; what loads encodes and decodes.
 TEST(Sentencepiece, DamagedFilesAreRefusedOrHarmless) {
   SentencepieceBuilder builder = small_sentencepiece();
   builder.remove_extra_whitespaces = true;
-  builder.charsmap =
-      std::string("\0\x04\0\0", 4) + std::string(1024, '\x11') + std::string("x\0", 2);
+  builder.charsmap = charsmap({{'a', 0}, {'c', 2}, {0xC3, 0}}, std::string("x\0\u00E9\0", 5));
   for (const int model_type : {1, 2}) {
     builder.model_type = model_type;
     const std::string good = builder.build();
