@@ -280,14 +280,15 @@ Status LoadPlan::execute(const Checkpoint& checkpoint, ThreadPool& pool,
 
 namespace {
 
-// Stores a load of random values; what on_device says of a matrix that is not transposed is a recipe.
+// Stores a load of random values; on a device, a matrix that is not transposed
+// (a load with `bytes`: others read their values on the host) is a recipe.
 Status store_dummy(const Load& load, DType dtype, bool on_device) {
   std::vector<std::vector<std::byte>> storage;
   std::vector<LoadedSlice> slices = dummy_slices(load, dtype);
   for (size_t i = 0; i < slices.size(); ++i) {
     const LoadSource& source = load.sources[i];
     const Slice slice = resolve(source);
-    if (on_device && source.shape.rank() == 2 && !source.transposed) {
+    if (on_device && load.bytes && source.shape.rank() == 2 && !source.transposed) {
       slices[i].dummy = DummyValues{hash_name(source.tensor),
                                     slice.row_begin * slice.full_cols + slice.col_begin,
                                     slice.full_cols, load.dummy_mean, load.dummy_stddev};

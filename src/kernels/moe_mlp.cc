@@ -48,7 +48,7 @@ void run_expert(Ctx& ctx, const TensorView& x, const TensorView& tokens, const M
                 int expert, const TensorView& out) {
   ArenaScope scope(ctx.scratch);
   TensorView rows = x;
-  if (x.dim(0) > 1) {
+  if (x.dim(0) > 1 || tokens.dim(0) > 1) {  // one token may be listed twice, where its scores are NaN
     rows = ctx.scratch.allocate(Shape{tokens.dim(0), x.dim(1)}, DType::kF32);
     gather_rows(ctx, x, tokens, rows);
   }

@@ -11,12 +11,14 @@ namespace lmdeploy {
 namespace {
 
 constexpr int64_t kVocabularyOfVersion2 = 125696;
+constexpr int64_t kHeadsOf13B = 40;  // which has ALiBi, whatever keys a copy has gained
 
 }  // namespace
 
 Result<std::unique_ptr<BuiltModel>> make_baichuan(ConfigReader& given, const Weights& root,
                                                   const BuildOptions& options) {
-  const bool alibi = find(given.object(), "max_position_embeddings") == nullptr;
+  const bool alibi = find(given.object(), "max_position_embeddings") == nullptr ||
+                     given.optional_int("num_attention_heads", 0) == kHeadsOf13B;
   const json::object keys =
       with_classic_keys(given.object(), {{"model_max_length", "max_position_embeddings"}});
   ConfigReader reader(keys);

@@ -1,5 +1,7 @@
 // DeepSeek V2, V2-Lite and V3: latent attention; dense first layers, then experts beside MLPs for
 // every token. V3 scores its experts by sigmoid and chooses them by groups, with a correction.
+#include <fmt/format.h>
+
 #include <cmath>
 
 #include "models/moe_config.h"
@@ -11,7 +13,9 @@ namespace {
 
 using LatentBlock = PreNormLayer<RmsNorm, SparseMlp, LatentAttention>;
 
-constexpr int64_t kMaxHeadSize = 4096;
+// What the kernels take; every published model has 512 + 64.
+constexpr int kMaxCachedHead = 576, kMaxRope = 256;
+constexpr int64_t kMaxHeadSize = 4096, kMaxQueryRank = 16384;
 
 // The softmax scale of models with yarn: squared, since q and k both are to have its factor.
 float attention_scale(ConfigReader& reader, const RopeConfig& rope, int head_size) {
@@ -30,14 +34,20 @@ LatentAttentionConfig read_attention(ConfigReader& reader, const DecoderConfig& 
   };
   LatentAttentionConfig config{.hidden = decoder.hidden, .heads = decoder.heads};
   config.query_rank = reader.optional_int("q_lora_rank", 0);
-  if (config.query_rank < 0 || config.query_rank > (1 << 20)) {
-    reader.problem("'q_lora_rank' is not a size");
+  if (config.query_rank < 0 || config.query_rank > kMaxQueryRank) {
+    reader.problem(fmt::format("'q_lora_rank' is {}; expected 0 to {}", config.query_rank, kMaxQueryRank));
   }
   config.latent_dim = size("kv_lora_rank");
   config.nope_dim = size("qk_nope_head_dim");
   config.rope_dim = size("qk_rope_head_dim");
   config.value_dim = size("v_head_dim");
+  if (config.head_dim() > kMaxCachedHead || config.rope_dim % 2 != 0 || config.rope_dim > kMaxRope) {
+    reader.problem(fmt::format(
+        "'kv_lora_rank' {} and 'qk_rope_head_dim' {}: expected at most {} together, the second even and at most {}",
+        config.latent_dim, config.rope_dim, kMaxCachedHead, kMaxRope));
+  }
   config.bias = reader.optional_bool("attention_bias", false) ? Bias::kRequired : Bias::kNone;
+  if (decoder.logn_length > 0) reader.problem("latent attention has no logn scaling");
   return config;
 }
 
@@ -52,6 +62,9 @@ Result<std::unique_ptr<BuiltModel>> make(ConfigReader& reader, const Weights& ro
   DecoderConfig config = read_decoder_config(reader);
   LatentAttentionConfig attention = read_attention(reader, config);
   config.rope = read_rope_config(reader, attention.rope_dim);
+  if (config.rope.rotary_dim != attention.rope_dim) {
+    reader.problem("'partial_rotary_factor' is not supported beside qk_rope_head_dim");
+  }
   attention.scale = attention_scale(reader, config.rope, attention.nope_dim + attention.rope_dim);
   const std::vector<bool> sparse = deepseek_sparse_layers(reader, config.layers);
   const MoeConfig moe = read_deepseek_moe_config(reader, config);

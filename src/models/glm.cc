@@ -8,13 +8,6 @@
 namespace lmdeploy {
 namespace {
 
-DecoderConfig read_glm_config(ConfigReader& reader) {
-  DecoderConfig config = read_decoder_config(reader);
-  const bool absent = reader.object().if_contains("partial_rotary_factor") == nullptr;
-  if (absent) config.rope.rotary_dim = config.head_dim / 2;  // the class's default
-  return config;
-}
-
 AttentionConfig attention_config(const DecoderConfig& config) {
   AttentionConfig attention = config.attention();
   attention.rope_interleaved = true;
@@ -28,9 +21,11 @@ GatedMlpConfig mlp_config(const DecoderConfig& config) {
 }
 
 template <class Block, class Names>
-Result<std::unique_ptr<BuiltModel>> make(ConfigReader& reader, const Weights& root,
+Result<std::unique_ptr<BuiltModel>> make(ConfigReader& given, const Weights& root,
                                          const BuildOptions& options, const Names& names) {
-  const DecoderConfig config = read_glm_config(reader);
+  const json::object keys = with_classic_keys(given.object(), {}, {{"partial_rotary_factor", 0.5}});
+  ConfigReader reader(keys);
+  const DecoderConfig config = read_decoder_config(reader);
   RETURN_IF_ERROR(reader.status());
   const std::vector<int> no_windows(static_cast<size_t>(config.layers), 0);
   return make_decoder<Block>(root, options, config, decoder_parts(config, no_windows),
