@@ -77,6 +77,6 @@ phase "end to end" end_to_end
 phase "cuda" cuda
 if [ -z "${QUICK:-}" ]; then
   phase "asan + ubsan" sanitized asan base tensor checkpoint sched text http metrics
-  phase "tsan" sanitized tsan base sched engine http metrics serve
+  phase "tsan" sanitized tsan base comm sched engine http metrics serve
 fi
 echo "all phases passed in $SECONDS s"
