@@ -1,9 +1,9 @@
 // Which of a directory's files holds the vocabulary.
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
+#include "base/environment.h"
 #include "text/tokenizer_parts.h"
 
 namespace lmdeploy {
@@ -16,11 +16,6 @@ constexpr const char* kNames[] = {"tokenizer.json", "tokenizer.model", "qwen.tik
 constexpr size_t kMaxFileBytes = size_t{32} << 20;  // the largest published have 5 MB
 // Where the `tiktoken` package keeps cl100k_base: the SHA-1 of its address.
 constexpr const char* kCl100kInCache = "9b5ad71b2ce5302211f9c61530b329a4922fc6a4";
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? std::string() : std::string(value);
-}
 
 bool is_there(const fs::path& path) {
   std::error_code error;
