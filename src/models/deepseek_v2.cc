@@ -57,8 +57,10 @@ void use_latent_cache(const LatentAttentionConfig& attention, DecoderConfig& dec
   decoder.head_dim = attention.head_dim();
 }
 
-Result<std::unique_ptr<BuiltModel>> make(ConfigReader& reader, const Weights& root,
-                                         const BuildOptions& options) {
+}  // namespace
+
+Result<std::unique_ptr<BuiltModel>> make_deepseek_v2(ConfigReader& reader, const Weights& root,
+                                                     const BuildOptions& options) {
   DecoderConfig config = read_decoder_config(reader);
   LatentAttentionConfig attention = read_attention(reader, config);
   config.rope = read_rope_config(reader, attention.rope_dim);
@@ -83,12 +85,6 @@ Result<std::unique_ptr<BuiltModel>> make(ConfigReader& reader, const Weights& ro
       });
 }
 
-}  // namespace
-
-Result<std::unique_ptr<BuiltModel>> make_deepseek_v2(ConfigReader& reader, const Weights& root,
-                                                     const BuildOptions& options) {
-  return make(reader, root, options);
-}
 
 // Configurations that transformers 5 has written leave out what every V3 has.
 Result<std::unique_ptr<BuiltModel>> make_deepseek_v3(ConfigReader& given, const Weights& root,
@@ -96,7 +92,7 @@ Result<std::unique_ptr<BuiltModel>> make_deepseek_v3(ConfigReader& given, const 
   const json::object keys = with_classic_keys(
       given.object(), {}, {{"scoring_func", "sigmoid"}, {"topk_method", "noaux_tc"}});
   ConfigReader reader(keys);
-  return make(reader, root, options);
+  return make_deepseek_v2(reader, root, options);
 }
 
 }  // namespace lmdeploy
