@@ -363,6 +363,26 @@ def run(fp32_model, dtype, prompts, prepare):
     return np.concatenate(rows)
 
 
+def write(name, config_json, rules, shapes, prompts, logits):
+    """The golden's files, of logits(dtype) of the kept rows; what is to be said of it."""
+    exact = logits(torch.float32)
+    errors = {}
+    for dtype in (torch.bfloat16, torch.float16):
+        difference = logits(dtype) - exact
+        errors[str(dtype).removeprefix("torch.")] = {
+            "max": float(np.abs(difference).max()), "rms": float(np.sqrt((difference**2).mean()))}
+    used = [r for r in rules if any(rule(rules, tensor) is r for tensor in shapes)]
+    folder = OUT / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config_json, indent=1) + "\n")
+    golden = {"transformers": transformers.__version__, "stddev": used, "tensors": shapes,
+              "prompts": prompts, "errors": errors}
+    (folder / "golden.json").write_text(json.dumps(golden) + "\n")
+    exact.astype("<f4").tofile(folder / "logits.f32")
+    return (f"{name}: logits stddev {exact.std():.2f}, max error bfloat16 {errors['bfloat16']['max']:.3f} "
+            f"float16 {errors['float16']['max']:.3f}")
+
+
 def make(name):
     config, config_json = make_config(name, VARIANTS[name])
     layout = LAYOUTS.get(config_json["architectures"][0])
@@ -377,21 +397,7 @@ def make(name):
         if layout and layout.prepare:
             layout.prepare(model, config_json, length)
 
-    exact = run(model, torch.float32, prompts, prepare)
-    errors = {}
-    for dtype in (torch.bfloat16, torch.float16):
-        difference = run(model, dtype, prompts, prepare) - exact
-        errors[str(dtype).removeprefix("torch.")] = {
-            "max": float(np.abs(difference).max()), "rms": float(np.sqrt((difference**2).mean()))}
-    used = [r for r in rules if any(rule(rules, tensor) is r for tensor in shapes)]
-    folder = OUT / name
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(config_json, indent=1) + "\n")
-    golden = {"transformers": transformers.__version__, "stddev": used, "tensors": shapes,
-              "prompts": prompts, "errors": errors}
-    (folder / "golden.json").write_text(json.dumps(golden) + "\n")
-    exact.astype("<f4").tofile(folder / "logits.f32")
-    print(f"{name}: logits stddev {exact.std():.2f}, bfloat16 max error {errors['bfloat16']['max']:.3f}")
+    print(write(name, config_json, rules, shapes, prompts, lambda dtype: run(model, dtype, prompts, prepare)))
 
 
 def main():

@@ -10,7 +10,6 @@ token of the shortest prompt.
 usage: make_moe_golden.py [NAME ...]
 """
 import copy
-import json
 import re
 import sys
 
@@ -252,25 +251,10 @@ def make(name):
         rows = sorted(set(np.linspace(0, length - 1, min(dense.ROWS, length)).astype(int).tolist()))
         ids = dense.prompt_ids(name, length, values["vocab_size"])
         prompts.append({"ids": settled(routers, name, ids, values["vocab_size"]), "rows": rows})
-    exact = dense.run(model, torch.float32, prompts, as_it_is)
-    errors = {}
-    for dtype in (torch.bfloat16, torch.float16):
-        difference = dense.run(model, dtype, prompts, as_it_is) - exact
-        errors[str(dtype).removeprefix("torch.")] = {
-            "max": float(np.abs(difference).max()), "rms": float(np.sqrt((difference**2).mean()))}
-    rules = rules_of(values)
-    used = [r for r in rules if any(dense.rule(rules, tensor) is r for tensor in shapes)]
-    folder = dense.OUT / name
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(values, indent=1) + "\n")
-    golden = {"transformers": transformers.__version__, "stddev": used, "tensors": shapes,
-              "prompts": prompts, "errors": errors}
-    (folder / "golden.json").write_text(json.dumps(golden) + "\n")
-    exact.astype("<f4").tofile(folder / "logits.f32")
-    print(f"{name}: logits stddev {exact.std():.2f}, max error bfloat16 {errors['bfloat16']['max']:.3f} "
-          f"float16 {errors['float16']['max']:.3f}; least margin "
-          f"{min(float(routers.margins([p['ids']]).min()) for p in prompts):.2f}, "
-          f"{routers.idle(prompts[0]['ids'])} experts without tokens", flush=True)
+    said = dense.write(name, values, rules_of(values), shapes, prompts,
+                       lambda dtype: dense.run(model, dtype, prompts, as_it_is))
+    margin = min(float(routers.margins([p["ids"]]).min()) for p in prompts)
+    print(f"{said}; least margin {margin:.2f}, {routers.idle(prompts[0]['ids'])} experts without tokens", flush=True)
 
 
 def main():

@@ -5,7 +5,6 @@ MiniCPM, as the same mathematics from Llama's parts, with the published tensors.
 usage: make_remote_golden.py [NAME ...]      (all without names)
 """
 import copy
-import json
 import math
 import sys
 
@@ -14,7 +13,7 @@ import torch
 import transformers
 
 from hash_random import random_tensor
-from make_golden import BASE, LENGTHS, OUT, ROWS, STDDEV, prompt_ids, rule, without_head_dim
+from make_golden import BASE, LENGTHS, ROWS, STDDEV, prompt_ids, rule, without_head_dim, write
 
 RULES = {
     "baichuan": [["W_pack.weight", 0, 0.16], ["model.norm.weight", 2, 0.4],
@@ -146,21 +145,7 @@ def make(name):
         rows = sorted(set(np.linspace(0, length - 1, min(ROWS, length)).astype(int).tolist()))
         prompts.append({"ids": prompt_ids(name, length, values["vocab_size"]), "rows": rows})
     model, shapes = build(values, rules)
-    exact = run(model, torch.float32, prompts)
-    errors = {}
-    for dtype in (torch.bfloat16, torch.float16):
-        difference = run(model, dtype, prompts) - exact
-        errors[str(dtype).removeprefix("torch.")] = {
-            "max": float(np.abs(difference).max()), "rms": float(np.sqrt((difference**2).mean()))}
-    used = [r for r in rules if any(rule(rules, tensor) is r for tensor in shapes)]
-    folder = OUT / name
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(values, indent=1) + "\n")
-    golden = {"transformers": transformers.__version__, "stddev": used, "tensors": shapes,
-              "prompts": prompts, "errors": errors}
-    (folder / "golden.json").write_text(json.dumps(golden) + "\n")
-    exact.astype("<f4").tofile(folder / "logits.f32")
-    print(f"{name}: logits stddev {exact.std():.2f}, bfloat16 max error {errors['bfloat16']['max']:.3f}")
+    print(write(name, values, rules, shapes, prompts, lambda dtype: run(model, dtype, prompts)))
 
 
 def main():
