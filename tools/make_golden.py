@@ -182,7 +182,7 @@ def phi(**changes):
 
 def stablelm(**changes):
     config = {**without_head_dim(BASE), "architectures": ["StableLmForCausalLM"],
-              "model_type": "stablelm", "hidden_size": 256, "layer_norm_eps": 1e-5,
+              "model_type": "stablelm", "hidden_size": 320, "layer_norm_eps": 1e-5,
               "partial_rotary_factor": 0.25, "use_qkv_bias": False}
     config.pop("rms_norm_eps")
     return {**config, **changes}
@@ -247,7 +247,7 @@ VARIANTS = {
     "starcoder2": starcoder2(),
     "phi": phi(),
     "stablelm": stablelm(use_qkv_bias=True),
-    "stablelm-parallel": stablelm(use_parallel_residual=True, qk_layernorm=True),
+    "stablelm-parallel": stablelm(hidden_size=640, use_parallel_residual=True, qk_layernorm=True),
     "cohere": cohere(),
     "cohere-qk-norm": cohere(use_qk_norm=True),
     "olmo2": olmo2(),
@@ -325,7 +325,10 @@ def make_config(name, values):
 
 
 def rule(rules, name):
-    return next(r for r in rules if name.endswith(r[0]))
+    for candidate in rules:
+        if name.endswith(candidate[0]):
+            return candidate
+    sys.exit(f"no rule says how large the numbers of {name} are: see STDDEV and RULES")
 
 
 def build(config, rules, layout):

@@ -98,26 +98,34 @@ void add_stablelm(std::vector<Mutation>& all) {
   const auto with = [&](const char* what, Mutate apply) {
     all.push_back({"stablelm", what, std::move(apply)});
   };
-  with("no q, k, v bias",
-       both(erase("q_proj.bias"), both(erase("k_proj.bias"), erase("v_proj.bias"))));
-  with("half of a head rotated", set("partial_rotary_factor", 0.5));
+  with("no q bias", fill("q_proj.bias", 0));
+  with("no k bias", fill("k_proj.bias", 0));
+  with("no v bias", fill("v_proj.bias", 0));
   with("no norm bias", erase("layernorm.bias"));
   with("no final norm bias", erase("model.norm.bias"));
-  with("norms exchanged", exchange("input_layernorm", "post_attention_layernorm"));
+  with("norms exchanged", exchange("input_layernorm.weight", "post_attention_layernorm.weight"));
+  with("gate and up exchanged", exchange("gate_proj", "up_proj"));
+  with("a pair more of a head rotated", set("partial_rotary_factor", 0.275));
+  with("all of a head rotated", set("partial_rotary_factor", 1.0));
+  with("rope pairs interleaved",
+       both(interleave_rotary("q_proj", 80, 20), interleave_rotary("k_proj", 80, 20)));
+  with("kv groups by remainder", regroup_heads(80));
   with("MLP beside attention",
        both(set("use_parallel_residual", true), erase("post_attention_layernorm")));
-  with("gate and up exchanged", exchange("gate_proj", "up_proj"));
+  with("rope base", set("rope_theta", 20000.0));
+  with("tanh GELU for SiLU", set("hidden_act", "gelu_pytorch_tanh"));
   with("epsilon", set("layer_norm_eps", 1e-2));
-  const auto with_norms = [&](const char* what, Mutate apply) {
+  const auto beside = [&](const char* what, Mutate apply) {
     all.push_back({"stablelm-parallel", what, std::move(apply)});
   };
-  with_norms("no norm weights of q", fill("q_layernorm", 1));
-  with_norms("no norm weights of k", fill("k_layernorm", 1));
-  with_norms("no norms of heads",
-             both(set("qk_layernorm", false), both(erase("q_layernorm"), erase("k_layernorm"))));
-  with_norms("q heads' norms exchanged", exchange("q_layernorm.norms.0", "q_layernorm.norms.1"));
-  with_norms("k heads' norms exchanged", exchange("k_layernorm.norms.0", "k_layernorm.norms.1"));
-  with_norms("half of a head rotated", set("partial_rotary_factor", 0.5));
+  beside("no norms of heads",
+         both(set("qk_layernorm", false), both(erase("q_layernorm"), erase("k_layernorm"))));
+  beside("no weights in q's norms", fill("q_layernorm", 1));
+  beside("no weights in k's norms", fill("k_layernorm", 1));
+  beside("two heads' norms of q exchanged", exchange("q_layernorm.norms.0", "q_layernorm.norms.1"));
+  beside("two heads' norms of k exchanged", exchange("k_layernorm.norms.0", "k_layernorm.norms.1"));
+  beside("a pair more of a head rotated", set("partial_rotary_factor", 0.2625));
+  beside("kv groups by remainder", regroup_heads(160));
 }
 
 void add_cohere(std::vector<Mutation>& all) {

@@ -101,6 +101,7 @@ TEST_F(PublishedFormsTest, Falcon11BSharesOneNorm) {
 TEST_F(PublishedFormsTest, StableLmUnderItsFirstName) {
   EXPECT_LE(error_after("stablelm", [](json::object& config, TinyWeights&) {
               config["architectures"] = json::array{"StableLMEpochForCausalLM"};
+              config["model_type"] = "stablelm_epoch";
               rename_key(config, "partial_rotary_factor", "rope_pct");
               rename_key(config, "layer_norm_eps", "norm_eps");
             }), 1e-3);
@@ -111,6 +112,7 @@ TEST_F(PublishedFormsTest, DefaultsOfTheClassesStandInForKeysLeftOut) {
     return error_after(golden, [&](json::object& config, TinyWeights&) { config.erase(key); });
   };
   EXPECT_LE(without("stablelm", "partial_rotary_factor"), 1e-3);
+  EXPECT_LE(without("stablelm", "layer_norm_eps"), 1e-3);
   EXPECT_LE(without("cohere", "logit_scale"), 1e-3);
   EXPECT_LE(without("starcoder2", "norm_epsilon"), 1e-3);
   EXPECT_LE(without("starcoder2", "hidden_act"), 1e-3);
