@@ -45,31 +45,27 @@ class Bench {
 
   // Sequences with `queries` last tokens of `context`; prints one line.
   void attention(Heads heads, int sequences, int queries, int context, Options options) {
-    const Pages pages = make_pages(heads, sequences, context);
-    const Tensor start = upload(steps(sequences + 1, queries)),
-                 length = upload(std::vector<int>(static_cast<size_t>(sequences), context)),
-                 slots = upload(last_slots(pages, sequences, queries, context)),
-                 qkv = random(Shape{int64_t{sequences} * queries,
-                                    int64_t{heads.query + 2 * heads.kv} * heads.dim});
-    const TensorView q = qkv.view().columns(0, int64_t{heads.query} * heads.dim);
-    const Tensor out(q.shape(), dtype_, kGpu);
-    const AttentionBatch batch{.query_start = start,
-                               .kv_len = length,
-                               .block_table = pages.table,
-                               .max_query_len = queries,
-                               .max_kv_len = context};
-    const AttentionParams params{.heads = heads.query,
-                                 .scale = 1.0f / std::sqrt(static_cast<float>(heads.dim)),
-                                 .window = options.window,
-                                 .batch_invariant = options.batch_invariant};
-    const AttentionInputParams input{
-        .heads = heads.query, .kv_heads = heads.kv, .head_dim = heads.dim};
-    const double seconds = time(pages.layers, [&](int layer) {
-      Ctx ctx{*stream_, arena_};
-      if (options.with_input) attention_input(ctx, qkv, input, slots, pages.layer(layer));
-      paged_attention(ctx, q, pages.layer(layer), batch, params, out);
-    });
+    const double seconds =
+        time_attention(heads, std::vector<int>(static_cast<size_t>(sequences), context), queries,
+                       context, options);
     print(heads, sequences, queries, context, options, seconds);
+  }
+
+  // A token each of sequences whose contexts are spread over 8 to 1,024 tokens, as many from 8 to
+  // 16 as from 512 on.
+  void ragged(Heads heads, int sequences) {
+    std::vector<int> lengths;
+    for (int b = 0; b < sequences; ++b) {
+      const double part = std::fmod(b * 0.6180339887, 1);
+      lengths.push_back(static_cast<int>(8 * std::pow(128, part)));
+    }
+    const double seconds = time_attention(heads, lengths, 1, 1024, {});
+    const double bytes =
+        4.0 * std::accumulate(lengths.begin(), lengths.end(), 0) * heads.kv * heads.dim;
+    std::printf("%3d/%-2d x %3d %5d seq of 8 to 1,024 tokens %9.1f us %7.1f GB/s (%3.0f%%)\n",
+                heads.query, heads.kv, heads.dim, sequences, seconds * 1e6, bytes * 1e-9 / seconds,
+                bytes / kReadBytesPerSecond / seconds * 100);
+    std::fflush(stdout);
   }
 
   void input(Heads heads, int tokens) {
@@ -106,6 +102,35 @@ class Bench {
       return of_layer;
     }
   };
+
+  // Seconds of a call; `context`: the longest length.
+  double time_attention(Heads heads, const std::vector<int>& lengths, int queries, int context,
+                        Options options) {
+    const int sequences = static_cast<int>(lengths.size());
+    const Pages pages = make_pages(heads, sequences, context);
+    const Tensor start = upload(steps(sequences + 1, queries)), length = upload(lengths),
+                 slots = upload(last_slots(pages, sequences, queries, context)),
+                 qkv = random(Shape{int64_t{sequences} * queries,
+                                    int64_t{heads.query + 2 * heads.kv} * heads.dim});
+    const TensorView q = qkv.view().columns(0, int64_t{heads.query} * heads.dim);
+    const Tensor out(q.shape(), dtype_, kGpu);
+    const AttentionBatch batch{.query_start = start,
+                               .kv_len = length,
+                               .block_table = pages.table,
+                               .max_query_len = queries,
+                               .max_kv_len = context};
+    const AttentionParams params{.heads = heads.query,
+                                 .scale = 1.0f / std::sqrt(static_cast<float>(heads.dim)),
+                                 .window = options.window,
+                                 .batch_invariant = options.batch_invariant};
+    const AttentionInputParams input{
+        .heads = heads.query, .kv_heads = heads.kv, .head_dim = heads.dim};
+    return time(pages.layers, [&](int layer) {
+      Ctx ctx{*stream_, arena_};
+      if (options.with_input) attention_input(ctx, qkv, input, slots, pages.layer(layer));
+      paged_attention(ctx, q, pages.layer(layer), batch, params, out);
+    });
+  }
 
   void print(Heads heads, int sequences, int queries, int context, Options options,
              double seconds) const {
@@ -204,7 +229,11 @@ void decode(Bench& bench) {
     for (int context : {1, 256, 2048, 16384}) bench.attention(heads, 1, 1, context, {});
     for (int context : {128, 400, 640}) bench.attention(heads, 64, 1, context, {});
     bench.attention(heads, 256, 1, 400, {});
+    for (int sequences : {16, 64, 256}) bench.ragged(heads, sequences);
   }
+  bench.ragged(kLlama3, 1000);
+  bench.attention(kLlama3, 16, 1, 2048, {});
+  bench.attention(kLlama2, 4, 1, 2048, {});
   for (int sequences : {1, 64}) bench.attention(kLlama3, sequences, 1, 400, {.with_input = true});
   bench.attention(kLlama3, 64, 4, 2048, {});
   bench.attention(kSmolLm2, 1, 1, 512, {});

@@ -1,11 +1,11 @@
 // Split-KV attention of sequences with few query tokens.
 //
-// The context of every (sequence, KV head, tile of 16 rows), a segment, is cut into units of 64
-// tokens. The units of all segments in a row are dealt out, as contiguous ranges of even cost, to thread
-// blocks that fill the device, which read the lengths themselves: the launch depends on no length.
-// The four warps of a block take 16 tokens of each unit through copy pipelines of their own and
-// meet at the end of a segment. A segment that several blocks share is summed from their parts, in
-// order, by the one that finishes last.
+// The context of every (sequence, KV head, tile of 16 rows), a segment, is cut into units of 16
+// tokens a warp. The units of all segments in a row are dealt out, as contiguous ranges of even
+// cost, to thread blocks that fill the device, which read the lengths themselves: the launch
+// depends on no length. The warps of a block take 16 tokens of each unit through copy pipelines of
+// their own and meet at the end of a segment. A segment that several blocks share is summed from
+// their parts, in order, by the one that finishes last.
 //
 // The kernel reads lengths, block tables and the K and V of earlier steps before it waits for the
 // kernel before it. That is safe because of what launch.cuh asks: when this kernel starts, the last
@@ -21,8 +21,13 @@ namespace lmdeploy::cuda {
 
 namespace decode {
 
-constexpr int kMergeColumns = 32;  // that the warps merge at a time
-constexpr int kMergeStride = kMergeColumns + 4;
+// At the end of a segment 128 threads add up the warps' values: 4 columns of a row each, the first
+// rows of 32 columns at a time, or fewer rows of more.
+constexpr int kSummingThreads = 128;
+template <int kColumns>
+constexpr int kMergedRows = kSummingThreads * 4 / kColumns;
+template <int kColumns>
+constexpr int kMergeStride = kColumns + 4;
 
 // What the blocks share about a segment's part: the running softmax of 16 rows.
 template <int kWidth>
@@ -32,23 +37,24 @@ struct Part {
   float values[kRows][kWidth];
 };
 
+template <int kWarps>
 struct Shared {
   float max[kWarps][kRows];
   float sum[kWarps][kRows];
-  float merge[kWarps][kRows][kMergeStride];
+  float merge[kWarps][kMergedRows<32> * kMergeStride<32>];
   ShareOfBlock share;
   bool last;
 };
 
 template <int kWidth>
 constexpr int kSliceBytes = kSliceTokens* kWidth * 2;  // of K or V
-template <int kWidth>
+template <int kWidth, int kWarps>
 constexpr int kStageBytes = kWarps * 2 * kSliceBytes<kWidth>;
 
 // Copies a warp's slice of the unit: K, then V. Tokens that no row sees become zeros.
-template <class T, int kWidth>
-__device__ __forceinline__ void copy_slice(const AttentionLaunch& args, const Cursor& at, int warp,
-                                           uint32_t to) {
+template <class T, int kWidth, int kWarps>
+__device__ __forceinline__ void copy_slice(const AttentionLaunch& args, const Cursor<kWarps>& at,
+                                           int warp, uint32_t to) {
   constexpr int kChunks = kWidth / 8;
   constexpr int kRowsAtOnce = 32 / kChunks > 0 ? 32 / kChunks : 1;
   const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -71,11 +77,11 @@ __device__ __forceinline__ void copy_slice(const AttentionLaunch& args, const Cu
 }
 
 // A warp's copies of its slices of consecutive units, into as many stages.
-template <class T, int kWidth>
+template <class T, int kWidth, int kWarps>
 class SlicePipeline {
  public:
   // From `first` on, to where `cost` ends.
-  __device__ SlicePipeline(const AttentionLaunch& args, const Cursor& first, int cost,
+  __device__ SlicePipeline(const AttentionLaunch& args, const Cursor<kWarps>& first, int cost,
                            uint32_t memory, int stages)
       : args_(args),
         ahead_(first),
@@ -118,11 +124,11 @@ class SlicePipeline {
 
  private:
   __device__ uint32_t stage(int index) const {
-    return memory_ + static_cast<uint32_t>(index * kStageBytes<kWidth>);
+    return memory_ + static_cast<uint32_t>(index * kStageBytes<kWidth, kWarps>);
   }
   __device__ void copy_next() {
     if (left_ > 0) {
-      copy_slice<T, kWidth>(args_, ahead_, warp_, stage(current_));
+      copy_slice<T, kWidth, kWarps>(args_, ahead_, warp_, stage(current_));
       if (--left_ > 0) {
         ahead_.next(args_);
         left_ -= ahead_.cost_before();
@@ -133,7 +139,7 @@ class SlicePipeline {
   }
 
   const AttentionLaunch& args_;
-  Cursor ahead_;
+  Cursor<kWarps> ahead_;
   int left_, stages_, warp_;
   uint32_t memory_;
   int current_ = 0;  // stage of the oldest slice, or to fill
@@ -142,9 +148,15 @@ class SlicePipeline {
 struct RowSum {
   float max, sum;
 };
-// The softmax over the warps' sums of one segment or part, for row threadIdx.x / 8.
-template <class T, int kWidth>
-__device__ __forceinline__ RowSum share_sums(const WarpRows<T, kWidth>& rows, Shared& shared) {
+template <int kColumns>
+__device__ __forceinline__ int summed_row() {
+  return static_cast<int>(threadIdx.x) % kSummingThreads / (kColumns / 4);
+}
+
+// The softmax over the warps' sums of one segment or part, for `row`.
+template <class T, int kWidth, int kWarps>
+__device__ __forceinline__ RowSum share_sums(const WarpRows<T, kWidth>& rows, int row,
+                                             Shared<kWarps>& shared) {
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
@@ -155,17 +167,20 @@ __device__ __forceinline__ RowSum share_sums(const WarpRows<T, kWidth>& rows, Sh
   }
   __syncthreads();
   RowSum whole{-INFINITY, 0};
-  for (int w = 0; w < kWarps; ++w) whole.max = fmaxf(whole.max, shared.max[w][thread / 8]);
+  for (int w = 0; w < kWarps; ++w) whole.max = fmaxf(whole.max, shared.max[w][row]);
   for (int w = 0; w < kWarps; ++w)
-    whole.sum += shared.sum[w][thread / 8] * weight_of(shared.max[w][thread / 8], whole.max);
+    whole.sum += shared.sum[w][row] * weight_of(shared.max[w][row], whole.max);
   return whole;
 }
 
-// After share_sums: adds up the warps' values, 32 columns at a time. Gives row threadIdx.x / 8 to
-// store(column, float4).
-template <class T, int kWidth, class Store>
-__device__ __forceinline__ void merge_values(const WarpRows<T, kWidth>& rows, Shared& shared,
-                                             int row_count, Store&& store) {
+// After share_sums: adds up the warps' values of `row_count` rows, at most kMergedRows<kColumns>,
+// kColumns at a time. Gives row summed_row<kColumns>() to store(column, float4).
+template <int kColumns, class T, int kWidth, int kWarps, class Store>
+__device__ __forceinline__ void merge_values(const WarpRows<T, kWidth>& rows,
+                                             Shared<kWarps>& shared, int row_count,
+                                             Store&& store) {
+  constexpr int kStride = kMergeStride<kColumns>;
+  static_assert(kMergedRows<kColumns> * kStride <= kMergedRows<32> * kMergeStride<32>);
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
   float scale[2];
 #pragma unroll
@@ -174,28 +189,31 @@ __device__ __forceinline__ void merge_values(const WarpRows<T, kWidth>& rows, Sh
     for (int w = 0; w < kWarps; ++w) most = fmaxf(most, shared.max[w][lane / 4 + 8 * i]);
     scale[i] = weight_of(rows.max[i], most);
   }
-  const int row = thread / 8, column = thread % 8 * 4;
+  const int row = summed_row<kColumns>(), column = thread % (kColumns / 4) * 4;
+  const bool adds = thread < kSummingThreads && row < row_count;
 #pragma unroll
-  for (int pass = 0; pass < kWidth / kMergeColumns; ++pass) {
+  for (int pass = 0; pass < kWidth / kColumns; ++pass) {
+    if (pass > 0) __syncthreads();
 #pragma unroll
-    for (int n = 0; n < kMergeColumns / 8; ++n) {
-      const float(&values)[4] = rows.out[pass * (kMergeColumns / 8) + n];
+    for (int i = 0; i < 2; ++i) {
+      const int own = lane / 4 + 8 * i;
+      if (own >= min(row_count, kMergedRows<kColumns>)) continue;
 #pragma unroll
-      for (int c = 0; c < 4; ++c) {
-        shared.merge[warp][lane / 4 + c / 2 * 8][8 * n + lane % 4 * 2 + c % 2] =
-            values[c] * scale[c / 2];
+      for (int n = 0; n < kColumns / 8; ++n) {
+        const float(&values)[4] = rows.out[pass * (kColumns / 8) + n];
+        *reinterpret_cast<float2*>(
+            &shared.merge[warp][own * kStride + 8 * n + lane % 4 * 2]) =
+            make_float2(values[2 * i] * scale[i], values[2 * i + 1] * scale[i]);
       }
     }
     __syncthreads();
-    if (row < row_count) {
-      float4 total{};
-      for (int w = 0; w < kWarps; ++w) {
-        const float4 x = *reinterpret_cast<const float4*>(&shared.merge[w][row][column]);
-        total = {total.x + x.x, total.y + x.y, total.z + x.z, total.w + x.w};
-      }
-      store(pass * kMergeColumns + column, total);
+    if (!adds) continue;
+    float4 total{};
+    for (int w = 0; w < kWarps; ++w) {
+      const float4 x = *reinterpret_cast<const float4*>(&shared.merge[w][row * kStride + column]);
+      total = {total.x + x.x, total.y + x.y, total.z + x.z, total.w + x.w};
     }
-    __syncthreads();
+    store(pass * kColumns + column, total);
   }
 }
 
@@ -206,7 +224,9 @@ struct OutputRow {
   float scale;
   int head_dim;
 
-  __device__ OutputRow(const AttentionLaunch& args, const Cursor& at, int row, RowSum whole)
+  template <int kWarps>
+  __device__ OutputRow(const AttentionLaunch& args, const Cursor<kWarps>& at, int row,
+                       RowSum whole)
       : head_dim(args.head_dim) {
     const RowPlace place(args, at.work.place, at.kv_head(), at.first_row() + row);
     scale = normalization(whole.max, whole.sum,
@@ -223,12 +243,13 @@ struct OutputRow {
 
 // Sums the parts that blocks first .. last of the segment have left and stores the rows. A block
 // leaves its first segment's part, cut at its start, in slot 2 b, and its last's in slot 2 b + 1.
-template <class T, int kWidth>
-__device__ void sum_parts(const AttentionLaunch& args, const Cursor& at, int row_count, int first,
-                          int last) {
+template <class T, int kWidth, int kWarps>
+__device__ void sum_parts(const AttentionLaunch& args, const Cursor<kWarps>& at, int row_count,
+                          int first, int last) {
   constexpr int kAtOnce = 8;  // parts, so that their loads overlap
   const Part<kWidth>* parts = reinterpret_cast<const Part<kWidth>*>(args.partial);
-  for (int i = static_cast<int>(threadIdx.x); i < row_count * (kWidth / 4); i += kThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < row_count * (kWidth / 4);
+       i += static_cast<int>(blockDim.x)) {
     const int row = i / (kWidth / 4), column = i % (kWidth / 4) * 4;
     RowSum whole{-INFINITY, 0};
     float4 total{};
@@ -261,28 +282,29 @@ __device__ void sum_parts(const AttentionLaunch& args, const Cursor& at, int row
   }
 }
 
-// Finishes the block's part of the segment at `at`, which the deal has at [begin, end).
-template <class T, int kWidth>
-__device__ void finish_segment(const AttentionLaunch& args, const Deal& deal, const Cursor& at,
-                               int begin, int end, bool whole, WarpRows<T, kWidth>& rows,
-                               Shared& shared) {
-  const int block = static_cast<int>(blockIdx.x), row = static_cast<int>(threadIdx.x) / 8;
-  const int row_count = min(kRows, at.work.place.queries * args.group - at.first_row());
-  const RowSum own = share_sums(rows, shared);
+// Finishes the block's part of the segment at `at`, which the deal has at [begin, end). The values
+// are merged kColumns at a time.
+template <int kColumns, class T, int kWidth, int kWarps>
+__device__ void finish_rows(const AttentionLaunch& args, const Deal& deal,
+                            const Cursor<kWarps>& at, int begin, int end, bool whole,
+                            int row_count, const WarpRows<T, kWidth>& rows,
+                            Shared<kWarps>& shared) {
+  const int block = static_cast<int>(blockIdx.x), row = summed_row<kColumns>();
+  const RowSum own = share_sums(rows, row, shared);
   if (whole) {
     const OutputRow<T> output(args, at, row, own);
-    merge_values(rows, shared, row_count,
-                 [&](int column, float4 values) { output.store(column, values); });
+    merge_values<kColumns>(rows, shared, row_count,
+                           [&](int column, float4 values) { output.store(column, values); });
     return;
   }
   const int first = deal.first_share(begin, end), last = deal.last_share(begin, end);
   Part<kWidth>& part =
       reinterpret_cast<Part<kWidth>*>(args.partial)[2 * block + (block == first ? 1 : 0)];
-  if (threadIdx.x % 8 == 0) {
+  if (threadIdx.x < kSummingThreads && threadIdx.x % (kColumns / 4) == 0) {
     part.max[row] = own.max;
     part.sum[row] = own.sum;
   }
-  merge_values(rows, shared, row_count, [&](int column, float4 values) {
+  merge_values<kColumns>(rows, shared, row_count, [&](int column, float4 values) {
     *reinterpret_cast<float4*>(&part.values[row][column]) = values;
   });
   __threadfence();
@@ -294,28 +316,40 @@ __device__ void finish_segment(const AttentionLaunch& args, const Deal& deal, co
   __syncthreads();
   if (!shared.last) return;
   __threadfence();
-  sum_parts<T, kWidth>(args, at, row_count, first, last);
+  sum_parts<T, kWidth, kWarps>(args, at, row_count, first, last);
+}
+
+template <class T, int kWidth, int kWarps>
+__device__ void finish_segment(const AttentionLaunch& args, const Deal& deal,
+                               const Cursor<kWarps>& at, int begin, bool whole,
+                               const WarpRows<T, kWidth>& rows, Shared<kWarps>& shared) {
+  // In one pass, where few query heads share a KV head.
+  constexpr int kWide = kWidth < 128 ? kWidth : 128;
+  const int row_count = min(kRows, at.work.place.queries * args.group - at.first_row());
+  const int end = begin + at.work.segment_cost();
+  if (row_count <= kMergedRows<kWide>) {
+    finish_rows<kWide>(args, deal, at, begin, end, whole, row_count, rows, shared);
+  } else {
+    finish_rows<32>(args, deal, at, begin, end, whole, row_count, rows, shared);
+  }
 }
 
 // The block's units, one after the other.
-template <class T, int kWidth>
+template <class T, int kWidth, int kWarps>
 __device__ void attend_share(const AttentionLaunch& args, const Deal& deal, uint32_t stage_memory,
-                             int stages, Shared& shared) {
+                             int stages, Shared<kWarps>& shared) {
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int first = shared.share.begin, end = shared.share.end;
-  Cursor at(args, shared.share.sequence, shared.share.offset);
-  SlicePipeline<T, kWidth> slices(args, at, end - first, stage_memory, stages);
+  Cursor<kWarps> at(args, shared.share.sequence, shared.share.offset);
+  SlicePipeline<T, kWidth, kWarps> slices(args, at, end - first, stage_memory, stages);
   slices.fill();
   allow_next();
   const ScoreRule rule(args);
   WarpRows<T, kWidth> rows;
-  bool starts = false;  // the segment, in this block
-  int place = first + at.cost_before();
-  for (bool is_first = true; place < end; is_first = false) {
-    if (is_first || at.block == 0) {
-      rows.start(args, at.work.place, at.kv_head(), at.first_row());
-      starts = at.block == 0;
-    }
+  rows.load(args, at.work.place, at.kv_head(), at.first_row());
+  rows.clear();
+  bool starts = at.block == 0;  // the segment, in this block
+  for (int place = first + at.cost_before();; ++place) {
     const uint32_t tile = slices.take();
     const int token = at.token(warp);
     const bool masked = token + kSliceTokens > at.work.place.position(0) + 1 ||
@@ -323,13 +357,21 @@ __device__ void attend_share(const AttentionLaunch& args, const Deal& deal, uint
     rows.template attend<kSliceTokens>(rule, tile, tile + kSliceBytes<kWidth>, token, masked);
     slices.give_back();
     const bool ends = at.block + 1 == at.work.blocks;
-    if (ends || place + 1 == end) {
-      const int begin = place - at.block - kSegmentCost;
-      finish_segment(args, deal, at, begin, begin + at.work.segment_cost(), starts && ends, rows,
-                     shared);
+    if (!ends && place + 1 < end) {
+      at.next(args);
+      continue;
     }
-    if (++place == end) break;
-    at.next(args);
+    const Cursor<kWarps> done = at;
+    const int begin = place - at.block - kSegmentCost;
+    const bool is_last = place + 1 >= end;
+    if (!is_last) {  // its rows come while this one's are summed
+      at.next(args);
+      rows.load(args, at.work.place, at.kv_head(), at.first_row());
+    }
+    finish_segment(args, deal, done, begin, starts && ends, rows, shared);
+    if (is_last) break;
+    rows.clear();
+    starts = true;
     place += at.cost_before();
   }
 }
@@ -343,20 +385,22 @@ __device__ void clear_rows(const AttentionLaunch& args) {
     if (place.kv_len > 0 || !is_ours(args, place)) continue;
     for (int query = 0; query < place.queries; ++query) {
       T* to = static_cast<T*>(args.out) + (place.first_query + query) * args.out_stride;
-      for (int i = static_cast<int>(threadIdx.x) * 8; i < columns; i += kThreads * 8)
+      for (int i = static_cast<int>(threadIdx.x) * 8; i < columns;
+           i += static_cast<int>(blockDim.x) * 8)
         *reinterpret_cast<uint4*>(to + i) = uint4{};
     }
   }
 }
 
-template <class T, int kWidth>
-__global__ void __launch_bounds__(kThreads, kWidth <= 128 ? 2 : 1)
+template <class T, int kWidth, int kWarps>
+__global__ void __launch_bounds__(kWarps * 32, kWidth <= 128 && kWarps == 4 ? 2 : 1)
     attention_decode_kernel(const __grid_constant__ AttentionLaunch args, int stages) {
   extern __shared__ __align__(128) char memory[];
-  Shared& shared = *reinterpret_cast<Shared*>(memory + stages * kStageBytes<kWidth>);
-  const Deal dealt = deal(args, shared.share);
+  Shared<kWarps>& shared =
+      *reinterpret_cast<Shared<kWarps>*>(memory + stages * kStageBytes<kWidth, kWarps>);
+  const Deal dealt = deal<kWarps>(args, shared.share);
   if (blockIdx.x < dealt.shares && shared.share.begin < shared.share.end) {
-    attend_share<T, kWidth>(args, dealt, shared_address(memory), stages, shared);
+    attend_share<T, kWidth, kWarps>(args, dealt, shared_address(memory), stages, shared);
   } else {
     wait_for_previous();
     allow_next();
@@ -364,31 +408,42 @@ __global__ void __launch_bounds__(kThreads, kWidth <= 128 ? 2 : 1)
   clear_rows<T>(args);
 }
 
-// Blocks of a multiprocessor and stages of their pipelines.
-struct Shape {
-  int blocks, stages;
-};
-template <int kWidth>
-Shape shape_of(const AttentionLaunch& args) {
+// Stages of the pipelines of `blocks` blocks on a multiprocessor.
+template <int kWidth, int kWarps>
+int stages_of(const AttentionLaunch& args, int blocks) {
   constexpr int kMostStages = 6, kReserved = 1024;  // bytes, of each block
-  const int most = args.shared_bytes;
-  const auto stages = [](int bytes) {
-    return min(kMostStages, (bytes - static_cast<int>(sizeof(Shared))) / kStageBytes<kWidth>);
-  };
-  const int of_two = stages((most + kReserved) / kDecodeBlocksPerSm - kReserved);
-  return kWidth <= 128 && of_two >= 2 ? Shape{kDecodeBlocksPerSm, of_two} : Shape{1, stages(most)};
+  const int bytes = (args.shared_bytes + kReserved) / blocks - kReserved;
+  return min(kMostStages, (bytes - static_cast<int>(sizeof(Shared<kWarps>))) /
+                              kStageBytes<kWidth, kWarps>);
 }
 
-template <class T, int kWidth>
-cudaError_t launch_decode(const AttentionLaunch& args, cudaStream_t stream) {
-  const Shape shape = shape_of<kWidth>(args);
-  const size_t bytes = static_cast<size_t>(shape.stages) * kStageBytes<kWidth> + sizeof(Shared);
-  const auto kernel = attention_decode_kernel<T, kWidth>;
+template <class T, int kWidth, int kWarps>
+cudaError_t launch_shape(const AttentionLaunch& args, int blocks, int stages,
+                         cudaStream_t stream) {
+  const size_t bytes =
+      static_cast<size_t>(stages) * kStageBytes<kWidth, kWarps> + sizeof(Shared<kWarps>);
+  const auto kernel = attention_decode_kernel<T, kWidth, kWarps>;
   const cudaError_t error = cudaFuncSetAttribute(
       kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
   if (error != cudaSuccess) return error;
-  return launch(kernel, dim3(static_cast<unsigned>(args.multiprocessors * shape.blocks)),
-                dim3(kThreads), bytes, stream, true, args, shape.stages);
+  return launch(kernel, dim3(static_cast<unsigned>(args.multiprocessors * blocks)),
+                dim3(kWarps * 32), bytes, stream, true, args, stages);
+}
+
+// Two blocks of four warps a multiprocessor, where there is memory for it, fill the memory bus. Few
+// segments leave it idle: there eight warps end sooner.
+template <class T, int kWidth>
+cudaError_t launch_decode(const AttentionLaunch& args, cudaStream_t stream) {
+  if constexpr (kWidth <= 128) {
+    const bool are_few = args.sequences * args.kv_heads <= args.multiprocessors;
+    if (const int stages = stages_of<kWidth, 8>(args, 1); are_few && stages >= 2) {
+      return launch_shape<T, kWidth, 8>(args, 1, stages, stream);
+    }
+    if (const int stages = stages_of<kWidth, 4>(args, kDecodeBlocksPerSm); stages >= 2) {
+      return launch_shape<T, kWidth, 4>(args, kDecodeBlocksPerSm, stages, stream);
+    }
+  }
+  return launch_shape<T, kWidth, 4>(args, 1, stages_of<kWidth, 4>(args, 1), stream);
 }
 
 template <class T>

@@ -13,15 +13,18 @@ namespace decode {
 
 namespace {
 
+constexpr int kWarps = 4, kThreads = kWarps * 32;
+constexpr int kTileTokens = kUnitTokens<kWarps>;
 constexpr int kKeyColumns = kMaxLatentHeadDim, kValueColumns = kLatentColumns;
+using TileCursor = Cursor<kWarps>;
 constexpr int kColumnsOfWarp = kValueColumns / kWarps;
-constexpr int kTileBytes = kUnitTokens * kKeyColumns * 2;
+constexpr int kTileBytes = kTileTokens * kKeyColumns * 2;
 constexpr int kQueryBytes = kRows * kKeyColumns * 2;
 constexpr int kStages = 2;
 constexpr int kChunks = kKeyColumns / 8;  // of 16 bytes, of a token or a query
 
 struct LatentShared {
-  float scores[kRows][kUnitTokens + 4];
+  float scores[kRows][kTileTokens + 4];
   ShareOfBlock share;
   bool last;
 };
@@ -30,9 +33,9 @@ struct LatentShared {
 template <class T>
 class TilePipeline {
  public:
-  __device__ TilePipeline(const AttentionLaunch& args, const Cursor& first, int units,
+  __device__ TilePipeline(const AttentionLaunch& args, const TileCursor& first, int cost,
                           uint32_t memory)
-      : args_(args), ahead_(first), left_(units), memory_(memory) {}
+      : args_(args), ahead_(first), left_(cost - first.cost_before()), memory_(memory) {}
 
   // Starts the first copies, those of this step's tokens after the kernel before has finished; that
   // it has finished is so in any case afterwards.
@@ -63,7 +66,10 @@ class TilePipeline {
   __device__ void copy_next() {
     if (left_ > 0) {
       copy_tile(memory_ + static_cast<uint32_t>(current_ * kTileBytes));
-      if (--left_ > 0) ahead_.next(args_);
+      if (--left_ > 0) {
+        ahead_.next(args_);
+        left_ -= ahead_.cost_before();
+      }
     }
     commit_copies();
     current_ = (current_ + 1) % kStages;
@@ -77,16 +83,17 @@ class TilePipeline {
                           ? key_row<T>(args_, ahead_.work.place.sequence, 0, first + 32)
                           : keys;
 #pragma unroll 4
-    for (int i = static_cast<int>(threadIdx.x); i < kUnitTokens * kChunks; i += kThreads) {
+    for (int i = static_cast<int>(threadIdx.x); i < kTileTokens * kChunks; i += kThreads) {
       const int token = i / kChunks, chunk = i % kChunks;
       const bool read = first + token < kv_len;
-      const T* from = halves && token >= 32 ? second + (token - 32) * kKeyColumns : keys + token * kKeyColumns;
+      const T* from =
+          halves && token >= 32 ? second + (token - 32) * kKeyColumns : keys + token * kKeyColumns;
       copy_async(to + tile_offset<kKeyColumns>(token, chunk), read ? from + chunk * 8 : keys, read);
     }
   }
 
   const AttentionLaunch& args_;
-  Cursor ahead_;
+  TileCursor ahead_;
   int left_;
   uint32_t memory_;
   int current_ = 0;  // stage of the oldest tile, or to fill
@@ -103,7 +110,7 @@ struct LatentRows {
   __device__ static int warp() { return static_cast<int>(threadIdx.x) / 32; }
 
   // Nothing attended yet; the queries come to `q_tile`.
-  __device__ void start(const AttentionLaunch& args, const Cursor& at, char* q_tile) {
+  __device__ void start(const AttentionLaunch& args, const TileCursor& at, char* q_tile) {
     for (int i = 0; i < 2; ++i) {
       row[i] = RowPlace(args, at.work.place, 0, at.first_row() + lane() / 4 + 8 * i);
       max[i] = -INFINITY;
@@ -145,15 +152,16 @@ struct LatentRows {
         const float x = rule(s[0][n][c] + s[1][n][c]);
         const RowPlace& place = row[c / 2];
         const bool seen = token + column <= place.position && token + column >= place.first;
-        shared.scores[lane() / 4 + c / 2 * 8][warp() * kSliceTokens + column] = seen ? x : -INFINITY;
+        shared.scores[lane() / 4 + c / 2 * 8][warp() * kSliceTokens + column] =
+            seen ? x : -INFINITY;
       }
     }
   }
 
   // Adds the tile's values by all warps' scores.
   __device__ void add(const LatentShared& shared, uint32_t tile) {
-    float s[kUnitTokens / 8][4];
-    for (int n = 0; n < kUnitTokens / 8; ++n) {
+    float s[kTileTokens / 8][4];
+    for (int n = 0; n < kTileTokens / 8; ++n) {
       for (int c = 0; c < 4; ++c) {
         s[n][c] = shared.scores[lane() / 4 + c / 2 * 8][8 * n + lane() % 4 * 2 + c % 2];
       }
@@ -161,7 +169,7 @@ struct LatentRows {
     weigh_scores(s, max, sum, out);
     const int token = lane() % 16, chunk = warp() * (kColumnsOfWarp / 8) + lane() / 16;
 #pragma unroll
-    for (int t = 0; t < kUnitTokens / 16; ++t) {
+    for (int t = 0; t < kTileTokens / 16; ++t) {
       const uint32_t a[4] = {
           pack_pair<T>(s[2 * t][0], s[2 * t][1]), pack_pair<T>(s[2 * t][2], s[2 * t][3]),
           pack_pair<T>(s[2 * t + 1][0], s[2 * t + 1][1]),
@@ -199,7 +207,7 @@ struct LatentRows {
 
 // As finish_segment of attention_decode.cuh.
 template <class T>
-__device__ void finish_latent(const AttentionLaunch& args, const Deal& deal, const Cursor& at,
+__device__ void finish_latent(const AttentionLaunch& args, const Deal& deal, const TileCursor& at,
                               int begin, int end, bool whole, const LatentRows<T>& rows,
                               LatentShared& shared) {
   const int block = static_cast<int>(blockIdx.x);
@@ -241,31 +249,36 @@ __device__ void finish_latent(const AttentionLaunch& args, const Deal& deal, con
 template <class T>
 __device__ void attend_latent_share(const AttentionLaunch& args, const Deal& deal, char* memory,
                                     LatentShared& shared) {
-  const int first_unit = shared.share.begin, end_unit = shared.share.end;
+  const int first = shared.share.begin, end = shared.share.end;
   char* q_tile = memory + kStages * kTileBytes;
-  Cursor at(args, shared.share.sequence, shared.share.offset);
-  TilePipeline<T> tiles(args, at, end_unit - first_unit, shared_address(memory));
+  TileCursor at(args, shared.share.sequence, shared.share.offset);
+  TilePipeline<T> tiles(args, at, end - first, shared_address(memory));
   tiles.fill();
   allow_next();
   const ScoreRule rule(args);
   LatentRows<T> rows;
   bool starts = false;  // the segment, in this block
-  for (int unit = first_unit; unit < end_unit; ++unit) {
-    if (unit == first_unit || at.block == 0) {
+  bool is_first = true;
+  for (int place = first + at.cost_before();; ++place) {
+    if (is_first || at.block == 0) {
       rows.start(args, at, q_tile);
       starts = at.block == 0;
     }
+    is_first = false;
     const uint32_t tile = tiles.take();
     rows.score(rule, shared_address(q_tile), tile, at.token(LatentRows<T>::warp()), shared);
     __syncthreads();
     rows.add(shared, tile);
     tiles.give_back();
-    const bool ends = at.block + 1 == at.work.blocks;
-    if (ends || unit + 1 == end_unit) {
-      const int begin = unit - at.block;
-      finish_latent(args, deal, at, begin, begin + at.work.blocks, starts && ends, rows, shared);
+    const bool ends = at.block + 1 == at.work.blocks, is_last = place + 1 >= end;
+    if (ends || is_last) {
+      const int begin = place - at.block - kSegmentCost;
+      finish_latent(args, deal, at, begin, begin + at.work.segment_cost(), starts && ends, rows,
+                    shared);
     }
-    if (unit + 1 < end_unit) at.next(args);
+    if (is_last) break;
+    at.next(args);
+    place += at.cost_before();
   }
 }
 
@@ -275,7 +288,7 @@ __global__ void __launch_bounds__(kThreads)
   extern __shared__ __align__(128) char memory[];
   LatentShared& shared =
       *reinterpret_cast<LatentShared*>(memory + kStages * kTileBytes + kQueryBytes);
-  const Deal dealt = deal(args, shared.share);
+  const Deal dealt = deal<kWarps>(args, shared.share);
   if (blockIdx.x < dealt.shares && shared.share.begin < shared.share.end) {
     attend_latent_share<T>(args, dealt, memory, shared);
   } else {

@@ -206,15 +206,26 @@ struct WarpRows {
   // Rows first_row .. first_row + 15 of (place, kv_head), nothing attended yet.
   __device__ void start(const AttentionLaunch& args, const SequencePlace& place, int kv_head,
                         int first_row) {
+    load(args, place, kv_head, first_row);
+    clear();
+  }
+  // The two parts of that: which rows these are, and what has been attended.
+  __device__ void load(const AttentionLaunch& args, const SequencePlace& place, int kv_head,
+                       int first_row) {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       row[i] = RowPlace(args, place, kv_head, first_row + lane() / 4 + 8 * i);
+    }
+    load_queries<T, kWidth>(args, row, q);
+  }
+  __device__ void clear() {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
       max[i] = -INFINITY;
       sum[i] = 0;
 #pragma unroll
       for (int n = 0; n < kWidth / 8; ++n) out[n][2 * i] = out[n][2 * i + 1] = 0;
     }
-    load_queries<T, kWidth>(args, row, q);
   }
 
   // Attends to kTokens tokens from first_token on, whose K and V lie in tiles at these addresses.
