@@ -1,13 +1,16 @@
 // Attention on AMX bf16 tiles, for bf16 caches. A block takes a whole split (kSplitTokens tokens)
-// at once, 32 query rows at a time:
-//   scores [token][row] = K q    K as left tiles in the order of its memory
-//   softmax                      16 rows a vector, so no sums across lanes; one maximum a split
+// at once:
+//   scores [token][row] = K q    K as left tiles, straight from the cache where head_dim allows it
+//   softmax                      attention_amx_softmax.h; one maximum a split
 //   values [row][dim] = p V      accumulated in the tile registers over the split
-// q * scale and p are rounded to bf16; sums, softmax and values are fp32.
+// Many rows are taken 32 at a time, 16 to a vector, so no sums cross lanes. Few rows (decoding) would
+// leave most lanes empty: their scores are turned round, 16 tokens to a vector, and the arithmetic is
+// the same to the bit. q * scale and p are rounded to bf16; sums, softmax and values are fp32.
 #include <cstddef>
 #include <cstdint>
 
 #include "kernels/cpu/amx_tiles.h"
+#include "kernels/cpu/attention_amx_softmax.h"
 #include "kernels/cpu/attention_amx_tiles.h"
 #include "kernels/cpu/attention_body.h"
 
@@ -18,7 +21,6 @@ namespace {
 using avx512::F32Vec;
 
 constexpr int kRowsPerBlock = 128;
-constexpr int kPairRows = 2 * kTileRows;  // query rows that are multiplied together
 constexpr int kTokenTiles = kSplitTokens / kTileRows;
 constexpr int kTokenSteps = kSplitTokens / kTileSteps;
 
@@ -27,10 +29,11 @@ int tiles_of(int count, int size) { return (count + size - 1) / size; }
 // The parts of AttentionWorkspace::kernel.
 struct TileScratch {
   Bf16Tile* q;    // right: [row tiles][dim steps]
-  Bf16Tile* k;    // left: [kTokenTiles][dim steps]
+  Bf16Tile* k;    // left: [kTokenTiles][dim steps], where the cache itself does not serve
   Bf16Tile* v;    // right: [dim tiles][kTokenSteps]
   Bf16Tile* p;    // left: [2][kTokenSteps]
-  float* scores;  // [kSplitTokens][kPairRows]
+  float* scores;  // [kSplitTokens][kPairRows]; of few rows [kSplitTokens][kTileRows]
+  float* turned;  // [kFewRows][kSplitTokens]
 
   static int64_t q_tiles(const AttentionArgs& args, int rows) {
     return int64_t{tiles_of(rows, kTileRows)} * tiles_of(args.head_dim, kTileSteps);
@@ -49,10 +52,11 @@ struct TileScratch {
     v = k + k_tiles(args);
     p = v + v_tiles(args);
     scores = reinterpret_cast<float*>(p + kPTiles);
+    turned = scores + kSplitTokens * kPairRows;
   }
   static size_t bytes(const AttentionArgs& args, int rows) {
     const int64_t tiles = q_tiles(args, rows) + k_tiles(args) + v_tiles(args) + kPTiles;
-    return static_cast<size_t>(tiles) * sizeof(Bf16Tile) + sizeof(float) * kSplitTokens * kPairRows;
+    return static_cast<size_t>(tiles) * sizeof(Bf16Tile) + sizeof(float) * kSplitTokens * (kPairRows + kFewRows);
   }
 };
 
@@ -83,45 +87,72 @@ void load_query_tiles(const AttentionArgs& args, const AttentionBlock& block,
   }
 }
 
-// Tokens of one split, in whole steps of kTileSteps: [begin, end) are read, relative to `start`.
-struct SplitTokens {
-  int start, begin, end;
-  int first_step() const { return begin / kTileSteps; }
-  int last_step() const { return (end - 1) / kTileSteps; }
-};
-
 const uint16_t* bf16_row(const AttentionArgs& args, const AttentionBlock& block, int head,
                          int token) {
   return reinterpret_cast<const uint16_t*>(
       token_row<KvType::kBF16>(args, block.sequence, head, token));
 }
 
-// K as left tiles. Steps never cross a page; what lies outside the range is masked later.
-void load_key_tiles(const AttentionArgs& args, const AttentionBlock& block, SplitTokens tokens,
-                    const TileScratch& work) {
+// K of a split as left tiles of 16 tokens.
+struct KeyTiles {
+  const uint16_t* tile[kTokenTiles];
+  int64_t row_bytes;  // from one token to the next
+  int64_t step;       // elements from one dim step to the next
+};
+
+// Steps never cross a page; what lies outside the range is masked later.
+KeyTiles load_key_tiles(const AttentionArgs& args, const AttentionBlock& block, SplitTokens tokens,
+                        const TileScratch& work) {
   const int dim_steps = tiles_of(args.head_dim, kTileSteps);
-  for (int step = tokens.first_step(); step <= tokens.last_step(); ++step) {
-    const int t = step * kTileSteps;
-    const uint16_t* head = bf16_row(args, block, block.kv_head, tokens.start + t);
-    for (int r = 0; r < kTileSteps; ++r, head += args.head_dim) {
-      Bf16Tile* tile = work.k + (t + r) / kTileRows * dim_steps;
-      for (int i = 0; i < args.head_dim; i += kTileSteps, ++tile) {
-        _mm512_store_si512(tile->value[r % kTileRows], load_bf16(head + i, args.head_dim - i));
+  const bool whole = args.head_dim % kTileSteps == 0;
+  KeyTiles keys{.row_bytes = whole ? 2 * args.head_dim : 64,
+                .step = whole ? kTileSteps : kTileRows * kTileSteps};
+  for (int tile = 2 * tokens.first_step(); tile < 2 * (tokens.last_step() + 1); ++tile) {
+    const uint16_t* rows = bf16_row(args, block, block.kv_head, tokens.start + tile * kTileRows);
+    keys.tile[tile] = rows;
+    if (whole) continue;
+    Bf16Tile* copy = work.k + tile * dim_steps;
+    keys.tile[tile] = copy->value[0];
+    for (int r = 0; r < kTileRows; ++r, rows += args.head_dim) {
+      for (int i = 0; i < dim_steps; ++i) {
+        _mm512_store_si512(copy[i].value[r],
+                           load_bf16(rows + i * kTileSteps, args.head_dim - i * kTileSteps));
       }
     }
   }
+  return keys;
 }
 
-// Two tokens' V as row `pair` of the right tiles; a token that is nullptr has 0.
+// Two tokens' V as row `pair` of the right tiles; a token that is nullptr has 0. Of 32 dims, the even
+// tile takes the first 4 of every 8 (in_value_order), the odd one the others; the last 16 or fewer
+// dims are a tile by themselves, in order.
 void load_value_pair(const AttentionArgs& args, const uint16_t* even, const uint16_t* odd, int pair,
                      Bf16Tile* tile) {
   const auto words = [&](const uint16_t* row, int i) {
-    if (row == nullptr) return _mm512_setzero_si512();
-    const int count = args.head_dim - i < 16 ? args.head_dim - i : 16;
-    return _mm512_cvtepu16_epi32(_mm512_castsi512_si256(load_bf16(row + i, count)));
+    return row == nullptr ? _mm512_setzero_si512() : load_bf16(row + i, args.head_dim - i);
   };
-  for (int i = 0; i < args.head_dim; i += kTileRows, tile += kTokenSteps) {
-    _mm512_store_si512(tile->value[pair], pair_columns(words(even, i), words(odd, i)));
+  int i = 0;
+  for (; i + kTileRows < args.head_dim; i += kTileSteps, tile += 2 * kTokenSteps) {
+    const __m512i a = words(even, i), b = words(odd, i);
+    _mm512_store_si512(tile[0].value[pair], _mm512_unpacklo_epi16(a, b));
+    _mm512_store_si512(tile[kTokenSteps].value[pair], _mm512_unpackhi_epi16(a, b));
+  }
+  if (i < args.head_dim) {
+    const __m512i a = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(words(even, i)));
+    const __m512i b = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(words(odd, i)));
+    _mm512_store_si512(tile[0].value[pair], _mm512_or_epi32(a, _mm512_slli_epi32(b, 16)));
+  }
+}
+
+// Puts a row's values, dims as the tiles have them, in order.
+void in_value_order(const AttentionArgs& args, float* values) {
+  const __m512i low = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+  const __m512i high =
+      _mm512_setr_epi32(8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+  for (int i = 0; i + kTileRows < args.head_dim; i += kTileSteps) {
+    const __m512 a = _mm512_loadu_ps(values + i), b = _mm512_loadu_ps(values + i + kTileRows);
+    _mm512_storeu_ps(values + i, _mm512_permutex2var_ps(a, low, b));
+    _mm512_storeu_ps(values + i + kTileRows, _mm512_permutex2var_ps(a, high, b));
   }
 }
 
@@ -141,141 +172,142 @@ void load_value_tiles(const AttentionArgs& args, const AttentionBlock& block, Sp
   }
 }
 
-// Operand of a product: one or two tiles a step, `other` tiles apart.
-struct TileRun {
-  const Bf16Tile* first;
-  int64_t other;
-};
+// Asks for a step's K or V ahead of its use.
+void prefetch_step(const AttentionArgs& args, const AttentionBlock& block, int head, int token) {
+  const auto* from = reinterpret_cast<const char*>(bf16_row(args, block, head, token));
+  for (int64_t i = 0; i < int64_t{2} * kTileSteps * args.head_dim; i += 64) {
+    _mm_prefetch(from + i, _MM_HINT_T0);
+  }
+}
 
-// out [16 Lefts][16 Rights] = sum of left * right over steps [begin, end).
-template <int Lefts, int Rights>
-void multiply_tiles(const TileRun& left, const TileRun& right, int begin, int end, float* out,
-                    int64_t stride) {
+// scores [32 tokens of a step][16 Tiles rows, `stride` apart] = K q.
+template <int Tiles>
+void multiply_scores(const KeyTiles& keys, int step, const Bf16Tile* q, int dim_steps, float* scores,
+                     int64_t stride) {
   tile_zero<0>();
   tile_zero<1>();
   tile_zero<2>();
   tile_zero<3>();
-  for (int step = begin; step < end; ++step) {
-    tile_load<4>(left.first + step, 64);
-    if constexpr (Lefts == 2) tile_load<5>(left.first + left.other + step, 64);
-    tile_load<6>(right.first + step, 64);
-    if constexpr (Rights == 2) tile_load<7>(right.first + right.other + step, 64);
-    tile_products_bf16<Lefts, Rights>();
+  for (int i = 0; i < dim_steps; ++i) {
+    tile_load<4>(keys.tile[2 * step] + i * keys.step, keys.row_bytes);
+    tile_load<5>(keys.tile[2 * step + 1] + i * keys.step, keys.row_bytes);
+    tile_load<6>(q + i, 64);
+    if constexpr (Tiles == 2) tile_load<7>(q + dim_steps + i, 64);
+    tile_products_bf16<2, Tiles>();
   }
   const int64_t bytes = stride * static_cast<int64_t>(sizeof(float));
-  tile_store<0>(out, bytes);
-  if constexpr (Rights == 2) tile_store<1>(out + kTileRows, bytes);
-  if constexpr (Lefts == 2) tile_store<2>(out + kTileRows * stride, bytes);
-  if constexpr (Lefts == 2 && Rights == 2)
-    tile_store<3>(out + kTileRows * stride + kTileRows, bytes);
-}
-
-// The 16 rows of one vector: what each sees.
-struct RowLanes {
-  __m512i position;  // -1: no row
-  __m512i first;
-  __m512 slope;
-  int least_position, most_first;  // tokens between are seen by all
-};
-
-RowLanes row_lanes(const AttentionArgs& args, const AttentionBlock& block, int row) {
-  const int group = args.heads / args.kv_heads, rows = block.tokens * group;
-  alignas(64) int32_t position[16], first[16];
-  alignas(64) float slope[16];
-  RowLanes lanes{.least_position = 1 << 30, .most_first = 0};
-  for (int lane = 0; lane < 16; ++lane) {
-    const int at = row + lane;
-    position[lane] = at < rows ? first_position(args, block) + at / group : -1;
-    first[lane] = at < rows ? first_visible(args, position[lane]) : 0;
-    slope[lane] = args.alibi_slopes != nullptr && at < rows
-                      ? args.alibi_slopes[block.kv_head * group + at % group]
-                      : 0.0f;
-    if (position[lane] < lanes.least_position) lanes.least_position = position[lane];
-    if (first[lane] > lanes.most_first) lanes.most_first = first[lane];
+  tile_store<0>(scores, bytes);
+  tile_store<2>(scores + kTileRows * stride, bytes);
+  if constexpr (Tiles == 2) {
+    tile_store<1>(scores + kTileRows, bytes);
+    tile_store<3>(scores + kTileRows * stride + kTileRows, bytes);
   }
-  lanes.position = _mm512_load_si512(position);
-  lanes.first = _mm512_load_si512(first);
-  lanes.slope = _mm512_load_ps(slope);
-  return lanes;
 }
 
-// Applies softcap, ALiBi and the mask to the scores of 16 rows (stride kPairRows); returns their
-// maxima.
-__m512 shape_scores(const AttentionArgs& args, const RowLanes& lanes, SplitTokens tokens,
-                    float* scores) {
-  const __m512 lowest = _mm512_set1_ps(-__builtin_inff());
-  __m512 top = lowest;
-  for (int t = tokens.first_step() * kTileSteps; t < (tokens.last_step() + 1) * kTileSteps; ++t) {
-    const int token = tokens.start + t;
-    __m512 s = _mm512_load_ps(scores + t * kPairRows);
-    if (args.softcap > 0) {
-      const F32Vec cap = F32Vec::all(args.softcap);
-      s = (cap * tanh(F32Vec{s} / cap)).v;
-    }
-    const __m512i at = _mm512_set1_epi32(token);
-    if (args.alibi_slopes != nullptr) {
-      const __m512 distance = _mm512_cvtepi32_ps(_mm512_sub_epi32(at, lanes.position));
-      s = _mm512_fmadd_ps(lanes.slope, distance, s);
-    }
-    if (token > lanes.least_position || token < lanes.most_first) {
-      const __mmask16 seen =
-          _mm512_cmple_epi32_mask(at, lanes.position) & _mm512_cmple_epi32_mask(lanes.first, at);
-      s = _mm512_mask_blend_ps(seen, lowest, s);
-    }
-    _mm512_store_ps(scores + t * kPairRows, s);
-    top = _mm512_max_ps(top, s);
-  }
-  return top;
-}
-
-// Turns 16 rows' scores into exponentials, as left tiles p [steps]; returns their sums.
-__m512 exponentials(const float* scores, __m512 top, SplitTokens tokens, Bf16Tile* p) {
-  const __mmask16 any = _mm512_cmp_ps_mask(top, _mm512_set1_ps(-__builtin_inff()), _CMP_NEQ_UQ);
-  const __m512 reference = _mm512_maskz_mov_ps(any, top);
-  __m512 sum = _mm512_setzero_ps();
+// values [16 Lefts rows, args.width apart][16 Rights dims] = p V over the steps.
+template <int Lefts, int Rights>
+void multiply_values(const TileScratch& work, const Bf16Tile* v, SplitTokens tokens, float* values,
+                     int64_t width) {
+  tile_zero<0>();
+  tile_zero<1>();
+  tile_zero<2>();
+  tile_zero<3>();
   for (int step = tokens.first_step(); step <= tokens.last_step(); ++step) {
-    __m512i words[16];
-    for (int pair = 0; pair < 16; ++pair) {
-      __m512 e[2];
-      for (int i = 0; i < 2; ++i) {
-        const float* at = scores + (step * kTileSteps + 2 * pair + i) * kPairRows;
-        e[i] = exp(F32Vec{_mm512_sub_ps(_mm512_load_ps(at), reference)}).v;
-        sum = _mm512_add_ps(sum, e[i]);
-      }
-      words[pair] = pair_columns(round_words(e[0]), round_words(e[1]));
-    }
-    transpose_words(words);
-    for (int r = 0; r < kTileRows; ++r) _mm512_store_si512(p[step].value[r], words[r]);
+    tile_load<4>(work.p + step, 64);
+    if constexpr (Lefts == 2) tile_load<5>(work.p + kTokenSteps + step, 64);
+    tile_load<6>(v + step, 64);
+    if constexpr (Rights == 2) tile_load<7>(v + kTokenSteps + step, 64);
+    tile_products_bf16<Lefts, Rights>();
   }
-  return sum;
+  const int64_t bytes = width * static_cast<int64_t>(sizeof(float));
+  tile_store<0>(values, bytes);
+  if constexpr (Rights == 2) tile_store<1>(values + kTileRows, bytes);
+  if constexpr (Lefts == 2) tile_store<2>(values + kTileRows * width, bytes);
+  if constexpr (Lefts == 2 && Rights == 2) {
+    tile_store<3>(values + kTileRows * width + kTileRows, bytes);
+  }
 }
 
-// Rows [row, row + 16 Tiles) of the block.
+// Values of up to 16 Tiles rows, of which `rows` are real.
 template <int Tiles>
-void attend_rows(const AttentionArgs& args, const AttentionBlock& block, SplitTokens tokens,
-                 int row, const TileScratch& work, const SoftmaxState& state) {
-  const int dim_steps = tiles_of(args.head_dim, kTileSteps);
+void attend_values(const AttentionArgs& args, SplitTokens tokens, const TileScratch& work, int rows,
+                   float* values) {
   const int dim_tiles = tiles_of(args.head_dim, kTileRows);
-  const TileRun q{work.q + row / kTileRows * dim_steps, dim_steps};
-  for (int step = tokens.first_step(); step <= tokens.last_step(); ++step) {
-    multiply_tiles<2, Tiles>({work.k + 2 * step * dim_steps, dim_steps}, q, 0, dim_steps,
-                             work.scores + step * kTileSteps * kPairRows, kPairRows);
-  }
-  for (int i = 0; i < Tiles; ++i) {
-    const int first = row + i * kTileRows;
-    float* scores = work.scores + i * kTileRows;
-    const __m512 top = shape_scores(args, row_lanes(args, block, first), tokens, scores);
-    const __m512 sum = exponentials(scores, top, tokens, work.p + i * kTokenSteps);
-    _mm512_storeu_ps(state.max + first, top);
-    _mm512_storeu_ps(state.sum + first, sum);
-  }
-  float* values = state.values + int64_t{row} * args.width;
   for (int tile = 0; tile < dim_tiles; tile += 2) {
     const auto multiply =
-        tile + 1 < dim_tiles ? multiply_tiles<Tiles, 2> : multiply_tiles<Tiles, 1>;
-    multiply({work.p, kTokenSteps}, {work.v + tile * kTokenSteps, kTokenSteps}, tokens.first_step(),
-             tokens.last_step() + 1, values + tile * kTileRows, args.width);
+        tile + 1 < dim_tiles ? multiply_values<Tiles, 2> : multiply_values<Tiles, 1>;
+    multiply(work, work.v + tile * kTokenSteps, tokens, values + tile * kTileRows, args.width);
   }
+  for (int row = 0; row < rows; ++row) in_value_order(args, values + int64_t{row} * args.width);
+}
+
+// Rows [row, row + 16 Tiles) of the block, the last of which may be absent.
+template <int Tiles>
+void attend_rows(const AttentionArgs& args, const AttentionBlock& block, SplitTokens tokens,
+                 const KeyTiles& keys, int row, const TileScratch& work, const SoftmaxState& state) {
+  const int dim_steps = tiles_of(args.head_dim, kTileSteps);
+  const int rows = block.tokens * (args.heads / args.kv_heads) - row;
+  const Bf16Tile* q = work.q + row / kTileRows * dim_steps;
+  RowLanes lanes[Tiles];
+  __m512 top[Tiles];
+  for (int i = 0; i < Tiles; ++i) {
+    lanes[i] = row_lanes(args, block, row + i * kTileRows);
+    top[i] = lowest_scores();
+  }
+  const auto scores_of = [&](int step) { return work.scores + step * kTileSteps * kPairRows; };
+  const auto shape = [&](int step) {
+    for (int i = 0; i < Tiles; ++i) {
+      top[i] = shape_scores(args, lanes[i], tokens.start + step * kTileSteps,
+                            scores_of(step) + i * kTileRows, top[i]);
+    }
+  };
+  // A step behind, while the tile unit is at the next.
+  for (int step = tokens.first_step(); step <= tokens.last_step(); ++step) {
+    multiply_scores<Tiles>(keys, step, q, dim_steps, scores_of(step), kPairRows);
+    if (step > tokens.first_step()) shape(step - 1);
+  }
+  shape(tokens.last_step());
+  for (int i = 0; i < Tiles; ++i) {
+    const __m512 sum =
+        exponentials(work.scores + i * kTileRows, top[i], tokens, work.p + i * kTokenSteps);
+    _mm512_storeu_ps(state.max + row + i * kTileRows, top[i]);
+    _mm512_storeu_ps(state.sum + row + i * kTileRows, sum);
+  }
+  attend_values<Tiles>(args, tokens, work, rows < kTileRows * Tiles ? rows : kTileRows * Tiles,
+                       state.values + int64_t{row} * args.width);
+}
+
+// A block of at most kFewRows rows.
+void attend_few_rows(const AttentionArgs& args, const AttentionBlock& block, SplitTokens tokens,
+                     const TileScratch& work, const SoftmaxState& state) {
+  const int rows = block.tokens * (args.heads / args.kv_heads);
+  const int dim_steps = tiles_of(args.head_dim, kTileSteps);
+  const int value_head = args.first_value_head + block.kv_head;
+  const auto prefetch = [&](int head, int step) {
+    if (step > tokens.last_step()) return;
+    prefetch_step(args, block, head, tokens.start + step * kTileSteps);
+  };
+  prefetch(block.kv_head, tokens.first_step());
+  load_query_tiles(args, block, work);
+  const KeyTiles keys = load_key_tiles(args, block, tokens, work);
+  {
+    const TileScope tiles({kTileRows, 64}, {kTileRows, 64});
+    for (int step = tokens.first_step(); step <= tokens.last_step(); ++step) {
+      prefetch(block.kv_head, step + 1);
+      prefetch(value_head, step);
+      multiply_scores<1>(keys, step, work.q, dim_steps, work.scores + step * kTileSteps * kTileRows,
+                         kTileRows);
+    }
+  }
+  load_value_tiles(args, block, tokens, work);
+  turn_scores(work.scores, rows, tokens, work.turned);
+  for (int row = 0; row < rows; ++row) {
+    float* scores = work.turned + row * kSplitTokens;
+    state.max[row] = shape_row(args, row_view(args, block, row), tokens, scores);
+    state.sum[row] = row_exponentials(scores, state.max[row], tokens, work.p, row);
+  }
+  const TileScope tiles({rows, 64}, {kTileRows, 64});
+  attend_values<1>(args, tokens, work, rows, state.values);
 }
 
 void attend_split_amx(const AttentionArgs& args, const AttentionBlock& block, int split,
@@ -287,15 +319,16 @@ void attend_split_amx(const AttentionArgs& args, const AttentionBlock& block, in
   const SplitTokens tokens{start, visible > 0 ? visible : 0,
                            context < kSplitTokens ? context : kSplitTokens};
   const TileScratch work(args, rows, scratch);
+  if (rows <= kFewRows) return attend_few_rows(args, block, tokens, work, state);
   load_query_tiles(args, block, work);
-  load_key_tiles(args, block, tokens, work);
+  const KeyTiles keys = load_key_tiles(args, block, tokens, work);
   load_value_tiles(args, block, tokens, work);
   const TileScope tiles({kTileRows, 64}, {kTileRows, 64});
   for (int row = 0; row < rows; row += kPairRows) {
     if (row + kTileRows < rows) {
-      attend_rows<2>(args, block, tokens, row, work, state);
+      attend_rows<2>(args, block, tokens, keys, row, work, state);
     } else {
-      attend_rows<1>(args, block, tokens, row, work, state);
+      attend_rows<1>(args, block, tokens, keys, row, work, state);
     }
   }
 }

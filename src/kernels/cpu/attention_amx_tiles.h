@@ -33,16 +33,6 @@ inline __m512i load_bf16(const uint16_t* from, int count) {
   return _mm512_maskz_loadu_epi16(mask, from);
 }
 
-// Of 16 columns' bf16, each in the low half of a word: pairs as a row of a right tile.
-inline __m512i pair_columns(__m512i even, __m512i odd) {
-  return _mm512_or_epi32(even, _mm512_slli_epi32(odd, 16));
-}
-
-// 16 finite floats >= 0 as bf16 in the low halves, to nearest, halves up.
-inline __m512i round_words(__m512 x) {
-  return _mm512_srli_epi32(_mm512_add_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(0x8000)), 16);
-}
-
 // 16 x 16 words: in[i] is row i.
 inline void transpose_words(__m512i (&in)[16]) {
   avx512::F32Vec rows[16];

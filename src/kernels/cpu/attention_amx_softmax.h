@@ -1,0 +1,239 @@
+// The softmax of AMX attention within one split: from scores [token][row] to p as left tiles, in two
+// ways that give a row the same bits: 16 rows a vector, and (turned) one row's 16 tokens a vector.
+//   max   of the visible scores; -inf where there is none
+//   e     exp2_below(score, max); 0 outside the visible range
+//   sum   16 tokens are added in pairs, pairs of pairs, ...; those sums in order of the tokens
+//   p     e rounded to bf16, halves up
+#pragma once
+
+#include "kernels/cpu/attention_amx_tiles.h"
+#include "kernels/cpu/attention_body.h"
+
+namespace lmdeploy::cpu {
+namespace {
+
+constexpr int kPairRows = 2 * kTileRows;  // rows that are multiplied together
+constexpr int kFewRows = 8;               // up to here scores are turned
+
+// Tokens of one split, in whole steps of kTileSteps: [begin, end) are read, relative to `start`.
+struct SplitTokens {
+  int start, begin, end;
+  int first_step() const { return begin / kTileSteps; }
+  int last_step() const { return (end - 1) / kTileSteps; }
+  int first_token() const { return first_step() * kTileSteps; }
+  int end_token() const { return (last_step() + 1) * kTileSteps; }
+};
+
+inline __m512 lowest_scores() { return _mm512_set1_ps(-__builtin_inff()); }
+
+// What exp2_below subtracts: `top` in powers of 2, 0 where nothing is seen.
+inline __m512 exponent_of(__m512 top) {
+  const __mmask16 any = _mm512_cmp_ps_mask(top, lowest_scores(), _CMP_NEQ_UQ);
+  return _mm512_maskz_mul_ps(any, top, _mm512_set1_ps(1.44269504f));
+}
+
+// e^(s - top), within 4e-6 of it, for exponent = exponent_of(top) and s <= top; 0 below 2^-126, NaN of
+// NaN. x = n + f is split by rounding; 2^f - 1 is a polynomial (least squares of the relative error on
+// Chebyshev nodes) and n is added to the exponent's bits.
+inline __m512 exp2_below(__m512 s, __m512 exponent) {
+  const __m512 x = _mm512_fmsub_ps(s, _mm512_set1_ps(1.44269504f), exponent);
+  const __mmask16 keep = _mm512_cmp_ps_mask(x, _mm512_set1_ps(-126.0f), _CMP_NLT_UQ);
+  const __m512 round = _mm512_set1_ps(12582912.0f);  // 1.5 * 2^23: integers end in the lowest bit
+  const __m512 shifted = _mm512_add_ps(x, round);
+  const __m512 f = _mm512_sub_ps(x, _mm512_sub_ps(shifted, round));
+  __m512 p = _mm512_set1_ps(0.00960039534f);
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.0559168942f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.240237191f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.69312197f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
+  const __m512i power = _mm512_slli_epi32(_mm512_castps_si512(shifted), 23);
+  return _mm512_castsi512_ps(_mm512_maskz_add_epi32(keep, _mm512_castps_si512(p), power));
+}
+
+// To bf16 in the upper halves of the words, for finite x >= 0.
+inline __m512i round_words(__m512 x) {
+  return _mm512_add_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(0x8000));
+}
+
+inline __m512 soft_capped(__m512 s, float softcap) {
+  const avx512::F32Vec cap = avx512::F32Vec::all(softcap);
+  return (cap * tanh(avx512::F32Vec{s} / cap)).v;
+}
+
+// ---- 16 rows a vector ----
+
+// What each of the rows sees. An absent row stands for the last one.
+struct RowLanes {
+  __m512i position;
+  __m512i first;
+  __m512 slope;
+  int least_position, most_first;  // tokens between are seen by all
+};
+
+inline RowLanes row_lanes(const AttentionArgs& args, const AttentionBlock& block, int row) {
+  const int group = args.heads / args.kv_heads, last = block.tokens * group - 1;
+  alignas(64) int32_t position[16], first[16];
+  alignas(64) float slope[16];
+  for (int lane = 0; lane < 16; ++lane) {
+    const int at = row + lane < last ? row + lane : last;
+    position[lane] = first_position(args, block) + at / group;
+    first[lane] = first_visible(args, position[lane]);
+    slope[lane] =
+        args.alibi_slopes != nullptr ? args.alibi_slopes[block.kv_head * group + at % group] : 0.0f;
+  }
+  return {_mm512_load_si512(position), _mm512_load_si512(first), _mm512_load_ps(slope), position[0],
+          first[15]};
+}
+
+// Applies softcap, ALiBi and the mask to the scores of 16 rows (stride kPairRows) and one step of
+// tokens, which begins at `token`; returns the maximum of them and `top`.
+inline __m512 shape_scores(const AttentionArgs& args, const RowLanes& lanes, int token,
+                           float* scores, __m512 top) {
+  const bool plain = args.softcap <= 0 && args.alibi_slopes == nullptr;
+  for (const int end = token + kTileSteps; token < end; ++token, scores += kPairRows) {
+    __m512 s = _mm512_load_ps(scores);
+    const bool seen_by_all = token <= lanes.least_position && token >= lanes.most_first;
+    if (!plain || !seen_by_all) {
+      if (args.softcap > 0) s = soft_capped(s, args.softcap);
+      const __m512i at = _mm512_set1_epi32(token);
+      if (args.alibi_slopes != nullptr) {
+        const __m512 distance = _mm512_cvtepi32_ps(_mm512_sub_epi32(at, lanes.position));
+        s = _mm512_fmadd_ps(lanes.slope, distance, s);
+      }
+      const __mmask16 seen =
+          _mm512_cmple_epi32_mask(at, lanes.position) & _mm512_cmple_epi32_mask(lanes.first, at);
+      s = _mm512_mask_blend_ps(seen, lowest_scores(), s);
+      _mm512_store_ps(scores, s);
+    }
+    top = _mm512_max_ps(top, s);
+  }
+  return top;
+}
+
+// Turns 16 rows' scores into p, left tiles [steps]; returns the sums.
+inline __m512 exponentials(const float* scores, __m512 top, SplitTokens tokens, Bf16Tile* p) {
+  const __m512 exponent = exponent_of(top);
+  const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xFFFF0000u));
+  __m512 sum = _mm512_setzero_ps();
+  for (int step = tokens.first_step(); step <= tokens.last_step(); ++step) {
+    const float* at = scores + step * kTileSteps * kPairRows;
+    __m512i words[16];
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      __m512 eight[2];
+#pragma GCC unroll 2
+      for (int part = 0; part < 2; ++part) {
+        __m512 pair[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i, at += 2 * kPairRows) {
+          const __m512 even = exp2_below(_mm512_load_ps(at), exponent);
+          const __m512 odd = exp2_below(_mm512_load_ps(at + kPairRows), exponent);
+          pair[i] = _mm512_add_ps(even, odd);
+          words[half * 8 + part * 4 + i] =  // (odd & upper) | even >> 16
+              _mm512_ternarylogic_epi32(round_words(odd), upper,
+                                        _mm512_srli_epi32(round_words(even), 16), 0xEA);
+        }
+        eight[part] = _mm512_add_ps(_mm512_add_ps(pair[0], pair[1]), _mm512_add_ps(pair[2], pair[3]));
+      }
+      sum = _mm512_add_ps(sum, _mm512_add_ps(eight[0], eight[1]));
+    }
+    transpose_words(words);
+#pragma GCC unroll 16
+    for (int r = 0; r < kTileRows; ++r) _mm512_store_si512(p[step].value[r], words[r]);
+  }
+  return sum;
+}
+
+// ---- one row's 16 tokens a vector ----
+
+// scores [token][kTileRows] of up to kFewRows rows -> turned [row][kSplitTokens].
+inline void turn_scores(const float* scores, int rows, SplitTokens tokens, float* turned) {
+  for (int t = tokens.first_token(); t < tokens.end_token(); t += 16) {
+    for (int row = 0; row < rows; row += 4) {
+      __m512 z[4];  // lane group l of z[j]: rows row ... row + 3 of token 4 l + j
+      for (int j = 0; j < 4; ++j) {
+        const float* at = scores + (t + j) * kTileRows + row;
+        z[j] = _mm512_castps128_ps512(_mm_load_ps(at));
+        z[j] = _mm512_insertf32x4(z[j], _mm_load_ps(at + 4 * kTileRows), 1);
+        z[j] = _mm512_insertf32x4(z[j], _mm_load_ps(at + 8 * kTileRows), 2);
+        z[j] = _mm512_insertf32x4(z[j], _mm_load_ps(at + 12 * kTileRows), 3);
+      }
+      const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(z[0], z[1]));
+      const __m512d b = _mm512_castps_pd(_mm512_unpacklo_ps(z[2], z[3]));
+      const __m512d c = _mm512_castps_pd(_mm512_unpackhi_ps(z[0], z[1]));
+      const __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(z[2], z[3]));
+      float* to = turned + row * kSplitTokens + t;
+      _mm512_store_ps(to, _mm512_castpd_ps(_mm512_unpacklo_pd(a, b)));
+      _mm512_store_ps(to + kSplitTokens, _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+      _mm512_store_ps(to + 2 * kSplitTokens, _mm512_castpd_ps(_mm512_unpacklo_pd(c, d)));
+      _mm512_store_ps(to + 3 * kSplitTokens, _mm512_castpd_ps(_mm512_unpackhi_pd(c, d)));
+    }
+  }
+}
+
+// What one row sees.
+struct RowView {
+  int position, first;
+  float slope;
+};
+
+inline RowView row_view(const AttentionArgs& args, const AttentionBlock& block, int row) {
+  const int group = args.heads / args.kv_heads;
+  const int position = first_position(args, block) + row / group;
+  return {position, first_visible(args, position),
+          args.alibi_slopes != nullptr ? args.alibi_slopes[block.kv_head * group + row % group] : 0.0f};
+}
+
+// shape_scores of one row.
+inline float shape_row(const AttentionArgs& args, const RowView& row, SplitTokens tokens,
+                       float* scores) {
+  __m512 top = lowest_scores();
+  for (int t = tokens.first_token(); t < tokens.end_token(); t += 16) {
+    const int token = tokens.start + t;
+    __m512 s = _mm512_load_ps(scores + t);
+    if (args.softcap > 0) s = soft_capped(s, args.softcap);
+    if (args.alibi_slopes != nullptr) {
+      const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+      const __m512i distance = _mm512_add_epi32(lanes, _mm512_set1_epi32(token - row.position));
+      s = _mm512_fmadd_ps(_mm512_set1_ps(row.slope), _mm512_cvtepi32_ps(distance), s);
+    }
+    s = avx512::F32Vec{s}
+            .keep_lanes(row.first - token, row.position + 1 - token, {lowest_scores()})
+            .v;
+    _mm512_store_ps(scores + t, s);
+    top = _mm512_max_ps(top, s);
+  }
+  return _mm512_reduce_max_ps(top);
+}
+
+// In every lane the sum of all, added as `exponentials` does.
+inline __m512 sum_of_16(__m512 e) {
+  e = _mm512_add_ps(e, _mm512_permute_ps(e, 0xB1));
+  e = _mm512_add_ps(e, _mm512_permute_ps(e, 0x4E));
+  e = _mm512_add_ps(e, _mm512_shuffle_f32x4(e, e, 0xB1));
+  return _mm512_add_ps(e, _mm512_shuffle_f32x4(e, e, 0x4E));
+}
+
+// exponentials of one row; its p go to row `row` of the tiles.
+inline float row_exponentials(const float* scores, float top, SplitTokens tokens, Bf16Tile* p,
+                              int row) {
+  const __m512 exponent = exponent_of(_mm512_set1_ps(top));
+  // Word 2 i + 1 of both operands: i is up to 31.
+  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i upper_halves =
+      _mm512_add_epi32(_mm512_mullo_epi32(lanes, _mm512_set1_epi32(0x00040004)),
+                       _mm512_set1_epi32(0x00030001));
+  __m512 sum = _mm512_setzero_ps();
+  for (int step = tokens.first_step(); step <= tokens.last_step(); ++step) {
+    const float* at = scores + step * kTileSteps;
+    const __m512 low = exp2_below(_mm512_load_ps(at), exponent);
+    const __m512 high = exp2_below(_mm512_load_ps(at + 16), exponent);
+    sum = _mm512_add_ps(_mm512_add_ps(sum, sum_of_16(low)), sum_of_16(high));
+    _mm512_store_si512(p[step].value[row],
+                       _mm512_permutex2var_epi16(round_words(low), upper_halves, round_words(high)));
+  }
+  return _mm512_cvtss_f32(sum);
+}
+
+}  // namespace
+}  // namespace lmdeploy::cpu
