@@ -120,12 +120,14 @@ first_token() {
 # Of four runs of the same work in one process the first, which captures graphs, does not count.
 speed() {
   nvidia-smi --query-gpu=name,clocks.sm,power.draw,power.limit --format=csv,noheader
-  rm -f "$out"/{batch1,batch64,drawn,prefill,sharegpt,first_token,attention,loop}*.{json,txt}
+  rm -f "$out"/{batch1,batch64,drawn,prefill,sharegpt,first_token,attention,loop,one_row}*.{json,txt}
   if [ -x "$dir/attention_cuda_bench" ]; then
     for part in decode prefill; do "$dir/attention_cuda_bench" $part bf16; done >"$out/attention.txt" 2>&1 || failed=1
   fi
   if [ -x "$dir/decode_loop_cuda_bench" ]; then
     "$dir/decode_loop_cuda_bench" bench/models/llama-2-7b 64 128 256 >"$out/loop.txt" 2>&1 || failed=1
+    "$dir/decode_loop_cuda_bench" bench/models/llama-2-7b 1 128 384 >"$out/one_row.txt" 2>&1 || failed=1
+    tail -2 "$out/one_row.txt"
   fi
   echo "       attention, loop at $SECONDS s"
   for model in llama-2-7b llama-3-8b smollm2-1.7b; do
