@@ -1,7 +1,7 @@
 #include "kernels/apply_activation.h"
 
 #include "kernels/cpu/apply_activation.h"
-#include "kernels/cuda/apply_activation.h"
+#include "kernels/cuda/row_map.h"
 #include "kernels/op_checks.h"
 
 namespace lmdeploy {

@@ -1,7 +1,7 @@
 #include "kernels/clamp.h"
 
 #include "kernels/cpu/row_grain.h"
-#include "kernels/cuda/clamp.h"
+#include "kernels/cuda/row_map.h"
 #include "kernels/op_checks.h"
 
 namespace lmdeploy {

@@ -1,7 +1,7 @@
 #include "kernels/scale.h"
 
 #include "kernels/cpu/row_grain.h"
-#include "kernels/cuda/scale.h"
+#include "kernels/cuda/row_map.h"
 #include "kernels/op_checks.h"
 
 namespace lmdeploy {

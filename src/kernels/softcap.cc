@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/softcap.h"
-#include "kernels/cuda/softcap.h"
+#include "kernels/cuda/row_map.h"
 #include "kernels/op_checks.h"
 
 namespace lmdeploy {
