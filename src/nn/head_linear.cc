@@ -1,25 +1,25 @@
 #include "nn/head_linear.h"
 
-#include "kernels/matmul.h"
 #include "nn/matrix_load.h"
 
 namespace lmdeploy {
 
 HeadLinear::HeadLinear(const Weights& weights, const BuildOptions& options, int heads,
                        const HeadRows& rows)
-    : heads_(static_cast<size_t>(options.parallel.share(heads))) {
+    : matrices_{.heads = static_cast<int>(options.parallel.share(heads)),
+                .n = rows.transposed ? rows.columns : rows.rows,
+                .k = rows.transposed ? rows.rows : rows.columns,
+                .parts = {}} {
   const int64_t first = options.parallel.begin(heads);
-  for (size_t h = 0; h < heads_.size(); ++h) {
-    const int64_t begin = (first + static_cast<int64_t>(h)) * rows.stride + rows.first;
+  for (int h = 0; h < matrices_.heads; ++h) {
     Load load;
     load.name = (weights / rows.tensor / "weight").name();
-    LoadSource source{load.name, Shape{heads * rows.stride, rows.columns}, begin, rows.rows};
+    LoadSource source{load.name, Shape{heads * rows.stride, rows.columns},
+                      (first + h) * rows.stride + rows.first, rows.rows};
     source.transposed = rows.transposed;
     load.sources = {source};
     load.store = [this, h, options, name = load.name](std::span<const LoadedSlice> slices) {
-      const std::vector<int32_t> as_stored;
-      ASSIGN_OR_RETURN(heads_[h], load_matrix(slices, {&as_stored, 1}, options, name));
-      return Status();
+      return store(h, slices, options, name);
     };
     load.bytes = [options](std::span<const LoadedSlice> slices) {
       return packed_load_bytes(slices, options);
@@ -28,20 +28,25 @@ HeadLinear::HeadLinear(const Weights& weights, const BuildOptions& options, int 
   }
 }
 
-void HeadLinear::forward(Ctx& ctx, const TensorView& x, int64_t x_stride, const TensorView& out,
-                         int64_t out_stride) const {
-  for (size_t h = 0; h < heads_.size(); ++h) {
-    const PackedMatrix& matrix = heads_[h];
-    const auto head = static_cast<int64_t>(h);
-    matmul(ctx, x.columns(head * x_stride, matrix.k), matrix, TensorView(),
-           out.columns(head * out_stride, matrix.n));
+Status HeadLinear::store(int head, std::span<const LoadedSlice> slices, const BuildOptions& options,
+                         const std::string& name) {
+  const bool on_cpu = options.device.is_cpu();
+  const std::vector<int32_t> as_stored;
+  std::call_once(allocated_, [&] {
+    matrices_.parts.resize(on_cpu ? static_cast<size_t>(matrices_.heads) : 1);
+    if (on_cpu) return;
+    const Shape shape{matrices_.heads * matrices_.n, matrices_.k};
+    matrices_.parts[0] =
+        row_major_matrix(options.memory->allocate(shape, options.activation_type()));
+  });
+  if (on_cpu) {
+    ASSIGN_OR_RETURN(matrices_.parts[static_cast<size_t>(head)],
+                     load_matrix(slices, {&as_stored, 1}, options, name));
+    return {};
   }
-}
-
-size_t HeadLinear::bytes() const {
-  size_t sum = 0;
-  for (const PackedMatrix& matrix : heads_) sum += matrix.storage.bytes();
-  return sum;
+  const TensorView& all = matrices_.parts[0].storage;
+  return load_rows(slices, {&as_stored, 1}, options, all.rows(head * matrices_.n, matrices_.n),
+                   name);
 }
 
 }  // namespace lmdeploy

@@ -1,12 +1,12 @@
 // HeadLinear: a matrix of its own for every head of the input: out_h = x_h W_h^T.
 #pragma once
 
+#include <mutex>
+#include <span>
 #include <string>
-#include <vector>
 
 #include "checkpoint/load_plan.h"
-#include "kernels/ctx.h"
-#include "kernels/packed_matrix.h"
+#include "kernels/matmul_heads.h"
 #include "nn/build_options.h"
 
 namespace lmdeploy {
@@ -29,13 +29,20 @@ class HeadLinear {
   HeadLinear(const HeadLinear&) = delete;
   HeadLinear& operator=(const HeadLinear&) = delete;
 
-  // Head h reads columns [h * x_stride, ...) of x and writes columns [h * out_stride, ...) of out.
-  void forward(Ctx& ctx, const TensorView& x, int64_t x_stride, const TensorView& out,
-               int64_t out_stride) const;
-  size_t bytes() const;
+  // Head h reads columns [h * x_step, ...) of x and writes columns [h * out_step, ...) of out.
+  void forward(Ctx& ctx, const TensorView& x, int64_t x_step, const TensorView& out,
+               int64_t out_step) const {
+    matmul_heads(ctx, x, x_step, matrices_, out, out_step);
+  }
+  size_t bytes() const { return matrices_.bytes(); }
 
  private:
-  std::vector<PackedMatrix> heads_;
+  // Thread-safe for different heads.
+  Status store(int head, std::span<const LoadedSlice> slices, const BuildOptions& options,
+               const std::string& name);
+
+  HeadMatrices matrices_;
+  std::once_flag allocated_;  // the parts
 };
 
 }  // namespace lmdeploy

@@ -1,4 +1,4 @@
-// Which group a tile of a grouped product is of.
+// Which group a tile of a grouped product is of, and what a head of a product a head is.
 #pragma once
 
 #include "kernels/cuda/matmul_launch.h"
@@ -24,6 +24,23 @@ __device__ __forceinline__ GemmOutput output_of_group(GemmOutput output, int mat
   output.rows = row_end;
   if (output.bias != nullptr) output.bias += int64_t{matrix} * output.n;
   return output;
+}
+
+// `output` for one head.
+__device__ __forceinline__ GemmOutput output_of_head(GemmOutput output, const GemmHeads& heads,
+                                                     int head) {
+  output.out = static_cast<char*>(output.out) + head * heads.out_step * (output.f32 ? 4 : 2);
+  return output;
+}
+
+// Of the portable kernels' blocks blockIdx.z: what they multiply.
+template <class T>
+__device__ __forceinline__ void move_to_head(const GemmLaunch& gemm, GemmOutput& output,
+                                             const T*& weights, const T*& x) {
+  const int head = static_cast<int>(blockIdx.z);
+  output = output_of_head(output, gemm.heads, head);
+  weights += head * gemm.k * output.n;
+  x += head * gemm.heads.x_step;
 }
 
 // Of the portable kernels' block blockIdx.y: where its tile begins, and what it multiplies. False:

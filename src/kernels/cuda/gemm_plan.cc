@@ -110,4 +110,10 @@ GemmPlan plan_grouped_gemm(int64_t rows, int64_t most_rows, int matrices, int64_
   return {enough || !narrow ? 128 : 64, tile_t, 1, 1};
 }
 
+GemmPlan plan_heads_gemm(int64_t rows, int heads, int64_t n, int multiprocessors) {
+  const int narrowest = narrowest_tile(rows), tile_t = narrowest == 16 ? 32 : narrowest;
+  const bool wide = tile_t == 128 || tiles(n, 128) * heads >= multiprocessors * 2 / 3;
+  return {wide ? 128 : 64, tile_t, 1, 1};
+}
+
 }  // namespace lmdeploy::cuda

@@ -17,4 +17,7 @@ GemmPlan plan_gemm(int64_t rows, int64_t n, int64_t k, int multiprocessors, bool
 GemmPlan plan_grouped_gemm(int64_t rows, int64_t most_rows, int matrices, int64_t n,
                            int multiprocessors);
 
+// x [rows, .] times a matrix [n, .] a head. A row's sums are made in one order.
+GemmPlan plan_heads_gemm(int64_t rows, int heads, int64_t n, int multiprocessors);
+
 }  // namespace lmdeploy::cuda

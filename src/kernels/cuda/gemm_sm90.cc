@@ -46,6 +46,7 @@ cudaError_t launch_matmul_sm90(const GemmLaunch& gemm, DType dtype, const GemmPl
   GemmSm90Launch launch{.output = gemm.output,
                         .gate = gate,
                         .groups = gemm.groups,
+                        .heads = gemm.heads,
                         .k_blocks = count(gemm.k, kGemmSm90BlockK),
                         .t_tiles = count(count(gemm.output.rows, gemm.groups.matrices), plan.tile_t),
                         .t_group = 8,
@@ -54,17 +55,22 @@ cudaError_t launch_matmul_sm90(const GemmLaunch& gemm, DType dtype, const GemmPl
                         .multicast_shift = std::countr_zero(static_cast<unsigned>(plan.multicast)),
                         .next_at = next_at(gemm, plan, gate)};
   const int t_tiles = grouped ? gemm.groups.most_tiles : launch.t_tiles;
-  launch.clusters = std::min(launch.columns * t_tiles,
+  launch.clusters = std::min(launch.columns * t_tiles * gemm.heads.count,
                              std::max(1, multiprocessors / (plan.split * plan.multicast)));
+  const int64_t x_columns = (gemm.heads.count - 1) * gemm.heads.x_step + gemm.k;
   const bool mapped = make_map(encode, gemm.weights, dtype,
-                               int64_t{matrices} * gemm.groups.matrices * gemm.output.n, gemm.k,
-                               gemm.k, tile_n, &launch.weights) &&
-                      make_map(encode, gemm.x, dtype, gemm.output.rows, gemm.k, gemm.x_stride,
+                               int64_t{matrices} * gemm.groups.matrices * gemm.heads.count * gemm.output.n,
+                               gemm.k, gemm.k, tile_n, &launch.weights) &&
+                      make_map(encode, gemm.x, dtype, gemm.output.rows, x_columns, gemm.x_stride,
                                plan.tile_t / plan.multicast, &launch.x);
   if (!mapped) return cudaErrorInvalidValue;
   if (grouped) {
     return dtype == DType::kF16 ? launch_grouped_f16_sm90(launch, plan, stream)
                                 : launch_grouped_bf16_sm90(launch, plan, stream);
+  }
+  if (gemm.heads.count > 1) {
+    return dtype == DType::kF16 ? launch_heads_f16_sm90(launch, plan, stream)
+                                : launch_heads_bf16_sm90(launch, plan, stream);
   }
   return dtype == DType::kF16 ? launch_matmul_f16_sm90(launch, plan, stream)
                               : launch_matmul_bf16_sm90(launch, plan, stream);

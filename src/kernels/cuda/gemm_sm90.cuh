@@ -153,7 +153,7 @@ class GemmLoader {
   __device__ void load_x(int stage, const Cursor& at) {
     const uint32_t to = base_ + stage * Layout::kStageBytes + Layout::kWeightBytes;
     const uint32_t full = Layout::full(base_, stage);
-    const int column = at.k_block * kGemmSm90BlockK;
+    const int column = at.corner.x_column(gemm_) + at.k_block * kGemmSm90BlockK;
     if (gemm_.multicast_shift == 0) {
       copy_box(to, &gemm_.x, column, at.corner.t, full, x_policy_);
     } else {
@@ -189,7 +189,7 @@ class GemmMultiplier {
     for (int unit = work_.first; unit < count; unit += work_.step) {
       multiply();
       const auto corner = Tiles::corner(gemm_, unit, work_.rank);
-      if (Tiles::kKnownAhead && Layout::kSplits && gemm_.split_shift > 0) {
+      if (Tiles::kSplits && Layout::kSplits && gemm_.split_shift > 0) {
         const bool last = unit + work_.step >= count;
         add_parts(corner.n, corner.t, last);
       } else {
@@ -479,6 +479,20 @@ cudaError_t launch_planned(const GemmSm90Launch& gemm, const GemmPlan& plan, cud
     case 256'064: return launch_gemm_sm90<T, 256, 64, 5>(gemm, stream);
     case 256'128: return launch_gemm_sm90<T, 256, 128, 4>(gemm, stream);
     case 128'256: return launch_gemm_sm90<T, 128, 256, 4>(gemm, stream);
+    default: return cudaErrorInvalidValue;
+  }
+}
+
+template <class T>
+cudaError_t launch_heads(const GemmSm90Launch& gemm, const GemmPlan& plan, cudaStream_t stream) {
+  switch (plan.tile_n * 1000 + plan.tile_t) {
+    case 64'008: return launch_gemm_sm90<T, 64, 8, 12, HeadProduct>(gemm, stream);
+    case 64'032: return launch_gemm_sm90<T, 64, 32, 8, HeadProduct>(gemm, stream);
+    case 64'064: return launch_gemm_sm90<T, 64, 64, 12, HeadProduct>(gemm, stream);
+    case 128'008: return launch_gemm_sm90<T, 128, 8, 6, HeadProduct>(gemm, stream);
+    case 128'032: return launch_gemm_sm90<T, 128, 32, 4, HeadProduct>(gemm, stream);
+    case 128'064: return launch_gemm_sm90<T, 128, 64, 4, HeadProduct>(gemm, stream);
+    case 128'128: return launch_gemm_sm90<T, 128, 128, 6, HeadProduct>(gemm, stream);
     default: return cudaErrorInvalidValue;
   }
 }

@@ -1,5 +1,5 @@
-// The tiles of the Hopper product (gemm_sm90.cuh): those of one product, or of a product a group,
-// whose numbers of rows are read on the device.
+// The tiles of the Hopper product (gemm_sm90.cuh): those of one product, of a product a head, or of a
+// product a group, whose numbers of rows are read on the device.
 #pragma once
 
 #include "kernels/cuda/gemm_groups.cuh"
@@ -11,6 +11,7 @@ struct GemmCorner {
   int n, t;
 
   __device__ int weight_row(const GemmSm90Launch&) const { return n; }
+  __device__ int x_column(const GemmSm90Launch&) const { return 0; }
   __device__ const GemmOutput& output(const GemmSm90Launch& gemm) const { return gemm.output; }
   __device__ const float* gate_bias(const GemmSm90Launch&) const { return nullptr; }
 };
@@ -36,9 +37,40 @@ __device__ __forceinline__ GemmCorner corner_of(const GemmSm90Launch& gemm, int 
 template <int kTileN, int kTileT>
 struct OneProduct {
   static constexpr bool kKnownAhead = true;  // before the kernel before this one is done
+  static constexpr bool kSplits = true;      // along k, where the plan says so
   static __device__ int count(const GemmSm90Launch& gemm) { return gemm.columns * gemm.t_tiles; }
   static __device__ GemmCorner corner(const GemmSm90Launch& gemm, int unit, int rank) {
     return corner_of<kTileN, kTileT>(gemm, unit, gemm.t_tiles, rank);
+  }
+};
+
+// Where a tile begins in the output of a head.
+struct HeadCorner {
+  int n, t, head;
+
+  __device__ int weight_row(const GemmSm90Launch& gemm) const { return head * gemm.output.n + n; }
+  __device__ int x_column(const GemmSm90Launch& gemm) const {
+    return head * static_cast<int>(gemm.heads.x_step);
+  }
+  __device__ GemmOutput output(const GemmSm90Launch& gemm) const {
+    return output_of_head(gemm.output, gemm.heads, head);
+  }
+  __device__ const float* gate_bias(const GemmSm90Launch&) const { return nullptr; }
+};
+
+// The tiles of a product a head, the heads one after the other.
+template <int kTileN, int kTileT>
+struct HeadProduct {
+  static constexpr bool kKnownAhead = true;
+  static constexpr bool kSplits = false;
+  static __device__ int count(const GemmSm90Launch& gemm) {
+    return gemm.columns * gemm.t_tiles * gemm.heads.count;
+  }
+  static __device__ HeadCorner corner(const GemmSm90Launch& gemm, int unit, int rank) {
+    const int tiles = gemm.columns * gemm.t_tiles, head = unit / tiles;
+    const GemmCorner within =
+        corner_of<kTileN, kTileT>(gemm, unit - head * tiles, gemm.t_tiles, rank);
+    return {within.n, within.t, head};
   }
 };
 
@@ -49,6 +81,7 @@ struct GroupCorner {
   __device__ int weight_row(const GemmSm90Launch& gemm) const {
     return matrix * gemm.output.n * (gemm.gate.on ? 2 : 1) + n;
   }
+  __device__ int x_column(const GemmSm90Launch&) const { return 0; }
   __device__ GemmOutput output(const GemmSm90Launch& gemm) const {
     return output_of_group(gemm.output, matrix, row_end);
   }
@@ -62,6 +95,7 @@ struct GroupCorner {
 template <int kTileN, int kTileT>
 struct GroupedProduct {
   static constexpr bool kKnownAhead = false;
+  static constexpr bool kSplits = false;
   static __device__ int count(const GemmSm90Launch& gemm) {
     return gemm.columns * gemm.groups.totals[0];
   }

@@ -80,15 +80,20 @@ bool multiply_with_library(Ctx& ctx, CudaStream& stream, const GemmLaunch& gemm,
   return library.multiply(product, workspace, stream.handle());
 }
 
+GemmPlan plan_of(const GemmLaunch& gemm, int multiprocessors, bool batch_invariant) {
+  const GemmOutput& out = gemm.output;
+  return gemm.heads.count > 1
+             ? plan_heads_gemm(out.rows, gemm.heads.count, out.n, multiprocessors)
+             : plan_gemm(out.rows, out.n, gemm.k, multiprocessors, batch_invariant);
+}
+
 cudaError_t launch_on(Path path, const Ctx& ctx, const CudaStream& stream, const GemmLaunch& gemm,
                       DType dtype) {
   const int multiprocessors = stream.properties().multiprocessors;
   switch (path) {
     case Path::kSm90:
-      return launch_matmul_sm90(
-          gemm, dtype,
-          plan_gemm(gemm.output.rows, gemm.output.n, gemm.k, multiprocessors, ctx.batch_invariant),
-          multiprocessors, stream.handle());
+      return launch_matmul_sm90(gemm, dtype, plan_of(gemm, multiprocessors, ctx.batch_invariant),
+                                multiprocessors, stream.handle());
     case Path::kMma: return launch_matmul_mma(gemm, dtype, stream.handle());
     default: return launch_matmul_plain(gemm, dtype, stream.handle());
   }
@@ -127,6 +132,24 @@ bool matmul_gated(Ctx& ctx, const TensorView& x, const PackedMatrix& w, const Te
                   launch_matmul_sm90(gemm, w.format, plan, multiprocessors, stream.handle(),
                                      {.on = true, .activation = activation}));
   return true;
+}
+
+void matmul_heads(Ctx& ctx, const TensorView& x, int64_t x_step, const HeadMatrices& w,
+                  const TensorView& out, int64_t out_step) {
+  auto& stream = static_cast<CudaStream&>(ctx.stream);
+  const DeviceGuard guard(stream.device().index);
+  const DType dtype = w.parts[0].format;
+  GemmLaunch gemm = gemm_of(x, w.parts[0], TensorView(), out, MatmulEpilogue::kStore);
+  gemm.heads = {.count = w.heads, .x_step = x_step, .out_step = out_step};
+  gemm.output.n = static_cast<int>(w.n);
+  gemm.output.vectors = gemm.output.vectors && out_step % 8 == 0;
+  const bool aligned = fits_tensor_cores(stream, gemm, dtype) && x_step % 8 == 0;
+  // A box of x that is wider than what the head has left of k would bring the next head's columns.
+  const bool whole_boxes = w.k % kGemmSm90BlockK == 0;
+  const Path path = !aligned                                                  ? Path::kPlain
+                    : stream.hopper() && !stream.portable() && whole_boxes ? Path::kSm90
+                                                                              : Path::kMma;
+  stream.launched("matmul_heads", launch_on(path, ctx, stream, gemm, dtype));
 }
 
 }  // namespace lmdeploy::cuda

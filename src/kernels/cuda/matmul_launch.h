@@ -41,6 +41,13 @@ struct GemmGroups {
   int most_tiles = 0;  // bound of totals[0]
 };
 
+// A product a head (kernels/matmul_heads.h): head h's matrix is rows [h n, (h + 1) n) of `weights`, and
+// what it reads of x and writes begins h * x_step and h * out_step elements further.
+struct GemmHeads {
+  int count = 1;
+  int64_t x_step = 0, out_step = 0;
+};
+
 // Operands of the portable kernels. Strides in elements.
 struct GemmLaunch {
   const void* x;        // [rows, k]
@@ -49,6 +56,7 @@ struct GemmLaunch {
   int64_t k;
   GemmOutput output;
   GemmGroups groups = {};
+  GemmHeads heads = {};
 };
 
 // fp32 multiply-add of any shape, type and alignment: the f32 instance, and what the others leave.
@@ -91,6 +99,7 @@ struct GemmSm90Launch {
   GemmOutput output;
   GemmGate gate;
   GemmGroups groups;
+  GemmHeads heads;
   int k_blocks;  // of 64
   int t_tiles;
   int t_group;  // neighbouring tiles of x that are worked on at a time
@@ -111,6 +120,12 @@ cudaError_t launch_grouped_f16_sm90(const GemmSm90Launch& gemm, const GemmPlan& 
 cudaError_t launch_grouped_bf16_sm90(const GemmSm90Launch& gemm, const GemmPlan& plan,
                                      cudaStream_t stream);
 
+// The same with heads; k is a multiple of kGemmSm90BlockK, plan.split and plan.multicast are 1.
+cudaError_t launch_heads_f16_sm90(const GemmSm90Launch& gemm, const GemmPlan& plan,
+                                  cudaStream_t stream);
+cudaError_t launch_heads_bf16_sm90(const GemmSm90Launch& gemm, const GemmPlan& plan,
+                                   cudaStream_t stream);
+
 struct GemmTile {
   int n, t;
 };
@@ -120,6 +135,8 @@ inline constexpr GemmTile kGemmSm90Tiles[] = {{64, 8},    {64, 16},   {64, 32}, 
                                               {128, 256}};
 inline constexpr GemmTile kGroupedSm90Tiles[] = {{64, 8},   {64, 32},  {128, 8},   {128, 16},
                                                  {128, 32}, {128, 64}, {128, 128}, {256, 128}};
+inline constexpr GemmTile kHeadsSm90Tiles[] = {{64, 8},  {64, 32},  {64, 64},  {128, 8},
+                                               {128, 32}, {128, 64}, {128, 128}};
 inline constexpr int kGemmSm90BlockK = 64;
 
 }  // namespace lmdeploy::cuda

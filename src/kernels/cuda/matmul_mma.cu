@@ -109,6 +109,7 @@ __global__ void __launch_bounds__(S::kThreads) matmul_mma_kernel(GemmLaunch gemm
   const T* x = static_cast<const T*>(gemm.x);
   int64_t t0 = int64_t{blockIdx.y} * S::kTileT;
   GemmOutput output = gemm.output;
+  move_to_head(gemm, output, weights, x);
   allow_next();
   if (gemm.groups.groups != nullptr) {
     wait_for_previous();
@@ -157,7 +158,7 @@ cudaError_t launch_shape(const GemmLaunch& gemm, cudaStream_t stream) {
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::kBytes);
   if (error != cudaSuccess) return error;
   const dim3 grid(static_cast<unsigned>((gemm.output.n + S::kTileN - 1) / S::kTileN),
-                  tiles_of_rows(gemm, S::kTileT));
+                  tiles_of_rows(gemm, S::kTileT), static_cast<unsigned>(gemm.heads.count));
   return launch(kernel, grid, S::kThreads, S::kBytes, stream, true, gemm);
 }
 

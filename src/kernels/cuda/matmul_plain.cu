@@ -39,15 +39,16 @@ __global__ void __launch_bounds__(kThreads) matmul_plain_kernel(GemmLaunch gemm)
   const int64_t n0 = int64_t{blockIdx.x} * kTile;
   int64_t t0 = int64_t{blockIdx.y} * kTile;
   const T* weights = static_cast<const T*>(gemm.weights);
+  const T* x = static_cast<const T*>(gemm.x);
   GemmOutput output = gemm.output;
+  move_to_head(gemm, output, weights, x);
   const int tx = threadIdx.x % 16, ty = threadIdx.x / 16;
   float sums[kEach][kEach] = {};
   allow_next();
   wait_for_previous();
   if (gemm.groups.groups != nullptr && !move_to_group(gemm, output, weights, t0)) return;
   for (int64_t k = 0; k < gemm.k; k += kDepth) {
-    load_tile(static_cast<const T*>(gemm.x), gemm.x_stride, t0, output.rows, k, gemm.k,
-              x_tile);
+    load_tile(x, gemm.x_stride, t0, output.rows, k, gemm.k, x_tile);
     load_tile(weights, gemm.k, n0, output.n, k, gemm.k, weight_tile);
     __syncthreads();
 #pragma unroll
@@ -81,7 +82,7 @@ __global__ void __launch_bounds__(kThreads) matmul_plain_kernel(GemmLaunch gemm)
 
 cudaError_t launch_matmul_plain(const GemmLaunch& gemm, DType dtype, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>((gemm.output.n + kTile - 1) / kTile),
-                  tiles_of_rows(gemm, kTile));
+                  tiles_of_rows(gemm, kTile), static_cast<unsigned>(gemm.heads.count));
   return for_element_type(dtype, [&]<class T>(T) {
     return launch(matmul_plain_kernel<T>, grid, kThreads, 0, stream, true, gemm);
   });

@@ -12,4 +12,9 @@ bool matmul_gated(Ctx&, const TensorView&, const PackedMatrix&, const TensorView
   CHECK(false, "matmul_gated was asked to run on CUDA, but this program was built without it");
 }
 
+void matmul_heads(Ctx&, const TensorView&, int64_t, const HeadMatrices&, const TensorView&,
+                  int64_t) {
+  CHECK(false, "matmul_heads was asked to run on CUDA, but this program was built without it");
+}
+
 }  // namespace lmdeploy::cuda
