@@ -15,6 +15,8 @@ struct AttentionParams {
   TensorView alibi_slopes;    // f32 [heads]: score += slope * (j - i), or empty
   TensorView sinks;           // f32 [heads]: a logit that joins the softmax denominator, or empty
   bool batch_invariant = false;  // CUDA: as below; the CPU is always so
+  // Of a latent cache: the rows that kernels/expanded_attention.h computes need not be computed.
+  bool leaves_whole_prompts = false;
 };
 
 // The step's geometry: B sequences, T query tokens (nn/batch.h has the same meaning).

@@ -17,8 +17,9 @@ struct LatentInputParams {
 };
 
 // All f32 (CUDA: f32, f16 or bf16, as the pages). With head_dim = latent_dim + rope_dim:
-// latent [T, head_dim]: its first latent_dim columns are normed and the others rotated, in place, and
-// the row, rounded to the cache's type, is stored at slot_map[t] (i64 [T]; negative: nowhere).
+// latent [T, head_dim]: its first latent_dim columns are normed and the others rotated, in place (for
+// kernels/expanded_attention.h), and the row, rounded to the cache's type, is stored at slot_map[t]
+// (i64 [T]; negative: nowhere).
 // query_rope [T, heads * rope_dim]: each head is rotated into the last rope_dim columns of that head
 // of query [T, heads * head_dim].
 void latent_input(Ctx& ctx, const TensorView& latent, const TensorView& query_rope,

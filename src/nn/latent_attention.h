@@ -1,10 +1,12 @@
 // LatentAttention: multi-head latent attention (MLA: DeepSeek V2, arXiv 2405.04434 section 2.1) in
-// its absorbed form. The cache keeps a token's compressed latent and one rotated key for all heads;
-// queries are brought to the latent's space and the attended latents back to the heads' values.
+// its absorbed form: the cache keeps a token's compressed latent and one rotated key for all heads;
+// queries are brought to the latent's space and the attended latents back to the heads' values. Where
+// the device has a kernel for it, whole prompts are attended over expanded keys and values instead.
 #pragma once
 
 #include <memory>
 
+#include "kernels/expanded_attention.h"
 #include "nn/head_linear.h"
 #include "nn/linear.h"
 #include "nn/norm.h"
@@ -39,11 +41,22 @@ class LatentAttention {
   void forward(const Step& step, const TensorView& x, const TensorView& out,
                MatmulEpilogue epilogue) const;
   size_t bytes() const;
+  // Elements of scratch that a token takes.
+  int64_t step_columns() const {
+    return query_.out() + 2 * config_.query_rank + (2 * heads_ + 1) * config_.head_dim() + out_.in() +
+           (expand_ == nullptr ? 0 : expand_->out());
+  }
 
  private:
   // [T, heads * nope_dim | heads * rope_dim].
   TensorView queries(const Step& step, const TensorView& x) const;
+  bool expands(const Step& step) const;
   void attend(const Step& step, const TensorView& query, const TensorView& context) const;
+  // The rows of whole prompts in `values` [T, heads * value_dim], from this step's latents. `heads` is
+  // of queries(); the rotated part is in `query`.
+  void attend_expanded(const Step& step, const TensorView& heads, const TensorView& query,
+                       const TensorView& latent, const TensorView& values) const;
+  ExpandedDims dims() const { return {config_.nope_dim, config_.rope_dim, config_.value_dim}; }
 
   LatentAttentionConfig config_;
   int layer_;
@@ -52,7 +65,8 @@ class LatentAttention {
   std::unique_ptr<RmsNorm> query_norm_;
   Linear query_, latent_;
   RmsNorm latent_norm_;
-  HeadLinear key_up_, value_up_;  // halves of kv_b_proj
+  HeadLinear key_up_, value_up_;    // halves of kv_b_proj
+  std::unique_ptr<Linear> expand_;  // all of it: keys of all heads, then values; nullptr: not used
   Linear out_;
 };
 

@@ -44,6 +44,8 @@ AttentionLaunch launch_of(const CudaStream& stream, const TensorView& q, const P
           .softcap = params.softcap,
           .min_queries = 0,
           .max_queries = INT_MAX,
+          .expanded_from = params.leaves_whole_prompts ? kLeastExpandedQueries : INT_MAX,
+          .expanded = false,
           .multiprocessors = stream.properties().multiprocessors,
           .shared_bytes = static_cast<int>(stream.properties().shared_bytes)};
 }
@@ -76,11 +78,17 @@ void decode(CudaStream& stream, Arena& scratch, DType dtype, AttentionLaunch arg
                                          : launch_attention_decode_bf16(args, stream.handle()));
 }
 
-// Whether the kernel for latent caches takes this one. Its sums depend on the other sequences.
+// Whether Hopper's kernel can read the queries of a latent cache.
+bool has_latent_tiles(const CudaStream& stream, const AttentionLaunch& args) {
+  return stream.hopper() && args.q_stride == int64_t{args.heads} * args.head_dim;
+}
+
+// Whether the kernels for latent caches take this one. How the portable one cuts a row's sums
+// depends on the other sequences.
 bool has_latent_kernel(const CudaStream& stream, DType dtype, const AttentionLaunch& args,
                        const AttentionParams& params) {
   constexpr int kFirstCapability = 80;
-  return !params.batch_invariant && dtype != DType::kF32 &&
+  return (!params.batch_invariant || has_latent_tiles(stream, args)) && dtype != DType::kF32 &&
          stream.properties().compute_capability >= kFirstCapability &&
          args.head_dim == kMaxLatentHeadDim && args.window == 0 && args.alibi_slopes == nullptr &&
          args.sinks == nullptr && args.shared_bytes >= kLatentSharedBytes &&
@@ -88,7 +96,23 @@ bool has_latent_kernel(const CudaStream& stream, DType dtype, const AttentionLau
          is_aligned(args.pages, args.page_bytes);
 }
 
-void latent(CudaStream& stream, Arena& scratch, DType dtype, AttentionLaunch args) {
+// Hopper's tiles take sequences with many rows, the others' contexts are split. Where each sequence's
+// heads fill tiles, and these the device, they take all.
+void latent(CudaStream& stream, Arena& scratch, DType dtype, AttentionLaunch args,
+            int max_query_len, bool batch_invariant) {
+  constexpr int kTileRows = 64;
+  if (has_latent_tiles(stream, args)) {
+    const int64_t tiles = int64_t{args.tokens} * args.group / kTileRows;
+    const bool all = batch_invariant ||
+                     (args.group >= kTileRows && tiles >= args.multiprocessors / 2);
+    if (all || max_query_len > kMaxDecodeQueries) {
+      AttentionLaunch of_tiles = args;
+      of_tiles.min_queries = all ? 0 : kMaxDecodeQueries + 1;
+      stream.launched("paged_attention", launch_latent_sm90(dtype, of_tiles, stream.handle()));
+      if (all || args.sequences == 1) return;
+      args.max_queries = kMaxDecodeQueries;
+    }
+  }
   ArenaScope scope(scratch);
   args.partial = scratch.allocate<float>(latent_scratch_floats(args.multiprocessors));
   stream.launched("paged_attention", launch_attention_latent(dtype, args, stream.handle()));
@@ -110,6 +134,45 @@ void prefill(CudaStream& stream, DType dtype, AttentionLaunch args, int min_quer
 
 }  // namespace
 
+bool can_expand_attention(const Stream& any_stream, DType dtype, const ExpandedDims& dims) {
+  const auto& stream = static_cast<const CudaStream&>(any_stream);
+  return stream.hopper() && dtype != DType::kF32 && dims.nope == kExpandedColumns &&
+         dims.rope == kExpandedRope && dims.value == kExpandedColumns;
+}
+
+void expanded_attention(Ctx& ctx, const ExpandedInputs& in, const AttentionBatch& batch,
+                        const ExpandedParams& params, const TensorView& out) {
+  auto& stream = static_cast<CudaStream&>(ctx.stream);
+  const DeviceGuard guard(stream.device().index);
+  const DType dtype = in.q_nope.dtype();
+  const auto aligned = [](const TensorView& x) { return is_aligned(x.raw(), 2 * x.row_stride()); };
+  CHECK(aligned(in.keys) && aligned(in.values) && aligned(in.k_rope),
+        "expanded_attention: rows of keys or values are not aligned to 16 bytes");
+  const PagedKv no_pages{.block_tokens = 64,
+                         .kv_heads = params.heads,
+                         .head_dim = kExpandedColumns,
+                         .dtype = dtype};
+  AttentionLaunch args = launch_of(stream, in.q_nope, no_pages, batch,
+                                   {.heads = params.heads,
+                                    .scale = params.scale,
+                                    .leaves_whole_prompts = true},
+                                   out);
+  args.expanded = true;
+  const ExpandedLaunch expanded{.q_rope = in.q_rope.raw(),
+                                .q_rope_stride = in.q_rope.row_stride(),
+                                .q_rope_step = static_cast<int>(in.rope_step)};
+  const ExpandedRows rows{.keys = in.keys.raw(),
+                          .values = in.values.raw(),
+                          .rope = in.k_rope.raw(),
+                          .key_stride = in.keys.row_stride(),
+                          .value_stride = in.values.row_stride(),
+                          .rope_stride = in.k_rope.row_stride(),
+                          .key_step = kExpandedColumns,
+                          .value_step = kExpandedColumns};
+  stream.launched("expanded_attention",
+                  launch_expanded_sm90(dtype, args, expanded, rows, stream.handle()));
+}
+
 void paged_attention(Ctx& ctx, const TensorView& q, const PagedKv& kv, const AttentionBatch& batch,
                      const AttentionParams& params, const TensorView& out) {
   const int most = kv.latent_dim > 0 ? kMaxLatentHeadDim : kMaxHeadDim;
@@ -123,7 +186,7 @@ void paged_attention(Ctx& ctx, const TensorView& q, const PagedKv& kv, const Att
   const DeviceGuard guard(stream.device().index);
   const AttentionLaunch args = launch_of(stream, q, kv, batch, params, out);
   if (kv.latent_dim == kLatentColumns && has_latent_kernel(stream, q.dtype(), args, params)) {
-    latent(stream, ctx.scratch, q.dtype(), args);
+    latent(stream, ctx.scratch, q.dtype(), args, batch.max_query_len, params.batch_invariant);
   } else if (kv.latent_dim > 0 || !has_tensor_cores(stream, q.dtype(), args)) {
     stream.launched("paged_attention", launch_attention_plain(q.dtype(), args, stream.handle()));
   } else if (params.batch_invariant) {

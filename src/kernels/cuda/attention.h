@@ -1,7 +1,7 @@
-// The op of kernels/attention.h on CUDA; kernels/none/ in builds without it.
+// The ops of kernels/attention.h and expanded_attention.h on CUDA; kernels/none/ in builds without it.
 #pragma once
 
-#include "kernels/attention.h"
+#include "kernels/expanded_attention.h"
 
 namespace lmdeploy::cuda {
 
@@ -10,5 +10,9 @@ namespace lmdeploy::cuda {
 // zeros.
 void paged_attention(Ctx& ctx, const TensorView& q, const PagedKv& kv, const AttentionBatch& batch,
                      const AttentionParams& params, const TensorView& out);
+
+bool can_expand_attention(const Stream& stream, DType dtype, const ExpandedDims& dims);
+void expanded_attention(Ctx& ctx, const ExpandedInputs& in, const AttentionBatch& batch,
+                        const ExpandedParams& params, const TensorView& out);
 
 }  // namespace lmdeploy::cuda

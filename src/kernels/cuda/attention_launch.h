@@ -32,6 +32,9 @@ struct AttentionLaunch {
   float scale;
   float softcap;                 // 0: none
   int min_queries, max_queries;  // sequences with so many query tokens are computed, others left
+  // Whole prompts of at least so many tokens are `expanded`: such alone, or others alone, are computed.
+  int expanded_from;
+  bool expanded;
   int multiprocessors, shared_bytes;  // of the device; bytes: for one block
 };
 

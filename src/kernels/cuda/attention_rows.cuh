@@ -29,7 +29,9 @@ __device__ __forceinline__ SequencePlace place_of(const AttentionLaunch& args, i
 
 // Whether a kernel that was launched with `args` computes the sequence.
 __device__ __forceinline__ bool is_ours(const AttentionLaunch& args, const SequencePlace& place) {
-  return place.queries >= args.min_queries && place.queries <= args.max_queries;
+  const bool expanded = place.queries == place.kv_len && place.queries >= args.expanded_from;
+  return place.queries >= args.min_queries && place.queries <= args.max_queries &&
+         expanded == args.expanded;
 }
 
 // First token that a query at `position` sees.
@@ -147,21 +149,30 @@ __device__ __forceinline__ float weight_of(float x, float max) {
   return x == -INFINITY ? 0.0f : fast_exp2(x - max);
 }
 
-// The lane's fragments of its two rows of q, as the first operand of a product.
-template <class T, int kWidth>
-__device__ __forceinline__ void load_queries(const AttentionLaunch& args, const RowPlace (&row)[2],
-                                             uint32_t (&q)[kWidth / 16][4]) {
+// Where columns of queries lie: those of a head `step` elements behind those of the one before.
+template <class T>
+struct QueryColumns {
+  const T* q;
+  int64_t stride;
+  int step;
+
+  // The lane's fragments of its two rows, as the first operand of a product: `columns` of them,
+  // and zeros up to kCount, are columns kFirst, ... of the operand.
+  template <int kFirst, int kCount, int kSteps>
+  __device__ __forceinline__ void load(const RowPlace (&row)[2], int columns,
+                                       uint32_t (&fragments)[kSteps][4]) const {
 #pragma unroll
-  for (int i = 0; i < 2; ++i) {
-    const T* from = static_cast<const T*>(args.q) + row[i].token * args.q_stride +
-                    row[i].head * args.head_dim + threadIdx.x % 4 * 2;
+    for (int i = 0; i < 2; ++i) {
+      const T* from = q + row[i].token * stride + row[i].head * step + threadIdx.x % 4 * 2;
 #pragma unroll
-    for (int n = 0; n < kWidth / 8; ++n) {
-      const bool there = row[i].valid && n * 8 < args.head_dim;
-      q[n / 2][n % 2 * 2 + i] = there ? *reinterpret_cast<const uint32_t*>(from + n * 8) : 0;
+      for (int n = 0; n < kCount / 8; ++n) {
+        const bool there = row[i].valid && n * 8 < columns;
+        fragments[kFirst / 16 + n / 2][n % 2 * 2 + i] =
+            there ? *reinterpret_cast<const uint32_t*>(from + n * 8) : 0;
+      }
     }
   }
-}
+};
 
 // Scores of two rows to weights relative to their new maximum; what was summed and added up so far
 // is brought to it. A lane has some of the columns of the scores, and of the values in `out`.
@@ -216,7 +227,8 @@ struct WarpRows {
     for (int i = 0; i < 2; ++i) {
       row[i] = RowPlace(args, place, kv_head, first_row + lane() / 4 + 8 * i);
     }
-    load_queries<T, kWidth>(args, row, q);
+    const QueryColumns<T> columns{static_cast<const T*>(args.q), args.q_stride, args.head_dim};
+    columns.template load<0, kWidth>(row, args.head_dim, q);
   }
   __device__ void clear() {
 #pragma unroll

@@ -13,7 +13,18 @@ constexpr int kGroupThreads = 128;
 constexpr int kGroupRows = 64;
 constexpr int kThreads = (1 + kGroups) * kGroupThreads;  // the first warpgroup copies
 constexpr int kRows = kGroups * kGroupRows;
-constexpr int kTokens = 128;
+
+// What a kernel is made for: columns of a key and of a value, and tokens of a tile. Expanded keys and
+// values are rows of the step (ExpandedLaunch), others are in pages.
+template <int kKeyColumns_, int kValueColumns_, int kTokens_, int kStages_, bool kExpanded_ = false>
+struct Shape {
+  static constexpr int kKeyColumns = kKeyColumns_, kValueColumns = kValueColumns_;
+  static constexpr int kTokens = kTokens_, kStages = kStages_;
+  static constexpr bool kExpanded = kExpanded_;
+};
+using NarrowHeads = Shape<64, 64, 128, 4>;
+using WideHeads = Shape<128, 128, 128, 3>;
+using ExpandedHeads = Shape<kExpandedColumns + kExpandedRope, kExpandedColumns, 64, 5, true>;
 
 // Named barriers (0 is __syncthreads).
 constexpr int kTurnBarrier = 1;             // + warpgroup: its turn to issue products
@@ -26,26 +37,27 @@ struct WorkTile {
   int kv_head;
   TokenRange range;
 
-  __device__ int start() const { return range.first / kTokens * kTokens; }
-  __device__ int last_start() const { return (range.end - 1) / kTokens * kTokens; }
+  // The first tile of `tokens` tokens, and the last.
+  __device__ int start(int tokens) const { return range.first / tokens * tokens; }
+  __device__ int last_start(int tokens) const { return (range.end - 1) / tokens * tokens; }
 };
 
-// Shared memory. K and V of a stage: for each 64 columns, [kTokens, 64], swizzled.
-template <int kWidth>
+// Shared memory. K and V of a stage: for each 64 columns, [S::kTokens, 64], swizzled.
+template <class S>
 struct Layout {
-  static constexpr int kParts = kWidth / 64;
-  static constexpr int kPartBytes = kTokens * 128;
-  static constexpr int kTileBytes = kParts * kPartBytes;
-  static constexpr int kStages = kWidth == 128 ? 3 : 4;
-  static constexpr int kBarriersAt = kStages * 2 * kTileBytes;
+  static constexpr int kKeyParts = S::kKeyColumns / 64, kValueParts = S::kValueColumns / 64;
+  static constexpr int kPartBytes = S::kTokens * 128;
+  static constexpr int kKeyBytes = kKeyParts * kPartBytes, kValueBytes = kValueParts * kPartBytes;
+  static constexpr int kStages = S::kStages;
+  static constexpr int kBarriersAt = kStages * (kKeyBytes + kValueBytes);
   static constexpr int kBarriers = 4 * kStages + 2;
   static constexpr int kTileAt = kBarriersAt + kBarriers * 8;
   static constexpr int kBytes = kTileAt + static_cast<int>(sizeof(WorkTile));
 
   uint32_t base;
 
-  __device__ uint32_t keys(int stage) const { return base + stage * 2 * kTileBytes; }
-  __device__ uint32_t values(int stage) const { return keys(stage) + kTileBytes; }
+  __device__ uint32_t keys(int stage) const { return base + stage * (kKeyBytes + kValueBytes); }
+  __device__ uint32_t values(int stage) const { return keys(stage) + kKeyBytes; }
   __device__ uint32_t barrier(int i) const { return base + kBarriersAt + i * 8; }
   __device__ uint32_t keys_full(int stage) const { return barrier(stage); }
   __device__ uint32_t keys_empty(int stage) const { return barrier(kStages + stage); }
@@ -97,10 +109,10 @@ __device__ __forceinline__ void release(uint32_t barrier) {
 }
 
 // The tiles of the block, one after the other in one place, as its readers see them.
-template <int kWidth>
+template <class L>
 class TileReader {
  public:
-  __device__ TileReader(Layout<kWidth> layout, const WorkTile* tile)
+  __device__ TileReader(L layout, const WorkTile* tile)
       : layout_(layout), tile_(tile) {}
   __device__ WorkTile read() const {
     barrier_wait(layout_.tile_full(), parity_);
@@ -113,16 +125,16 @@ class TileReader {
   }
 
  private:
-  Layout<kWidth> layout_;
+  L layout_;
   const WorkTile* tile_;
   uint32_t parity_ = 0;
 };
 
 // The warp that hands out tiles.
-template <int kWidth>
+template <class L, int kTileRows>
 class TileWriter {
  public:
-  __device__ TileWriter(const AttentionLaunch& args, Layout<kWidth> layout, WorkTile* tile)
+  __device__ TileWriter(const AttentionLaunch& args, L layout, WorkTile* tile)
       : args_(args), layout_(layout), tile_(tile) {}
 
   __device__ void run() {
@@ -144,7 +156,7 @@ class TileWriter {
     unsigned number = 0;
     if (lane == 0) number = atomicAdd(args_.tickets, 1u);
     const int ticket = static_cast<int>(__shfl_sync(0xFFFFFFFFu, number, 0));
-    const RowTile found = find_tile<kRows>(args_, ticket / args_.kv_heads);
+    const RowTile found = find_tile<kTileRows>(args_, ticket / args_.kv_heads);
     const int kv_head = ticket % args_.kv_heads;
     if (found.place.queries == 0) {
       const int behind = found.beyond * args_.kv_heads + kv_head;
@@ -152,19 +164,19 @@ class TileWriter {
       return {};
     }
     return {found.place, found.first_row, kv_head,
-            range_of(args_, found.place, found.first_row, kRows)};
+            range_of(args_, found.place, found.first_row, kTileRows)};
   }
 
   const AttentionLaunch& args_;
-  Layout<kWidth> layout_;
+  L layout_;
   WorkTile* tile_;
 };
 
 // The copying warp.
-template <int kWidth>
+template <class S>
 class Copier {
  public:
-  __device__ Copier(const AttentionSm90Launch& launch, Layout<kWidth> layout, const WorkTile* tile)
+  __device__ Copier(const AttentionSm90Launch& launch, Layout<S> layout, const WorkTile* tile)
       : launch_(launch),
         args_(launch.args),
         layout_(layout),
@@ -177,9 +189,10 @@ class Copier {
       if (tile.place.queries == 0) return;
       // The next tile is asked for no sooner than needed: it may fall to a block that is done
       // earlier.
-      constexpr int kAhead = 2 * kTokens;
-      const int ask_at = min(tile.last_start(), tile.start() + kAhead - kTokens);
-      for (int token = tile.last_start(); token >= tile.start(); token -= kTokens) {
+      constexpr int kTokens = S::kTokens, kAhead = 2 * kTokens;
+      const int start = tile.start(kTokens), last_start = tile.last_start(kTokens);
+      const int ask_at = min(last_start, start + kAhead - kTokens);
+      for (int token = last_start; token >= start; token -= kTokens) {
         if (token == ask_at) tiles_.done();
         copy(tile, token);
       }
@@ -187,41 +200,53 @@ class Copier {
   }
 
  private:
-  // K, then V of the tokens from `token` on. Lanes copy a box each.
+  // K, then V of the tokens from `token` on. Lanes copy a box each: first the lanes of columns 0 .. 63,
+  // then those of the next.
   __device__ void copy(const WorkTile& tile, int token) {
-    const int part = lane_ % Layout<kWidth>::kParts;
-    const int first = lane_ / Layout<kWidth>::kParts * launch_.box_tokens;
-    const bool copies = first < kTokens;
+    const int boxes = S::kTokens / launch_.box_tokens;  // of 64 columns
+    const int part = lane_ / boxes, first = lane_ % boxes * launch_.box_tokens;
     const bool seen =
         token + first < tile.range.end && token + first + launch_.box_tokens > tile.range.first;
     int page = -1;  // reads as zeros
-    if (copies && seen) {
-      page = args_.block_table[tile.place.sequence * args_.block_table_stride +
-                               ((token + first) >> args_.block_shift)];
+    int row = tile.place.first_query + token + first;
+    if (S::kExpanded) {
+      if (seen) page = 0;
+    } else {
+      if (part < Layout<S>::kKeyParts && seen) {
+        page = args_.block_table[tile.place.sequence * args_.block_table_stride +
+                                 ((token + first) >> args_.block_shift)];
+      }
+      row = (token + first) & ((1 << args_.block_shift) - 1);
     }
-    const int in_page = (token + first) & ((1 << args_.block_shift) - 1);
-    const uint32_t at = static_cast<uint32_t>(part * Layout<kWidth>::kPartBytes + first * 128);
-    copy_boxes(layout_.keys_full(stage_.index), layout_.keys_empty(stage_.index), copies,
-               layout_.keys(stage_.index) + at, part * 64, in_page, tile.kv_head, page);
-    copy_boxes(layout_.values_full(stage_.index), layout_.values_empty(stage_.index), copies,
-               layout_.values(stage_.index) + at, part * 64, in_page, args_.kv_heads + tile.kv_head,
-               page);
+    const uint32_t at = static_cast<uint32_t>(part * Layout<S>::kPartBytes + first * 128);
+    expect(layout_.keys_full(stage_.index), layout_.keys_empty(stage_.index), Layout<S>::kKeyBytes);
+    if (S::kExpanded && part == Layout<S>::kKeyParts - 1) {  // what all heads share
+      copy_kv_box(layout_.keys(stage_.index) + at, &launch_.rope, 0, row, 0, page,
+                  layout_.keys_full(stage_.index));
+    } else if (part < Layout<S>::kKeyParts) {
+      copy_kv_box(layout_.keys(stage_.index) + at, &launch_.keys, part * 64, row, tile.kv_head, page,
+                  layout_.keys_full(stage_.index));
+    }
+    expect(layout_.values_full(stage_.index), layout_.values_empty(stage_.index),
+           Layout<S>::kValueBytes);
+    if (part < Layout<S>::kValueParts) {
+      copy_kv_box(layout_.values(stage_.index) + at, &launch_.values, part * 64, row, tile.kv_head,
+                  page, layout_.values_full(stage_.index));
+    }
     stage_.next();
   }
-  __device__ void copy_boxes(uint32_t full, uint32_t empty, bool copies, uint32_t to, int column,
-                             int token, int head, int page) {
+  __device__ void expect(uint32_t full, uint32_t empty, int bytes) {
     barrier_wait(empty, stage_.parity ^ 1);
-    if (lane_ == 0) barrier_expect(full, Layout<kWidth>::kTileBytes);
+    if (lane_ == 0) barrier_expect(full, bytes);
     __syncwarp();
-    if (copies) copy_kv_box(to, &launch_.kv, column, token, head, page, full);
   }
 
   const AttentionSm90Launch& launch_;
   const AttentionLaunch& args_;
-  Layout<kWidth> layout_;
-  TileReader<kWidth> tiles_;
+  Layout<S> layout_;
+  TileReader<Layout<S>> tiles_;
   int lane_;
-  RingPlace<Layout<kWidth>::kStages> stage_;
+  RingPlace<Layout<S>::kStages> stage_;
 };
 
 }  // namespace lmdeploy::cuda::sm90

@@ -225,8 +225,14 @@ TEST(CudaAttention, LatentCaches) {
       expect_equals_cpu({.kv = kv, .heads = 16}, step);
       expect_equals_cpu({.kv = kv, .heads = 16, .batch_invariant = true}, step);
       expect_equals_cpu({.kv = kv, .heads = 40}, {{1, 5}, {300, 70}});
+      // Many rows, whose contexts are not split.
+      expect_equals_cpu({.kv = kv, .heads = 16}, {{70, 129, 1}, {70, 700, 90}});
     }
   }
+  std::vector<int> lengths;  // tiles of 64 heads fill the device
+  for (int b = 0; b < 70; ++b) lengths.push_back(2 * b + 1);
+  const KvShape kv{.kv_heads = 1, .head_dim = 576, .dtype = DType::kBF16, .latent_dim = 512};
+  expect_equals_cpu({.kv = kv, .heads = 128}, {ones(70), lengths});
   const KvShape other{.kv_heads = 1, .head_dim = 80, .dtype = DType::kBF16, .latent_dim = 64};
   expect_equals_cpu({.kv = other, .heads = 6}, {{1, 33, 2}, {130, 90, 700}});
 }
