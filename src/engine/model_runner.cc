@@ -1,5 +1,7 @@
 #include "engine/model_runner.h"
 
+#include <algorithm>
+
 #include "engine/cuda/make_cuda_runner.h"
 #include "engine/host_runner.h"
 
@@ -7,7 +9,9 @@ namespace lmdeploy {
 
 size_t estimated_workspace(const ModelInfo& info, const RunnerOptions& options) {
   const auto element = static_cast<size_t>(dtype_bytes(info.activations, 1));
-  const size_t per_token = static_cast<size_t>(info.hidden_size) * 24 * element;
+  // Residual, norms and rounding beside what a layer says; of a usual layer 24 rows in all.
+  const int64_t columns = std::max(24 * info.hidden_size, 8 * info.hidden_size + info.step_columns);
+  const size_t per_token = static_cast<size_t>(columns) * element;
   return per_token * static_cast<size_t>(options.step_tokens) +
          static_cast<size_t>(info.vocab_size) * static_cast<size_t>(options.max_batch_size) *
              sizeof(float);

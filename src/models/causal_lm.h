@@ -19,6 +19,8 @@ struct ModelInfo {
   std::string architecture;  // "LlamaForCausalLM"
   int64_t vocab_size = 0;    // rows of the logits
   int64_t hidden_size = 0;
+  // Elements of scratch that a token takes in the widest of the layers that are wider than usual.
+  int64_t step_columns = 0;
   int64_t num_layers = 0;
   int64_t max_position = 0;  // longest context the configuration declares, scaling included
   bool rope_by_length = false;      // keys of sequences with prompts of other lengths do not fit

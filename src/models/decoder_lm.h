@@ -58,6 +58,7 @@ class BuiltModel : public CausalLm {
 //   const Norm& input_norm() const;
 //   void forward(const Step&, const TensorView& residual, const TensorView& x, const Norm& next)
 //   const; size_t bytes() const;   (of its weights)
+//   int64_t step_columns() const;  (nn/step.h; or none)
 // forward() takes the residual stream [T, hidden] and, in x, its input_norm; it adds the layer's
 // outputs to the residual stream and leaves next(residual) in x.
 template <class Block>
@@ -91,6 +92,9 @@ class DecoderLm final : public BuiltModel {
                  config.head_dim),
              .activations = options.activation_type()};
     for (KvGroup& group : info_.kv_groups) group.latent_dim = parts.latent_dim;
+    for (const auto& block : blocks_) {
+      info_.step_columns = std::max(info_.step_columns, step_columns_of(*block));
+    }
   }
 
   const ModelInfo& info() const override { return info_; }

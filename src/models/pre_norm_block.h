@@ -1,6 +1,8 @@
 // PreNormLayer: r += attention(norm(r)); r += mlp(norm(r)). Llama's layer, and most others'.
 #pragma once
 
+#include <algorithm>
+
 #include "nn/attention.h"
 #include "nn/gated_mlp.h"
 #include "nn/norm.h"
@@ -43,6 +45,9 @@ class PreNormLayer {
 
   size_t bytes() const {
     return input_norm_.bytes() + attention_.bytes() + post_norm_.bytes() + mlp_.bytes();
+  }
+  int64_t step_columns() const {
+    return std::max(step_columns_of(attention_), step_columns_of(mlp_));
   }
 
  private:

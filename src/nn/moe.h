@@ -60,6 +60,12 @@ class MoeMlp {
   void forward(const Step& step, const TensorView& x, const TensorView& out,
                MatmulEpilogue epilogue) const;
   size_t bytes() const;
+  // Elements of scratch that a token takes: the rows of its experts, and what one of them makes of all
+  // tokens.
+  int64_t step_columns() const {
+    return (config_.routing.top_k + 2) * config_.hidden + 3 * config_.intermediate +
+           2 * config_.experts + 3 * config_.shared_intermediate;
+  }
 
  private:
   void declare_experts(const Weights& weights, const BuildOptions& options,
@@ -91,6 +97,7 @@ class SparseMlp {
   void forward(const Step& step, const TensorView& x, const TensorView& out,
                MatmulEpilogue epilogue) const;
   size_t bytes() const { return moe_ != nullptr ? moe_->bytes() : dense_->bytes(); }
+  int64_t step_columns() const { return moe_ != nullptr ? moe_->step_columns() : 0; }
 
  private:
   std::unique_ptr<MoeMlp> moe_;

@@ -26,4 +26,15 @@ struct Step {
   }
 };
 
+// Elements of scratch memory that a token takes in a part of a layer that says so; 0: no more than
+// usual.
+template <class Part>
+int64_t step_columns_of(const Part& part) {
+  if constexpr (requires { part.step_columns(); }) {
+    return part.step_columns();
+  } else {
+    return 0;
+  }
+}
+
 }  // namespace lmdeploy
