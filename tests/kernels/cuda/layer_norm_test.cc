@@ -1,7 +1,7 @@
 // The CUDA layer norms against the plain CPU op on the same rounded inputs.
 #include "kernels/layer_norm.h"
 
-#include "tests/kernels/cuda/cuda_test_support.h"
+#include "tests/kernels/cuda/norm_fixture.h"
 
 namespace lmdeploy {
 namespace {
@@ -12,45 +12,17 @@ using test::to_host;
 
 constexpr float kEps = 1e-5f;
 
-class CudaLayerNorm : public testing::TestWithParam<DType> {
- protected:
-  // Rows of `size`, `stride` elements apart.
-  void check(bool add, int64_t rows, int64_t size, int64_t stride) {
-    Ctx ctx = gpu_.ctx();
-    const Tensor residual = rounded(test::normal_tensor(Shape{rows, stride}, 1, 3), GetParam());
-    const Tensor delta = rounded(test::normal_tensor(Shape{rows, stride}, 2, 2), GetParam());
-    const Tensor bias = test::normal_tensor(Shape{size}, 3),
-                 weight = test::normal_tensor(Shape{size}, 4);
-    const auto part = [size](const Tensor& x) { return x.view().columns(0, size); };
-    Tensor want_residual = test::as_f32(residual), want(Shape{rows, stride}, DType::kF32);
-    const Tensor gpu_residual = to_gpu(residual), gpu_delta = to_gpu(delta);
-    const Tensor gpu_bias = to_gpu(bias), gpu_weight = to_gpu(weight);
-    const Tensor out(Shape{rows, stride}, GetParam(), test::CudaRun::kDevice);
-    if (add) {
-      add_layer_norm(cpu_.ctx, part(want_residual), part(test::as_f32(delta)), weight, {}, kEps,
-                     part(want));
-      add_layer_norm(ctx, part(gpu_residual), part(gpu_delta), gpu_weight, {}, kEps, part(out));
-    } else {
-      layer_norm(cpu_.ctx, part(want_residual), weight, bias, kEps, part(want));
-      layer_norm(ctx, part(gpu_residual), gpu_weight, gpu_bias, kEps, part(out));
-    }
-    gpu_.stream().synchronize();
-    const double tolerance = test::rounding(GetParam());
-    test::expect_close(to_host(gpu_residual), want_residual, tolerance, "residual");
-    test::expect_close(to_host(out), want, 3 * tolerance, "out");
-  }
-
-  test::CudaRun gpu_;
-  test::CpuRun cpu_{1, "scalar"};
-};
+class CudaLayerNorm : public test::CudaNorm {};
 
 TEST_P(CudaLayerNorm, EqualsThePlainOp) {
-  for (bool add : {false, true}) {
-    for (int64_t size : {2, 33, 64, 576, 4096, 4544, 5121, 8192, 16384}) {
-      for (int64_t rows : {1, 7}) check(add, rows, size, size);
-    }
-    check(add, 5, 576, 1024);
-    check(add, 5, 576, 579);
+  const auto plain = [](Ctx& ctx, const test::NormViews& v) {
+    layer_norm(ctx, v.residual, v.second, v.first, kEps, v.out);
+  };
+  const auto adding = [](Ctx& ctx, const test::NormViews& v) {
+    add_layer_norm(ctx, v.residual, v.delta, v.second, {}, kEps, v.out);
+  };
+  for (const Norm& norm : {Norm(plain), Norm(adding)}) {
+    check_sizes(norm, {2, 33, 64, 576, 4096, 4544, 5121, 8192, 16384});
   }
 }
 

@@ -1,7 +1,7 @@
 // The CUDA norms against the plain CPU op on the same rounded inputs.
 #include "kernels/rms_norm.h"
 
-#include "tests/kernels/cuda/cuda_test_support.h"
+#include "tests/kernels/cuda/norm_fixture.h"
 
 namespace lmdeploy {
 namespace {
@@ -10,55 +10,21 @@ using test::rounded;
 using test::to_gpu;
 using test::to_host;
 
-enum class Op { kNorm, kAddNorm, kSandwich };
-
-void apply(Op op, Ctx& ctx, const TensorView& residual, const TensorView& delta,
-           const TensorView& post, const TensorView& weight, const TensorView& out) {
-  constexpr float kEps = 1e-5f;
-  if (op == Op::kNorm) rms_norm(ctx, residual, weight, kEps, out);
-  if (op == Op::kAddNorm) add_rms_norm(ctx, residual, delta, weight, kEps, out);
-  if (op == Op::kSandwich) sandwich_rms_norm(ctx, residual, delta, post, weight, kEps, out);
-}
-
-class CudaRmsNorm : public testing::TestWithParam<DType> {
- protected:
-  // Rows of `size`, `stride` elements apart.
-  void check(Op op, int64_t rows, int64_t size, int64_t stride) {
-    Ctx ctx = gpu_.ctx();
-    const Tensor residual = rounded(test::normal_tensor(Shape{rows, stride}, 1, 3), GetParam());
-    const Tensor delta = rounded(test::normal_tensor(Shape{rows, stride}, 2, 2), GetParam());
-    const Tensor post = test::normal_tensor(Shape{size}, 3),
-                 weight = test::normal_tensor(Shape{size}, 4);
-    const auto part = [size](const Tensor& x) { return x.view().columns(0, size); };
-    Tensor want_residual = test::as_f32(residual), want(Shape{rows, stride}, DType::kF32);
-    apply(op, cpu_.ctx, part(want_residual), part(test::as_f32(delta)), post, weight, part(want));
-
-    const Tensor gpu_residual = to_gpu(residual), gpu_delta = to_gpu(delta);
-    const Tensor gpu_post = to_gpu(post), gpu_weight = to_gpu(weight);
-    const Tensor out(Shape{rows, stride}, GetParam(), test::CudaRun::kDevice);
-    apply(op, ctx, part(gpu_residual), part(gpu_delta), gpu_post, gpu_weight, part(out));
-    gpu_.stream().synchronize();
-    const double tolerance = test::rounding(GetParam());
-    test::expect_close(to_host(gpu_residual), want_residual, tolerance, "residual");
-    test::expect_close(to_host(out), want, 3 * tolerance, "out");
-  }
-
-  test::CudaRun gpu_;
-  test::CpuRun cpu_{1, "scalar"};
-};
+class CudaRmsNorm : public test::CudaNorm {};
 
 TEST_P(CudaRmsNorm, EqualsThePlainOp) {
-  for (Op op : {Op::kNorm, Op::kAddNorm, Op::kSandwich}) {
-    for (int64_t size : {1, 33, 64, 576, 4096, 5120, 5121, 8192, 16384}) {
-      for (int64_t rows : {1, 7}) check(op, rows, size, size);
-    }
-  }
-}
-
-TEST_P(CudaRmsNorm, TakesStridedAndUnalignedRows) {
-  for (Op op : {Op::kNorm, Op::kAddNorm, Op::kSandwich}) {
-    check(op, 5, 576, 1024);
-    check(op, 5, 576, 579);
+  constexpr float kEps = 1e-5f;
+  const auto plain = [](Ctx& ctx, const test::NormViews& v) {
+    rms_norm(ctx, v.residual, v.second, kEps, v.out);
+  };
+  const auto adding = [](Ctx& ctx, const test::NormViews& v) {
+    add_rms_norm(ctx, v.residual, v.delta, v.second, kEps, v.out);
+  };
+  const auto sandwich = [](Ctx& ctx, const test::NormViews& v) {
+    sandwich_rms_norm(ctx, v.residual, v.delta, v.first, v.second, kEps, v.out);
+  };
+  for (const Norm& norm : {Norm(plain), Norm(adding), Norm(sandwich)}) {
+    check_sizes(norm, {1, 33, 64, 576, 4096, 5120, 5121, 8192, 16384});
   }
 }
 
