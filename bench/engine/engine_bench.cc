@@ -1,7 +1,7 @@
 // engine_bench: decode, prompt and stream speed of a whole model through the Engine, as a caller sees
 // it: tokens are counted where they arrive, prompts are distinct and random, draws are greedy.
 //
-//   engine_bench MODEL [--threads N] [--json]
+//   engine_bench MODEL [--threads N] [--only SUBSTRING] [--json]
 
 #include <fmt/format.h>
 
@@ -103,7 +103,7 @@ size_t peak_rss_kib() {
   return 0;
 }
 
-int run(const std::string& model, int threads, bool json) {
+int run(const std::string& model, int threads, const std::string& only, bool json) {
   EngineOptions options;
   options.device = "cpu";
   options.cpu_threads = threads;
@@ -117,6 +117,7 @@ int run(const std::string& model, int threads, bool json) {
   const size_t rss_after_load = peak_rss_kib();
   std::string rows;
   for (const Workload& work : kWorkloads) {
+    if (std::string(work.name).find(only) == std::string::npos) continue;
     if (work.prompt + work.generate > (*engine)->info().session_len) continue;
     run_once(**engine, work, 999);
     std::vector<double> speeds;
@@ -145,10 +146,11 @@ int run(const std::string& model, int threads, bool json) {
 namespace {
 
 constexpr const char* kUsage =
-    "usage: engine_bench MODEL [--threads N] [--json]\n"
-    "  MODEL        a directory or a .gguf file\n"
-    "  --threads N  1 or more (default: the cores this process may use)\n"
-    "  --json       one line of JSON instead of the table\n";
+    "usage: engine_bench MODEL [--threads N] [--only SUBSTRING] [--json]\n"
+    "  MODEL             a directory or a .gguf file\n"
+    "  --threads N       1 or more (default: the cores this process may use)\n"
+    "  --only SUBSTRING  workloads whose name contains it, as \"prompt of 512\"\n"
+    "  --json            one line of JSON instead of the table\n";
 
 int fail(const std::string& message) {
   std::fprintf(stderr, "engine_bench: %s\n%s", message.c_str(), kUsage);
@@ -158,7 +160,7 @@ int fail(const std::string& message) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string model;
+  std::string model, only;
   int threads = 0;
   bool json = false;
   for (int i = 1; i < argc; ++i) {
@@ -174,6 +176,9 @@ int main(int argc, char** argv) {
       if (error != std::errc() || *end != '\0' || threads < 1) {
         return fail("--threads is '" + value + "'; expected 1 or more");
       }
+    } else if (argument == "--only") {
+      if (++i == argc) return fail("--only needs a value");
+      only = argv[i];
     } else if (argument == "--json") {
       json = true;
     } else if (argument.starts_with("-")) {
@@ -185,5 +190,5 @@ int main(int argc, char** argv) {
     }
   }
   if (model.empty()) return fail("no MODEL");
-  return lmdeploy::run(model, threads, json);
+  return lmdeploy::run(model, threads, only, json);
 }

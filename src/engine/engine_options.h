@@ -75,8 +75,8 @@ struct EngineOptions {
            .value_name = "N", .group = "Engine"}, self.cpu_threads);
     visit({.name = "max-queued-requests", .help = "answers that may wait (each of a request's n counts) before new requests get 429", .value_name = "N",
            .group = "Engine"}, self.max_queued_requests);
-    visit({.name = "batch-invariant", .help = "CUDA: the same text for a request whatever runs beside it, at some cost "
-                                              "in speed; on the CPU it is always so",
+    visit({.name = "batch-invariant", .help = "the same text for a request whatever runs beside it, at some cost in speed; "
+                                              "on a CPU without AMX it is always so",
            .group = "Engine"}, self.batch_invariant);
     visit({.name = "eager-mode", .help = "CUDA: queue the kernels of each step one by one instead of replaying captured graphs",
            .group = "Engine"}, self.eager_mode);

@@ -28,7 +28,10 @@ PromptScores HostRunner::take_prompt_scores(SequenceId id) {
 
 void HostRunner::launch(const StepPlan& plan) {
   ArenaScope scope(arena_);
-  Ctx ctx{.stream = *stream_, .scratch = arena_, .ranks = ranks_};
+  Ctx ctx{.stream = *stream_,
+          .scratch = arena_,
+          .batch_invariant = options_.batch_invariant,
+          .ranks = ranks_};
   output_.step = plan.step;
   output_.sampled.assign(plan.rows.size(), SampledToken{});
   row_states_.clear();

@@ -37,7 +37,7 @@ struct RunnerOptions {
   int64_t session_len = 0;  // the longest context
   int block_tokens = 0;
   DType kv_dtype = DType::kF32;
-  bool batch_invariant = false;  // CUDA: a row's result does not depend on its company
+  bool batch_invariant = false;  // a row's result does not depend on its company
   bool eager_mode = false;       // CUDA: no captured graphs
   bool time_graphs = false;      // CUDA: measure graph_seconds(), which costs microseconds a step
 };

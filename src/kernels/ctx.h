@@ -12,8 +12,8 @@ namespace lmdeploy {
 struct Ctx {
   Stream& stream;
   Arena& scratch;
-  // --batch-invariant. CUDA: a row's result does not depend on the other rows or on their number, to
-  // the bit; the CPU's never does.
+  // --batch-invariant: a row's result does not depend on the other rows or on their number, to the bit.
+  // On the CPU only matmul of block types with AMX needs it; every other result is always so.
   bool batch_invariant = false;
   // Of a tensor-parallel group; nullptr: this rank is alone.
   Communicator* ranks = nullptr;

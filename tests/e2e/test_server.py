@@ -103,7 +103,8 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    running = Server(tmp_path_factory.mktemp("server") / "log", "--api-keys", KEY)
+    # Batch-invariant: some tests compare answers given alone and in company.
+    running = Server(tmp_path_factory.mktemp("server") / "log", "--api-keys", KEY, "--batch-invariant")
     yield running
     running.stop()
 

@@ -72,8 +72,10 @@ inline std::vector<float> random_rows(int64_t rows, int64_t stride, uint64_t see
 
 // A CPU stream of the named instruction set and its scratch memory.
 struct CpuContext {
-  explicit CpuContext(const std::string& isa, int threads = 2)
-      : stream(threads, CpuIsa::named(isa).value()), scratch(Device{}), ctx{stream, scratch} {}
+  explicit CpuContext(const std::string& isa, int threads = 2, bool batch_invariant = true)
+      : stream(threads, CpuIsa::named(isa).value()),
+        scratch(Device{}),
+        ctx{stream, scratch, batch_invariant} {}
   CpuStream stream;
   Arena scratch;
   Ctx ctx;

@@ -42,8 +42,8 @@ struct Product {
 };
 
 Product multiply(const std::string& isa, const PackedMatrix& w, std::vector<float>& x, int64_t rows,
-                 int64_t x_stride, int threads = 2) {
-  CpuContext cpu(isa, threads);
+                 int64_t x_stride, int threads = 2, bool batch_invariant = true) {
+  CpuContext cpu(isa, threads, batch_invariant);
   Product product{std::vector<float>(static_cast<size_t>(rows * (w.n + 3)), NAN), w.n + 3};
   matmul(cpu.ctx, test::view(x, rows, w.k, x_stride), w, {}, test::view(product.out, rows, w.n, w.n + 3));
   return product;
@@ -105,8 +105,8 @@ TEST_P(MatmulIsa, PlainFormatsEqualTheirValues) {
 
 // Bits of rows [0, rows) of the product of every format that this process multiplies by.
 std::vector<float> leading_rows(const std::string& isa, const PackedMatrix& w, std::vector<float> x, int64_t rows,
-                                int64_t keep, int threads) {
-  Product product = multiply(isa, w, x, rows, w.k, threads);
+                                int64_t keep, int threads, bool batch_invariant = true) {
+  Product product = multiply(isa, w, x, rows, w.k, threads, batch_invariant);
   product.out.resize(static_cast<size_t>(keep * product.stride));
   for (float& value : product.out) {
     if (std::isnan(value)) value = 0;  // the columns between rows, which stay as they were
@@ -151,6 +151,47 @@ TEST_P(MatmulIsa, BlockFormatsGiveTheBitsOfThePlainVersion) {
         EXPECT_EQ(leading_rows(GetParam(), w, x, rows, rows, 2), leading_rows("scalar", w, x, rows, rows, 1))
             << dtype_name(format) << " k " << k << " rows " << rows;
       }
+    }
+  }
+}
+
+// Without batch_invariant, AMX multiplies many rows as bf16: not the bits of few rows, but nearer to the
+// exact product than int8 activations are, and one another's bits.
+TEST_P(MatmulIsa, ManyRowsAreNearTheExactProduct) {
+  for (DType format : test::kBlockFormats) {
+    // 1280: two slabs of k, the last one short; 37 rows: a pair of panels and one that is not full.
+    const int64_t k = 1280, rows = 70;
+    const FileWeight w = random_weight(format, 37, k, 13);
+    const RowSource source = w.source();
+    const PackedMatrix packed = pack_matrix({&source, 1}, format);
+    std::vector<float> x = random_rows(rows, k, 4);
+    const Product product = multiply(GetParam(), packed, x, rows, k, 2, false);
+    double error = 0, size = 0;
+    for (int64_t n = 0; n < w.rows; ++n) {
+      const std::vector<float> weight = w.row(n);
+      for (int64_t m = 0; m < rows; ++m) {
+        const double want = plain_dot(weight, x.data() + m * k);
+        const double got = product.out[static_cast<size_t>(m * product.stride + n)];
+        error += (got - want) * (got - want);
+        size += want * want;
+      }
+    }
+    const bool rounds = std::string(GetParam()) == "amx";
+    EXPECT_LE(std::sqrt(error / size), rounds ? 0.003 : 0.03) << dtype_name(format);
+    EXPECT_GT(error, 0) << dtype_name(format);
+  }
+}
+
+TEST_P(MatmulIsa, ManyRowsGiveOneAnothersBits) {
+  for (DType format : test::kBlockFormats) {
+    const PackedMatrix w = packed_weight(format, 35, 1280);
+    const int64_t most = 560;  // more than share a rounded slab
+    const std::vector<float> x = random_rows(most, w.k, 9);
+    const std::vector<float> all = leading_rows(GetParam(), w, x, most, most, 2, false);
+    for (int64_t rows : {12, 15, 16, 17, 32, 33, 48, 70, 512, 513}) {
+      const std::vector<float> some =
+          leading_rows(GetParam(), w, x, rows, rows, static_cast<int>(rows % 3) + 1, false);
+      EXPECT_TRUE(std::equal(some.begin(), some.end(), all.begin())) << dtype_name(format) << " rows " << rows;
     }
   }
 }

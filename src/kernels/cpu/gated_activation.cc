@@ -49,6 +49,10 @@ void gated_activation_rows_plain(const GatedActivationArgs& args, int64_t begin,
   }
 }
 
+void gated_activation_rows(const CpuIsa& isa, const GatedActivationArgs& args) {
+  rows_fn(isa)(args, 0, args.rows);
+}
+
 void gated_activation(CpuStream& stream, const GatedActivationArgs& args) {
   const RowsFn rows = rows_fn(stream.isa());
   stream.pool().parallel_for(args.rows, row_grain(2 * args.size),

@@ -7,6 +7,7 @@
 
 namespace lmdeploy {
 class CpuStream;
+struct CpuIsa;
 }
 
 namespace lmdeploy::cpu {
@@ -23,6 +24,9 @@ struct GatedActivationArgs {
 };
 
 void gated_activation(CpuStream& stream, const GatedActivationArgs& args);
+
+// All rows on the calling thread.
+void gated_activation_rows(const CpuIsa& isa, const GatedActivationArgs& args);
 
 // Rows [begin, end).
 void gated_activation_rows_plain(const GatedActivationArgs& args, int64_t begin, int64_t end);

@@ -23,15 +23,15 @@ __m512bh broadcast_pair(const uint16_t* x) {
   return reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair));
 }
 
-// Rows m0 ... m0 + M of a block of `rows` rows times one panel.
+// Rows m0 ... m0 + M of the block at `block` times one panel.
 template <int M>
-void multiply_tile(const std::byte* panel, const Bf16Rows& x, const uint16_t* block, int64_t rows,
-                   int64_t m0, ResultTile& tile) {
+void multiply_tile(const std::byte* panel, const Bf16Rows& x, int64_t block, int64_t m0,
+                   ResultTile& tile) {
   __m512 even[M], odd[M];
 #pragma GCC unroll 8
   for (int m = 0; m < M; ++m) even[m] = odd[m] = _mm512_setzero_ps();
   for (int64_t step = 0; step < x.steps; ++step) {
-    const uint16_t* values = block + (step * rows + m0) * kStepElements;
+    const uint16_t* values = bf16_step(x, block, step) + m0 * kStepElements;
 #pragma GCC unroll 8
     for (int pair = 0; pair < kPairs; pair += 2) {
       const __m512bh first = load_weights(panel, step * kPairs + pair);
@@ -65,12 +65,11 @@ void round_rows_avx512bf16(const float* x, int64_t k, int64_t stride, int64_t be
                            const Bf16Rows& out) {
   for (int64_t block = begin; block < end; block += kRowBlock) {
     const int64_t rows = end - block < kRowBlock ? end - block : kRowBlock;
-    for (int64_t row = 0; row < rows; ++row) {
-      const float* from = x + (block + row) * stride;
-      uint16_t* to = out.data + (block * out.steps + row) * kStepElements;
-      for (int64_t step = 0; step < out.steps; ++step) {
-        round_step(from + step * kStepElements, k - step * kStepElements,
-                   to + step * rows * kStepElements);
+    for (int64_t step = 0; step < out.steps; ++step) {
+      uint16_t* to = bf16_step(out, block, step);
+      const float* from = x + block * stride + step * kStepElements;
+      for (int64_t row = 0; row < rows; ++row) {
+        round_step(from + row * stride, k - step * kStepElements, to + row * kStepElements);
       }
     }
   }
@@ -83,10 +82,9 @@ void bf16_panels_avx512bf16(const PanelMatrix& w, const Bf16Rows& x, const Matmu
     const std::byte* data = w.panels + panel * static_cast<int64_t>(w.layout.bytes);
     for (int64_t row = 0; row < x.rows; row += kRowBlock) {
       const int64_t rows = x.rows - row < kRowBlock ? x.rows - row : kRowBlock;
-      const uint16_t* block = x.data + row * x.steps * kStepElements;
       const auto run = [&]<int M>(int64_t& m) {
         for (; m + M <= rows; m += M) {
-          multiply_tile<M>(data, x, block, rows, m, tile);
+          multiply_tile<M>(data, x, row, m, tile);
           store_tile(w, out, panel, row + m, M, tile);
         }
       };

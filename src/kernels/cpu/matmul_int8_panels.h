@@ -78,6 +78,7 @@ void multiply_tile(const std::byte* panel, const PanelLayout& layout, const Bloc
   constexpr int kHalves = D == DType::kQ6_K ? 2 : 1;
   constexpr int kSteps = 8 / kHalves;
   constexpr int kBits = code_bits(D);
+  constexpr int kDots = M > 8 ? 4 : M;  // rows multiplied together: all that the registers hold
   constexpr bool kStart = zero_slot(D) >= 0 && !(kBits == 8 && V::kSignedBytes);
   const int64_t step = next == nullptr ? 0 : static_cast<int64_t>(layout.bytes) / layout.groups;
   typename V::Float acc[M][kVectors];
@@ -95,27 +96,31 @@ void multiply_tile(const std::byte* panel, const PanelLayout& layout, const Bloc
       for (int half = 0; half < kHalves; ++half) {
         const typename V::Float scale = group_scale<V, D>(at, g, half);
         const typename V::Float unbias = V::mul(scale, V::set1(-kDotBiasFloat));
-        typename V::Int dot[M];
+#pragma GCC unroll 4
+        for (int part = 0; part < M; part += kDots) {
+          typename V::Int dot[kDots];
 #pragma GCC unroll 8
-        for (int m = 0; m < M; ++m) {
-          const int64_t row = (kHalves * g + half) * x.rows + m0 + m;
-          dot[m] = V::set1(kStart ? x.start[row] : kDotBias);
-        }
-        V::template add_dots<kBits, kSteps, M>(codes + half * kSteps, x.codes + i * 32 + half * 16, dot);
+          for (int m = 0; m < kDots; ++m) {
+            const int64_t row = (kHalves * g + half) * x.rows + m0 + part + m;
+            dot[m] = V::set1(kStart ? x.start[row] : kDotBias);
+          }
+          V::template add_dots<kBits, kSteps, kDots>(codes + half * kSteps,
+                                                     x.codes + (i + part) * 32 + half * 16, dot);
 #pragma GCC unroll 8
-        for (int m = 0; m < M; ++m) {
-          const auto scaled = V::fma(V::bits_as_float(dot[m]), scale, unbias);
-          acc[m][v] = V::fma(scaled, V::set1(x.scale[i + m]), acc[m][v]);
+          for (int m = 0; m < kDots; ++m) {
+            const auto scaled = V::fma(V::bits_as_float(dot[m]), scale, unbias);
+            acc[part + m][v] = V::fma(scaled, V::set1(x.scale[i + part + m]), acc[part + m][v]);
+          }
         }
       }
       if constexpr (has_min(D)) {
         const typename V::Float min = group_min<V, D>(at, g);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int m = 0; m < M; ++m) acc[m][v] = V::fma(min, V::set1(x.sum[i + m]), acc[m][v]);
       }
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int m = 0; m < M; ++m) {
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) V::store(tile.value[m] + v * V::kLanes, acc[m][v]);
@@ -134,6 +139,7 @@ void multiply_block(const PanelMatrix& w, const BlockRows& x, int64_t panel, con
     }
   };
   int m = 0;
+  if constexpr (V::kMaxRows >= 16) run.template operator()<16>(m);
   if constexpr (V::kMaxRows >= 8) run.template operator()<8>(m);
   run.template operator()<4>(m);
   run.template operator()<2>(m);

@@ -15,8 +15,8 @@ MatmulKernels matmul_kernels(const CpuIsa& isa) {
     kernels.bf16 = bf16_panels_avx512bf16;
   }
   if (isa.amx) {
-    kernels.int8 = int8_panels_amx;
     kernels.bf16 = bf16_panels_amx;
+    kernels.rounds_blocks_from = 12;
   }
   return kernels;
 }

@@ -8,6 +8,7 @@
 //   f32, f16      two chains of fma, over even and over odd k, added at the end
 //   bf16          x rounded to bf16; the instruction set's own order: with AVX-512 BF16 two chains of
 //                 vdpbf16ps, with AMX one of tdpbf16ps, else as f32
+// But for MatmulKernels::rounds_blocks_from: many rows times block types as bf16.
 #pragma once
 
 #include <cstddef>
@@ -46,9 +47,13 @@ struct PlainRows {
   int64_t stride = 0;
 };
 
-// Activations as bf16, for the bf16 products. Rows lie in blocks of kRowBlock; a block of R rows (the
-// last may have fewer) that begins at row b has step s (32 elements, 0 from k on) as
-// [R][32] at data + 32 * (b * steps + s * R).
+// Steps of 32 elements that lie together in Bf16Rows.
+inline constexpr int64_t kBf16SlabSteps = 32;
+
+// Activations as bf16, for the bf16 products, 0 from k on. Steps lie in slabs of kBf16SlabSteps (the last
+// may have fewer), so that a slab of all rows is one piece of memory; a slab's rows lie in blocks of
+// kRowBlock (the last may have fewer), and a block of R rows has its steps as [R][32] (bf16_step in
+// matmul_tile.h).
 struct Bf16Rows {
   int64_t rows = 0;
   int64_t steps = 0;
@@ -74,6 +79,9 @@ struct MatmulKernels {
   PlainPanels plain;
   RoundRows round = nullptr;   // with `bf16`; without, bf16 weights go to `plain`
   Bf16Panels bf16 = nullptr;
+  // Rows from which `bf16` is also the faster one for block types, whose weights it rounds to bf16.
+  // Results then depend on the number of rows. 0: it takes no block types.
+  int64_t rounds_blocks_from = 0;
 };
 
 MatmulKernels matmul_kernels(const CpuIsa& isa);
@@ -83,7 +91,6 @@ void int8_panels_avx2(const PanelMatrix&, const QuantizedRows&, const MatmulOutp
 void int8_panels_avxvnni(const PanelMatrix&, const QuantizedRows&, const MatmulOutput&, int64_t, int64_t);
 void int8_panels_avx512(const PanelMatrix&, const QuantizedRows&, const MatmulOutput&, int64_t, int64_t);
 void int8_panels_avx512vnni(const PanelMatrix&, const QuantizedRows&, const MatmulOutput&, int64_t, int64_t);
-void int8_panels_amx(const PanelMatrix&, const QuantizedRows&, const MatmulOutput&, int64_t, int64_t);
 void plain_panels_scalar(const PanelMatrix&, const PlainRows&, const MatmulOutput&, int64_t, int64_t);
 void plain_panels_avx2(const PanelMatrix&, const PlainRows&, const MatmulOutput&, int64_t, int64_t);
 void plain_panels_avx512(const PanelMatrix&, const PlainRows&, const MatmulOutput&, int64_t, int64_t);

@@ -15,6 +15,18 @@ struct alignas(64) ResultTile {
   float value[kRowBlock][kPanelRows];
 };
 
+// Rows of the block of x that begins at `row`: the distance between its steps, in pieces of 32.
+inline int64_t bf16_block_rows(const Bf16Rows& x, int64_t row) {
+  return x.rows - row < kRowBlock ? x.rows - row : kRowBlock;
+}
+
+// Where step `step` of that block lies.
+inline uint16_t* bf16_step(const Bf16Rows& x, int64_t row, int64_t step) {
+  const int64_t slab = step / kBf16SlabSteps * kBf16SlabSteps;
+  const int64_t steps = x.steps - slab < kBf16SlabSteps ? x.steps - slab : kBf16SlabSteps;
+  return x.data + 32 * (slab * x.rows + row * steps + (step - slab) * bf16_block_rows(x, row));
+}
+
 // Writes rows [0, rows) of the tile as rows row_begin... of the output, columns of panel `panel`.
 inline void store_tile(const PanelMatrix& w, const MatmulOutput& out, int64_t panel, int64_t row_begin,
                        int rows, ResultTile& tile) {

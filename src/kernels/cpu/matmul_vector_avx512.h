@@ -11,7 +11,7 @@ namespace {
 
 struct Avx512Vector {
   static constexpr int kLanes = 16;
-  static constexpr int kMaxRows = 8;
+  static constexpr int kMaxRows = 16;
   using Codes = __m512i;
   using Int = __m512i;
   using Float = __m512;
