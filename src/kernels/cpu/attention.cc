@@ -11,7 +11,7 @@ namespace lmdeploy::cpu {
 
 namespace {
 
-constexpr int kInlineTiles = 8;  // tiles of 64 x 64 that one thread does faster than a barrier
+constexpr int kInlineTiles = 2;  // tiles of 64 x 64 that one thread does faster than a barrier
 
 // Scratch of one call, whose blocks have at most `rows` rows.
 class Scratch {

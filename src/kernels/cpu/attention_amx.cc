@@ -23,6 +23,7 @@ using avx512::F32Vec;
 constexpr int kRowsPerBlock = 128;
 constexpr int kTokenTiles = kSplitTokens / kTileRows;
 constexpr int kTokenSteps = kSplitTokens / kTileSteps;
+constexpr int kFewDimTiles = 4;  // of few rows: dim tiles whose values are summed together
 
 int tiles_of(int count, int size) { return (count + size - 1) / size; }
 
@@ -30,7 +31,7 @@ int tiles_of(int count, int size) { return (count + size - 1) / size; }
 struct TileScratch {
   Bf16Tile* q;    // right: [row tiles][dim steps]
   Bf16Tile* k;    // left: [kTokenTiles][dim steps], where the cache itself does not serve
-  Bf16Tile* v;    // right: [dim tiles][kTokenSteps]
+  Bf16Tile* v;    // right: [dim tiles][kTokenSteps]; of few rows [kFewDimTiles], a step at a time
   Bf16Tile* p;    // left: [2][kTokenSteps]
   float* scores;  // [kSplitTokens][kPairRows]; of few rows [kSplitTokens][kTileRows]
   float* turned;  // [kFewRows][kSplitTokens]
@@ -42,7 +43,7 @@ struct TileScratch {
     return int64_t{kTokenTiles} * tiles_of(args.head_dim, kTileSteps);
   }
   static int64_t v_tiles(const AttentionArgs& args) {
-    return int64_t{kTokenSteps} * tiles_of(args.head_dim, kTileRows);
+    return int64_t{kTokenSteps} * tiles_of(args.head_dim, kTileRows);  // kFewDimTiles or more
   }
   static constexpr int kPTiles = 2 * kTokenSteps;
 
@@ -123,21 +124,28 @@ KeyTiles load_key_tiles(const AttentionArgs& args, const AttentionBlock& block, 
   return keys;
 }
 
-// Two tokens' V as row `pair` of the right tiles; a token that is nullptr has 0. Of 32 dims, the even
-// tile takes the first 4 of every 8 (in_value_order), the odd one the others; the last 16 or fewer
-// dims are a tile by themselves, in order.
-void load_value_pair(const AttentionArgs& args, const uint16_t* even, const uint16_t* odd, int pair,
-                     Bf16Tile* tile) {
+// Right tiles of V's dims [begin, end), `stride` tiles apart; `begin` is a multiple of 32.
+struct ValueTiles {
+  Bf16Tile* first;
+  int stride;
+  int begin, end;
+};
+
+// Two tokens' V as row `pair` of the tiles; a token that is nullptr has 0. Of 32 dims, the even tile
+// takes the first 4 of every 8 (in_value_order), the odd one the others; the last 16 or fewer dims are
+// a tile by themselves, in order.
+void load_value_pair(const ValueTiles& to, const uint16_t* even, const uint16_t* odd, int pair) {
   const auto words = [&](const uint16_t* row, int i) {
-    return row == nullptr ? _mm512_setzero_si512() : load_bf16(row + i, args.head_dim - i);
+    return row == nullptr ? _mm512_setzero_si512() : load_bf16(row + i, to.end - i);
   };
-  int i = 0;
-  for (; i + kTileRows < args.head_dim; i += kTileSteps, tile += 2 * kTokenSteps) {
+  Bf16Tile* tile = to.first;
+  int i = to.begin;
+  for (; i + kTileRows < to.end; i += kTileSteps, tile += 2 * to.stride) {
     const __m512i a = words(even, i), b = words(odd, i);
     _mm512_store_si512(tile[0].value[pair], _mm512_unpacklo_epi16(a, b));
-    _mm512_store_si512(tile[kTokenSteps].value[pair], _mm512_unpackhi_epi16(a, b));
+    _mm512_store_si512(tile[to.stride].value[pair], _mm512_unpackhi_epi16(a, b));
   }
-  if (i < args.head_dim) {
+  if (i < to.end) {
     const __m512i a = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(words(even, i)));
     const __m512i b = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(words(odd, i)));
     _mm512_store_si512(tile[0].value[pair], _mm512_or_epi32(a, _mm512_slli_epi32(b, 16)));
@@ -156,19 +164,24 @@ void in_value_order(const AttentionArgs& args, float* values) {
   }
 }
 
-// V as right tiles, 0 outside the range (p is 0 there, but memory may hold NaN).
+// V of a step, 0 outside the range (p is 0 there, but memory may hold NaN).
+void load_value_step(const AttentionArgs& args, const AttentionBlock& block, SplitTokens tokens,
+                     int step, const ValueTiles& to) {
+  const int t = step * kTileSteps;
+  const uint16_t* head = bf16_row(args, block, args.first_value_head + block.kv_head, tokens.start + t);
+  const auto row_of = [&](int r) {
+    const bool seen = t + r >= tokens.begin && t + r < tokens.end;
+    return seen ? head + int64_t{r} * args.head_dim : nullptr;
+  };
+  for (int r = 0; r < kTileSteps; r += 2) {
+    load_value_pair(to, row_of(r), row_of(r + 1), r / 2);
+  }
+}
+
 void load_value_tiles(const AttentionArgs& args, const AttentionBlock& block, SplitTokens tokens,
                       const TileScratch& work) {
   for (int step = tokens.first_step(); step <= tokens.last_step(); ++step) {
-    const int t = step * kTileSteps;
-    const uint16_t* head = bf16_row(args, block, args.first_value_head + block.kv_head, tokens.start + t);
-    const auto row_of = [&](int r) {
-      const bool seen = t + r >= tokens.begin && t + r < tokens.end;
-      return seen ? head + int64_t{r} * args.head_dim : nullptr;
-    };
-    for (int r = 0; r < kTileSteps; r += 2) {
-      load_value_pair(args, row_of(r), row_of(r + 1), r / 2, work.v + step);
-    }
+    load_value_step(args, block, tokens, step, {work.v + step, kTokenSteps, 0, args.head_dim});
   }
 }
 
@@ -241,6 +254,36 @@ void attend_values(const AttentionArgs& args, SplitTokens tokens, const TileScra
   for (int row = 0; row < rows; ++row) in_value_order(args, values + int64_t{row} * args.width);
 }
 
+// The same of one row tile, from V as it lies in the cache.
+void attend_few_values(const AttentionArgs& args, const AttentionBlock& block, SplitTokens tokens,
+                       const TileScratch& work, int rows, float* values) {
+  const int64_t bytes = args.width * static_cast<int64_t>(sizeof(float));
+  for (int dim = 0; dim < args.head_dim; dim += kFewDimTiles * kTileRows) {
+    const int left = args.head_dim - dim;
+    const int count = left < kFewDimTiles * kTileRows ? tiles_of(left, kTileRows) : kFewDimTiles;
+    const ValueTiles v{work.v, 1, dim, dim + (left < count * kTileRows ? left : count * kTileRows)};
+    tile_zero<0>();
+    tile_zero<1>();
+    tile_zero<2>();
+    tile_zero<3>();
+    for (int step = tokens.first_step(); step <= tokens.last_step(); ++step) {
+      load_value_step(args, block, tokens, step, v);
+      tile_load<4>(work.p + step, 64);
+      tile_load<6>(v.first, 64);
+      tile_dot_bf16<0, 4, 6>();
+      if (count > 1) tile_load<7>(v.first + 1, 64), tile_dot_bf16<1, 4, 7>();
+      if (count > 2) tile_load<6>(v.first + 2, 64), tile_dot_bf16<2, 4, 6>();
+      if (count > 3) tile_load<7>(v.first + 3, 64), tile_dot_bf16<3, 4, 7>();
+    }
+    float* out = values + dim;
+    tile_store<0>(out, bytes);
+    if (count > 1) tile_store<1>(out + kTileRows, bytes);
+    if (count > 2) tile_store<2>(out + 2 * kTileRows, bytes);
+    if (count > 3) tile_store<3>(out + 3 * kTileRows, bytes);
+  }
+  for (int row = 0; row < rows; ++row) in_value_order(args, values + int64_t{row} * args.width);
+}
+
 // Rows [row, row + 16 Tiles) of the block, the last of which may be absent.
 template <int Tiles>
 void attend_rows(const AttentionArgs& args, const AttentionBlock& block, SplitTokens tokens,
@@ -288,18 +331,19 @@ void attend_few_rows(const AttentionArgs& args, const AttentionBlock& block, Spl
     prefetch_step(args, block, head, tokens.start + step * kTileSteps);
   };
   prefetch(block.kv_head, tokens.first_step());
+  prefetch(value_head, tokens.first_step());
+  prefetch(block.kv_head, tokens.first_step() + 1);
   load_query_tiles(args, block, work);
   const KeyTiles keys = load_key_tiles(args, block, tokens, work);
   {
     const TileScope tiles({kTileRows, 64}, {kTileRows, 64});
     for (int step = tokens.first_step(); step <= tokens.last_step(); ++step) {
-      prefetch(block.kv_head, step + 1);
-      prefetch(value_head, step);
+      prefetch(value_head, step + 1);
+      prefetch(block.kv_head, step + 2);
       multiply_scores<1>(keys, step, work.q, dim_steps, work.scores + step * kTileSteps * kTileRows,
                          kTileRows);
     }
   }
-  load_value_tiles(args, block, tokens, work);
   turn_scores(work.scores, rows, tokens, work.turned);
   for (int row = 0; row < rows; ++row) {
     float* scores = work.turned + row * kSplitTokens;
@@ -307,7 +351,7 @@ void attend_few_rows(const AttentionArgs& args, const AttentionBlock& block, Spl
     state.sum[row] = row_exponentials(scores, state.max[row], tokens, work.p, row);
   }
   const TileScope tiles({rows, 64}, {kTileRows, 64});
-  attend_values<1>(args, tokens, work, rows, state.values);
+  attend_few_values(args, block, tokens, work, rows, state.values);
 }
 
 void attend_split_amx(const AttentionArgs& args, const AttentionBlock& block, int split,
