@@ -54,6 +54,22 @@ TEST(BenchWorkload, RefusesWhatIsNoWorkload) {
   EXPECT_FALSE(load_workload(half, 10, nullptr).ok());
 }
 
+TEST(BenchWorkload, PromptIdsAreTheBeginningsOfTheLists) {
+  const auto ids = read_prompt_ids(written("ids.json", "[[1, 2, 3], [4, 5, 6]]"), 7);
+  ASSERT_TRUE(ids.ok()) << ids.status().message();
+  const auto requests = requests_from_ids({{2, 9}, {3, 1}, {1, 4}}, *ids);
+  ASSERT_TRUE(requests.ok()) << requests.status().message();
+  ASSERT_EQ(requests->size(), 3u);
+  EXPECT_EQ((*requests)[0].prompt, (std::vector<int32_t>{1, 2}));
+  EXPECT_EQ((*requests)[0].new_tokens, 9);
+  EXPECT_EQ((*requests)[1].prompt, (std::vector<int32_t>{4, 5, 6}));
+  EXPECT_EQ((*requests)[2].prompt, (std::vector<int32_t>{1}));
+  EXPECT_NE(requests_from_ids({{4, 1}}, *ids).status().message().find("has 3 ids"), std::string::npos);
+  for (const char* text : {"[]", "{}", "[[7]]", "[[-1]]", "[[\"1\"]]"}) {
+    EXPECT_FALSE(read_prompt_ids(written("bad_ids.json", text), 7).ok()) << text;
+  }
+}
+
 TEST(BenchReport, PercentilesAreNearestRanks) {
   std::vector<double> values;
   for (int i = 100; i >= 1; --i) values.push_back(i);

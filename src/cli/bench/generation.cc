@@ -20,6 +20,7 @@ struct GenerationOptions {
   std::vector<std::string> completion_tokens = {"128", "128", "2048", "128", "2048"};
   int64_t test_round = 3, warmup_round = 1;
   int64_t seed = 0;
+  std::string prompt_ids;
   std::string csv = "profile_generation.csv", output_file;
   BenchSampling sampling;
   EngineOptions engine;
@@ -38,6 +39,8 @@ struct GenerationOptions {
     visit({.name = "warmup-round", .help = "requests of each stream before those", .aliases = {"w"}, .value_name = "N"},
           self.warmup_round);
     visit({.name = "seed", .help = "of the random prompts", .value_name = "N"}, self.seed);
+    visit({.name = "prompt-ids", .help = "JSON lists of token ids whose beginnings are the prompts, instead of random ones",
+           .value_name = "FILE"}, self.prompt_ids);
     visit({.name = "csv", .help = "table to write; an empty path writes none", .value_name = "FILE"}, self.csv);
     visit({.name = "output-file", .help = "also write every figure as one JSON object", .value_name = "FILE"},
           self.output_file);
@@ -81,11 +84,19 @@ Result<std::vector<Combination>> combinations(const GenerationOptions& options) 
   return out;
 }
 
-Result<BenchSummary> run_combination(Engine& engine, const GenerationOptions& options, const Combination& work,
-                                     double bandwidth) {
+using PromptIds = std::vector<std::vector<int32_t>>;
+
+// Prompts are random without `ids`.
+Result<BenchSummary> run_combination(Engine& engine, const GenerationOptions& options, const PromptIds& ids,
+                                     const Combination& work, double bandwidth) {
   const auto run = [&](const char* what, int64_t rounds, uint64_t seed) -> Result<BenchSummary> {
     const std::vector<BenchLengths> lengths(static_cast<size_t>(work.streams * rounds), {work.prompt, work.completion});
-    const std::vector<BenchRequest> requests = random_requests(lengths, engine.info().vocab_size, seed);
+    std::vector<BenchRequest> requests;
+    if (ids.empty()) {
+      requests = random_requests(lengths, engine.info().vocab_size, seed);
+    } else {
+      ASSIGN_OR_RETURN(requests, requests_from_ids(lengths, ids));
+    }
     ProgressBar progress(what, static_cast<int64_t>(requests.size()));
     const EngineStats before = engine.stats();
     ASSIGN_OR_RETURN(const std::vector<RequestRecord> records,
@@ -103,6 +114,10 @@ Result<BenchSummary> run_combination(Engine& engine, const GenerationOptions& op
 Status bench_generation(const GenerationOptions& options) {
   ASSIGN_OR_RETURN(const std::vector<Combination> works, combinations(options));
   ASSIGN_OR_RETURN(BenchEngine bench, start_bench_engine(options.model, options.engine, options.log));
+  PromptIds ids;
+  if (!options.prompt_ids.empty()) {
+    ASSIGN_OR_RETURN(ids, read_prompt_ids(options.prompt_ids, bench.engine->info().vocab_size));
+  }
   std::string csv = kGenerationCsvHeader;
   json::array results;
   for (const Combination& work : works) {
@@ -114,7 +129,7 @@ Status bench_generation(const GenerationOptions& options) {
     }
     std::printf("\nprompt_tokens: %lld, completion_tokens: %lld", static_cast<long long>(work.prompt),
                 static_cast<long long>(work.completion));
-    ASSIGN_OR_RETURN(const BenchSummary summary, run_combination(*bench.engine, options, work, bench.bandwidth));
+    ASSIGN_OR_RETURN(const BenchSummary summary, run_combination(*bench.engine, options, ids, work, bench.bandwidth));
     print_summary(summary);
     csv += generation_csv_row(summary, work.prompt, work.completion, bench.memory_gib());
     json::object result = summary_json(summary);

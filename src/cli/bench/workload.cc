@@ -104,6 +104,38 @@ std::vector<BenchRequest> random_requests(const std::vector<BenchLengths>& lengt
   return requests;
 }
 
+Result<std::vector<std::vector<int32_t>>> read_prompt_ids(const std::string& path, int64_t vocab_size) {
+  ASSIGN_OR_RETURN(const json::value file, read_json_file(path, kDatasetLimits));
+  std::vector<std::vector<int32_t>> lists;
+  for (const json::value& list : file.is_array() ? file.as_array() : json::array()) {
+    std::vector<int32_t> ids;
+    for (const json::value& id : list.is_array() ? list.as_array() : json::array()) {
+      if (!id.is_int64() || id.as_int64() < 0 || id.as_int64() >= vocab_size) {
+        return invalid_argument("{}: entry {} of list {} is no token id; expected whole numbers from 0 to {}", path,
+                                ids.size(), lists.size(), vocab_size - 1);
+      }
+      ids.push_back(static_cast<int32_t>(id.as_int64()));
+    }
+    lists.push_back(std::move(ids));
+  }
+  if (lists.empty()) return invalid_argument("{}: expected a JSON list of lists of token ids", path);
+  return lists;
+}
+
+Result<std::vector<BenchRequest>> requests_from_ids(const std::vector<BenchLengths>& lengths,
+                                                    const std::vector<std::vector<int32_t>>& ids) {
+  std::vector<BenchRequest> requests;
+  for (size_t r = 0; r < lengths.size(); ++r) {
+    const std::vector<int32_t>& list = ids[r % ids.size()];
+    if (static_cast<int64_t>(list.size()) < lengths[r].prompt) {
+      return invalid_argument("list {} of --prompt-ids has {} ids; a prompt of {} is asked for", r % ids.size(), list.size(),
+                              lengths[r].prompt);
+    }
+    requests.push_back({{list.begin(), list.begin() + lengths[r].prompt}, lengths[r].output});
+  }
+  return requests;
+}
+
 Result<std::vector<BenchRequest>> load_workload(const WorkloadOptions& options, int64_t vocab_size,
                                                 const Tokenizer* tokenizer) {
   const bool random = options.random_input_len.has_value() || options.random_output_len.has_value();

@@ -51,6 +51,14 @@ struct WorkloadOptions {
 std::vector<BenchRequest> random_requests(const std::vector<BenchLengths>& lengths, int64_t vocab_size,
                                           uint64_t seed);
 
+// Lists of token ids of a JSON file, each below `vocab_size`.
+Result<std::vector<std::vector<int32_t>>> read_prompt_ids(const std::string& path, int64_t vocab_size);
+
+// Prompt r is the beginning of list r, from the first list again after the last; a list that is shorter
+// than its prompt's length is an error.
+Result<std::vector<BenchRequest>> requests_from_ids(const std::vector<BenchLengths>& lengths,
+                                                    const std::vector<std::vector<int32_t>>& ids);
+
 // The requests that the options name: exactly one of --dataset, --lengths and --random-input-len with
 // --random-output-len. `tokenizer` is needed for --dataset alone and may be nullptr otherwise.
 // ShareGPT rule of the documents: two turns or more; prompt and answer of at least 4 tokens, prompt of
