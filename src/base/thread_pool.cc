@@ -16,7 +16,8 @@ namespace lmdeploy {
 
 namespace {
 
-constexpr auto kSpin = std::chrono::microseconds(20);
+constexpr auto kSpin = std::chrono::microseconds(100);
+constexpr int kLooksPerClock = 64;  // of a spinning worker at the generation
 
 std::vector<int> affinity_cores() {
   cpu_set_t set;
@@ -53,14 +54,14 @@ int usable_cores() {
   return std::min(static_cast<int>(affinity_cores().size()), cgroup_quota_cores());
 }
 
-ThreadPool::ThreadPool(int threads) : size_(threads > 0 ? threads : usable_cores()) {
+ThreadPool::ThreadPool(int threads, PoolCores place) : size_(threads > 0 ? threads : usable_cores()) {
   const std::vector<int> cores = affinity_cores();
+  // Two workers pinned to one core would run in turns: then the kernel places all of them.
+  const bool pin = place.first + (size_ - 1) * place.stride < static_cast<int>(cores.size());
   for (int worker = 1; worker < size_; ++worker) {
-    // More workers than cores are left to the kernel: pinning two to one core would serialize them.
-    const bool pin = size_ <= static_cast<int>(cores.size());
-    const int core = cores[static_cast<size_t>(worker) % cores.size()];
-    threads_.emplace_back([this, worker, pin, core] {
-      if (pin) pin_to(core);
+    const int core = pin ? cores[static_cast<size_t>(place.first + worker * place.stride)] : -1;
+    threads_.emplace_back([this, worker, core] {
+      if (core >= 0) pin_to(core);
       worker_loop(worker);
     });
   }
@@ -99,18 +100,24 @@ void ThreadPool::run(FunctionRef<void(int)> fn) {
   job_ = nullptr;
 }
 
+void ThreadPool::await_job(uint64_t seen) {
+  const auto deadline = std::chrono::steady_clock::now() + kSpin;
+  do {
+    for (int look = 0; look < kLooksPerClock; ++look) {
+      if (generation_.load(std::memory_order_acquire) != seen) return;
+      _mm_pause();
+    }
+  } while (std::chrono::steady_clock::now() < deadline);
+  std::unique_lock lock(mutex_);
+  sleepers_.fetch_add(1, std::memory_order_seq_cst);
+  wake_.wait(lock, [&] { return generation_.load(std::memory_order_seq_cst) != seen; });
+  sleepers_.fetch_sub(1, std::memory_order_seq_cst);
+}
+
 void ThreadPool::worker_loop(int worker) {
   uint64_t seen = 0;
   for (;;) {
-    const auto deadline = std::chrono::steady_clock::now() + kSpin;
-    while (generation_.load(std::memory_order_acquire) == seen) {
-      for (int i = 0; i < 32; ++i) _mm_pause();
-      if (std::chrono::steady_clock::now() < deadline) continue;
-      std::unique_lock lock(mutex_);
-      sleepers_.fetch_add(1, std::memory_order_seq_cst);
-      wake_.wait(lock, [&] { return generation_.load(std::memory_order_seq_cst) != seen; });
-      sleepers_.fetch_sub(1, std::memory_order_seq_cst);
-    }
+    await_job(seen);
     seen = generation_.load(std::memory_order_acquire);
     if (stop_) return;
     (*job_)(worker);

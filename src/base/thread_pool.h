@@ -2,7 +2,8 @@
 // forward pass runs on the whole team and ends with a barrier, so the barrier is what is made cheap.
 //
 // Workers are pinned to the cores the process may use (affinity and cgroup quota). Between jobs a
-// worker spins for at most 20 us and then sleeps, so an idle engine uses no CPU.
+// worker spins for at most 100 us and then sleeps, so an idle engine uses no CPU. That is more than
+// the host's part of a decode step (some 40 us): waking a sleeper would cost each token 50 us.
 //
 // Thread-safety: one thread at a time may call run() / parallel_for(); they do not nest.
 #pragma once
@@ -21,10 +22,18 @@ namespace lmdeploy {
 // Cores this process may use: min(affinity mask, cgroup CPU quota rounded up), at least 1.
 int usable_cores();
 
+// Which of the usable cores a pool's workers are pinned to: worker w to number first + w * stride.
+// Worker 0 is the caller, whose core is its own affair.
+struct PoolCores {
+  int first = 0;
+  int stride = 1;
+};
+
 class ThreadPool {
  public:
-  // `threads` counts the caller: ThreadPool(1) starts none. 0 = usable_cores().
-  explicit ThreadPool(int threads = 0);
+  // `threads` counts the caller: ThreadPool(1) starts none. 0 = usable_cores(). A pool that asks for
+  // more cores than there are is not pinned.
+  explicit ThreadPool(int threads = 0, PoolCores cores = {});
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -44,13 +53,17 @@ class ThreadPool {
 
  private:
   void worker_loop(int worker);
+  // Waits for a generation other than `seen`.
+  void await_job(uint64_t seen);
 
   int size_;
   std::vector<std::thread> threads_;
+  // What the workers watch, in one cache line.
   alignas(64) std::atomic<uint64_t> generation_{0};
+  const FunctionRef<void(int)>* job_ = nullptr;
+  // What the caller watches.
   alignas(64) std::atomic<int> pending_{0};
   alignas(64) std::atomic<int> sleepers_{0};
-  const FunctionRef<void(int)>* job_ = nullptr;
   std::mutex mutex_;
   std::condition_variable wake_;
   bool stop_ = false;

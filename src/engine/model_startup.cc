@@ -77,8 +77,10 @@ Result<std::vector<ModelRank>> make_ranks(Device device, int count, int threads,
                        count);
   }
   std::vector<ModelRank> ranks(static_cast<size_t>(count));
-  for (ModelRank& rank : ranks) {
-    ASSIGN_OR_RETURN(rank.stream, make_stream(device, std::max(1, threads / count), isa));
+  const int share = std::max(1, threads / count);
+  for (int i = 0; i < count; ++i) {
+    ASSIGN_OR_RETURN(ranks[static_cast<size_t>(i)].stream,
+                     make_stream(device, share, isa, {.first = i * share}));
   }
   return ranks;
 }

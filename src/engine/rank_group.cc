@@ -2,9 +2,15 @@
 
 namespace lmdeploy {
 
+namespace {
+
+int threads_of(const ModelRank& rank) { return static_cast<CpuStream&>(*rank.stream).pool().size(); }
+
+}  // namespace
+
 RankGroup::RankGroup(std::vector<ModelRank> ranks, const RunnerOptions& options)
     : group_(static_cast<int>(ranks.size())),
-      team_(static_cast<int>(ranks.size())),
+      team_(static_cast<int>(ranks.size()), {.stride = threads_of(ranks.front())}),
       info_(ranks.front().model->info()),
       kv_dtype_(options.kv_dtype) {
   info_.weight_bytes = 0;

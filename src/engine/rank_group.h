@@ -36,7 +36,7 @@ class RankGroup final : public ModelRunner {
 
  private:
   ThreadGroup group_;
-  ThreadPool team_;  // a thread a rank
+  ThreadPool team_;  // a thread a rank, on the first core of the rank's pool
   std::vector<std::unique_ptr<HostRunner>> ranks_;
   ModelInfo info_;
   DType kv_dtype_;

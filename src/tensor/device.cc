@@ -54,9 +54,10 @@ Result<std::unique_ptr<Uploader>> make_uploader(Device device) {
   return cuda::make_uploader(device.index);
 }
 
-Result<std::unique_ptr<Stream>> make_stream(Device device, int cpu_threads, CpuIsa isa) {
+Result<std::unique_ptr<Stream>> make_stream(Device device, int cpu_threads, CpuIsa isa,
+                                            PoolCores cpu_cores) {
   if (!device.is_cpu()) return cuda::make_stream(device.index);
-  return std::unique_ptr<Stream>(std::make_unique<CpuStream>(cpu_threads, isa));
+  return std::unique_ptr<Stream>(std::make_unique<CpuStream>(cpu_threads, isa, cpu_cores));
 }
 
 }  // namespace lmdeploy

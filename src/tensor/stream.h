@@ -24,7 +24,7 @@ class Stream {
 
 class CpuStream final : public Stream {
  public:
-  CpuStream(int threads, CpuIsa isa) : pool_(threads), isa_(isa) {}
+  CpuStream(int threads, CpuIsa isa, PoolCores cores = {}) : pool_(threads, cores), isa_(isa) {}
   Device device() const override { return {DeviceType::kCpu, 0}; }
   void synchronize() override {}
   void copy(void* destination, const void* source, size_t bytes) override {
@@ -39,7 +39,9 @@ class CpuStream final : public Stream {
 };
 
 // The stream of a device. kUnavailable when the device cannot start (CUDA not built, no driver);
-// the message names `--device cpu`. `cpu_threads`: 0 = usable_cores().
-Result<std::unique_ptr<Stream>> make_stream(Device device, int cpu_threads, CpuIsa isa);
+// the message names `--device cpu`. `cpu_threads` (0 = usable_cores()) and `cpu_cores` are of a CPU's
+// pool.
+Result<std::unique_ptr<Stream>> make_stream(Device device, int cpu_threads, CpuIsa isa,
+                                            PoolCores cpu_cores = {});
 
 }  // namespace lmdeploy

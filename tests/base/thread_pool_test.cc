@@ -1,6 +1,7 @@
 #include "base/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <atomic>
 #include <numeric>
@@ -49,6 +50,39 @@ TEST(ThreadPool, SleepingWorkersWakeForTheNextJob) {
     pool.run([&](int) { ++ran; });
     EXPECT_EQ(ran.load(), 2);
   }
+}
+
+int current_core_count() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 0;
+}
+
+TEST(ThreadPool, WorkersArePinnedWhereThereAreCores) {
+  const int cores = usable_cores();
+  if (cores != current_core_count()) GTEST_SKIP() << "a quota below the affinity mask";
+  for (int first : {0, cores - 1, cores}) {
+    ThreadPool pool(2, {.first = first});
+    std::vector<int> counts(2, 0);
+    pool.run([&](int worker) { counts[static_cast<size_t>(worker)] = current_core_count(); });
+    const bool fits = first + 1 < cores;
+    EXPECT_EQ(counts[1], fits ? 1 : cores) << "first " << first << " of " << cores;
+    EXPECT_EQ(counts[0], cores);
+  }
+}
+
+TEST(ThreadPool, PoolsOfRanksShareNoCore) {
+  constexpr int kThreads = 2;
+  const int cores = usable_cores();
+  if (cores < 2 * kThreads) GTEST_SKIP() << "only " << cores << " cores";
+  std::vector<int> core(2, -1);
+  for (int rank = 0; rank < 2; ++rank) {
+    ThreadPool pool(kThreads, {.first = rank * kThreads});
+    pool.run([&](int worker) {
+      if (worker == 1) core[static_cast<size_t>(rank)] = sched_getcpu();
+    });
+  }
+  EXPECT_NE(core[0], core[1]);
 }
 
 }  // namespace
