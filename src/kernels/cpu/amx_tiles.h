@@ -44,6 +44,11 @@ template <int Tile>
 [[gnu::always_inline]] inline void tile_load(const void* from, int64_t stride) {
   asm volatile("tileloadd (%1,%2), %%tmm%c0" : : "i"(Tile), "r"(from), "r"(stride) : "memory");
 }
+// The same of data read once: it does not drive others from the first-level cache.
+template <int Tile>
+[[gnu::always_inline]] inline void tile_stream(const void* from, int64_t stride) {
+  asm volatile("tileloaddt1 (%1,%2), %%tmm%c0" : : "i"(Tile), "r"(from), "r"(stride) : "memory");
+}
 template <int Tile>
 [[gnu::always_inline]] inline void tile_store(void* to, int64_t stride) {
   asm volatile("tilestored %%tmm%c0, (%1,%2)" : : "i"(Tile), "r"(to), "r"(stride) : "memory");

@@ -64,7 +64,9 @@ struct RoundedRows {
 
 RoundedRows round_rows(Ctx& ctx, const MatmulKernels& kernels, const TensorView& x) {
   const int64_t rows = x.dim(0), k = x.dim(1);
-  RoundedRows rounded{{rows, padded_bf16_k(k) / 32}, {rows, nullptr, k}};
+  const int64_t steps = padded_bf16_k(k) / 32;
+  const int64_t slabs = (steps + kBf16SlabSteps - 1) / kBf16SlabSteps;
+  RoundedRows rounded{{rows, steps, (steps + slabs - 1) / slabs}, {rows, nullptr, k}};
   ThreadPool& pool = cpu_stream(ctx).pool();
   if (kernels.round != nullptr) {
     // Tiles read whole blocks, as those of `quantize` do.

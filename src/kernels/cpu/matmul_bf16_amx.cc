@@ -2,7 +2,7 @@
 // block types rounded to bf16 (round_weights_avx512.h) once for all rows. A scale group of 32 elements
 // fills half of an int8 tile, so int8 products would take as long, and each would have to be scaled.
 //
-// Rows and weights are cut along k into slabs (kBf16SlabSteps), so that the slab of many rows stays in
+// Rows and weights are cut along k into slabs (Bf16Rows), so that the slab of many rows stays in
 // the second-level cache while a strip of panels is multiplied with it.
 #include "kernels/cpu/amx_tiles.h"
 #include "kernels/cpu/matmul_tile.h"
@@ -39,23 +39,32 @@ struct WeightTiles {
   int64_t panel_bytes;  // from the first to the second
 };
 
+// Rows stay in the first-level cache, or stream by the weights that do.
+enum class Rows { kStay, kStream };
+
+template <int Tile, Rows kRows>
+[[gnu::always_inline]] inline void load_rows(const uint16_t* from) {
+  if constexpr (kRows == Rows::kStream) {
+    tile_stream<Tile>(from, 64);
+  } else {
+    tile_load<Tile>(from, 64);
+  }
+}
+
 // Tiles 0 to 3 += `steps` steps of Lefts blocks of rows times Rights panels.
-template <int Lefts, int Rights>
+template <Rows kRows, int Lefts, int Rights>
 [[gnu::always_inline]] inline void multiply_steps(const WeightTiles& w, const RowTiles& x, int64_t steps) {
+  const std::byte* weights = w.data;
+  const uint16_t *first = x.data[0], *second = x.data[1];
   for (int64_t step = 0; step < steps; ++step) {
-    const std::byte* weights = w.data + step * kTileBytes;
-    tile_load<4>(x.data[0] + step * x.step_elements[0], 64);
+    load_rows<4, kRows>(first);
+    if constexpr (Lefts == 2) load_rows<5, kRows>(second);
     tile_load<6>(weights, 64);
-    tile_dot_bf16<0, 4, 6>();
-    if constexpr (Rights == 2) {
-      tile_load<7>(weights + w.panel_bytes, 64);
-      tile_dot_bf16<1, 4, 7>();
-    }
-    if constexpr (Lefts == 2) {
-      tile_load<5>(x.data[1] + step * x.step_elements[1], 64);
-      tile_dot_bf16<2, 5, 6>();
-      if constexpr (Rights == 2) tile_dot_bf16<3, 5, 7>();
-    }
+    if constexpr (Rights == 2) tile_load<7>(weights + w.panel_bytes, 64);
+    tile_products_bf16<Lefts, Rights>();
+    weights += kTileBytes;
+    first += x.step_elements[0];
+    if constexpr (Lefts == 2) second += x.step_elements[1];
   }
 }
 
@@ -122,6 +131,12 @@ void write_pair(const PanelMatrix& w, const MatmulOutput& out, int64_t panel, in
   }
 }
 
+// The end of the slab of x that step `step` lies in.
+int64_t slab_end_of(const Bf16Rows& x, int64_t step) {
+  const int64_t end = (step / x.slab_steps + 1) * x.slab_steps;
+  return end < x.steps ? end : x.steps;
+}
+
 // Where weights of block types are rounded: two panels, one behind the other.
 template <int64_t kSteps>
 struct alignas(64) RoundedWeights {
@@ -151,13 +166,14 @@ WeightTiles weight_tiles(const PanelMatrix& w, int64_t panel, int panels, int64_
 // ones are while the tiles multiply.
 template <DType D, int Lefts, int Panels>
 void multiply_few_rows(const PanelMatrix& w, const Bf16Rows& x, const MatmulOutput& out, int64_t panel) {
-  constexpr int64_t kSteps = D == DType::kBF16 ? kBf16SlabSteps : 2;
+  constexpr int64_t kSteps = 2;
   RoundedWeights<kSteps> rounded;
   zero_sums();
-  for (int64_t step = 0; step < x.steps; step += kSteps) {
-    const int64_t end = step + kSteps < x.steps ? step + kSteps : x.steps;
+  for (int64_t step = 0, end; step < x.steps; step = end) {
+    const int64_t slab_end = slab_end_of(x, step);
+    end = D != DType::kBF16 && step + kSteps < slab_end ? step + kSteps : slab_end;
     const WeightTiles weights = weight_tiles<D>(w, panel, Panels, step, end, rounded);
-    multiply_steps<Lefts, Panels>(weights, row_tiles(x, 0, x.rows, step), end - step);
+    multiply_steps<Rows::kStay, Lefts, Panels>(weights, row_tiles(x, 0, x.rows, step), end - step);
   }
   PairSums sums;
   store_sums<Lefts, Panels>(sums);
@@ -174,7 +190,7 @@ struct RowRange {
 template <DType D, int Panels>
 void multiply_slab(const PanelMatrix& w, const Bf16Rows& x, const MatmulOutput& out, int64_t panel,
                    int64_t step, const RowRange& rows, PairSums* sums) {
-  const int64_t end = step + kBf16SlabSteps < x.steps ? step + kBf16SlabSteps : x.steps;
+  const int64_t end = slab_end_of(x, step);
   RoundedWeights<kBf16SlabSteps> rounded;
   const WeightTiles weights = weight_tiles<D>(w, panel, Panels, step, end, rounded);
   const auto run = [&]<int Lefts>(int64_t row, PairSums& pair) {
@@ -183,7 +199,8 @@ void multiply_slab(const PanelMatrix& w, const Bf16Rows& x, const MatmulOutput& 
     } else {
       load_sums<Lefts, Panels>(pair);
     }
-    multiply_steps<Lefts, Panels>(weights, row_tiles(x, row, rows.end, step), end - step);
+    multiply_steps<Rows::kStream, Lefts, Panels>(weights, row_tiles(x, row, rows.end, step),
+                                                  end - step);
     store_sums<Lefts, Panels>(pair);
     if (end == x.steps) write_pair<Panels>(w, out, panel, row, rows.end, pair);
   };
@@ -203,7 +220,7 @@ struct StripSums {
 template <DType D>
 void multiply_strip(const PanelMatrix& w, const Bf16Rows& x, const MatmulOutput& out, int64_t begin,
                     int64_t end, const RowRange& rows, StripSums& sums) {
-  for (int64_t step = 0; step < x.steps; step += kBf16SlabSteps) {
+  for (int64_t step = 0; step < x.steps; step += x.slab_steps) {
     PairSums(*pair)[kSweepRows / kPairRows] = sums.pair;
     for (int64_t panel = begin; panel < end; panel += 2, ++pair) {
       if (panel + 1 < end) {

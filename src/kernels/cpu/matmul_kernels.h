@@ -47,16 +47,17 @@ struct PlainRows {
   int64_t stride = 0;
 };
 
-// Steps of 32 elements that lie together in Bf16Rows.
-inline constexpr int64_t kBf16SlabSteps = 32;
+// The most steps of 32 elements in a slab of Bf16Rows.
+inline constexpr int64_t kBf16SlabSteps = 18;
 
-// Activations as bf16, for the bf16 products, 0 from k on. Steps lie in slabs of kBf16SlabSteps (the last
+// Activations as bf16, for the bf16 products, 0 from k on. Steps lie in slabs of slab_steps (the last
 // may have fewer), so that a slab of all rows is one piece of memory; a slab's rows lie in blocks of
 // kRowBlock (the last may have fewer), and a block of R rows has its steps as [R][32] (bf16_step in
 // matmul_tile.h).
 struct Bf16Rows {
   int64_t rows = 0;
   int64_t steps = 0;
+  int64_t slab_steps = 0;  // at most kBf16SlabSteps
   uint16_t* data = nullptr;
 };
 

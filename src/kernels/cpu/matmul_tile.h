@@ -22,8 +22,8 @@ inline int64_t bf16_block_rows(const Bf16Rows& x, int64_t row) {
 
 // Where step `step` of that block lies.
 inline uint16_t* bf16_step(const Bf16Rows& x, int64_t row, int64_t step) {
-  const int64_t slab = step / kBf16SlabSteps * kBf16SlabSteps;
-  const int64_t steps = x.steps - slab < kBf16SlabSteps ? x.steps - slab : kBf16SlabSteps;
+  const int64_t slab = step / x.slab_steps * x.slab_steps;
+  const int64_t steps = x.steps - slab < x.slab_steps ? x.steps - slab : x.slab_steps;
   return x.data + 32 * (slab * x.rows + row * steps + (step - slab) * bf16_block_rows(x, row));
 }
 
