@@ -49,10 +49,6 @@ Result<std::unique_ptr<BuiltModel>> make_olmo2(ConfigReader& reader, const Weigh
                                                const BuildOptions& options) {
   const DecoderConfig config = read_decoder_config(reader, {.eps = 1e-5});
   RETURN_IF_ERROR(reader.status());
-  if (options.parallel.size > 1) {
-    return unsupported("OLMo 2 cannot be cut over {} ranks: its norms of q and k span all heads; "
-                       "use --tp 1", options.parallel.size);
-  }
   AttentionConfig attention = config.attention();
   attention.qk_norm = QkNormConfig{.kind = QkNormConfig::Kind::kWholeRms, .eps = config.norm_eps};
   const std::vector<int> no_windows(static_cast<size_t>(config.layers), 0);

@@ -51,12 +51,11 @@ void Attention::make_norms(const Weights& weights, const BuildOptions& options) 
     k_norm_.emplace(weights / "k_norm", options, *config_.head_norm);
   }
   if (config_.qk_norm.has_value()) {
-    const QkNormConfig& norm = *config_.qk_norm;
-    const int interleaved = config_.rope_interleaved ? config_.rotary_dim : 0;
-    q_projection_norm_ = make_qk_norm(weights / norm.query, options, norm,
-                                      {config_.heads, config_.head_dim, interleaved});
-    k_projection_norm_ = make_qk_norm(weights / norm.key, options, norm,
-                                      {config_.kv_heads, config_.head_dim, interleaved});
+    qk_norm_ = make_qk_norm(weights, options, *config_.qk_norm,
+                            {.heads = config_.heads,
+                             .kv_heads = config_.kv_heads,
+                             .head_dim = config_.head_dim,
+                             .interleaved = config_.rope_interleaved ? config_.rotary_dim : 0});
   }
 }
 
@@ -75,9 +74,7 @@ void Attention::declare_sinks(const Weights& weights, const BuildOptions& option
 
 size_t Attention::bytes() const {
   size_t norms = q_norm_.has_value() ? q_norm_->bytes() + k_norm_->bytes() : 0;
-  if (q_projection_norm_ != nullptr) {
-    norms += q_projection_norm_->bytes() + k_projection_norm_->bytes();
-  }
+  if (qk_norm_ != nullptr) norms += qk_norm_->bytes();
   return qkv_.bytes() + out_.bytes() + norms + sinks_.bytes();
 }
 
@@ -87,17 +84,14 @@ void Attention::forward(const Step& step, const TensorView& x, const TensorView&
   const TensorView qkv = step.activations(qkv_.out());
   qkv_.forward(step.ctx, x, qkv);
   if (config_.clip > 0) clamp(step.ctx, qkv, config_.clip);
-  if (q_projection_norm_ != nullptr) norm_qk(step, qkv);
+  if (qk_norm_ != nullptr) {
+    const int64_t key_columns = int64_t{kv_heads_} * config_.head_dim;
+    qk_norm_->forward(step.ctx, qkv.columns(0, out_.in()), qkv.columns(out_.in(), key_columns));
+  }
   write_kv(step, qkv);
   const TensorView context = step.activations(out_.in());
   attend(step, qkv, context);
   out_.forward(step.ctx, context, out, epilogue);
-}
-
-void Attention::norm_qk(const Step& step, const TensorView& qkv) const {
-  const int64_t key_columns = int64_t{kv_heads_} * config_.head_dim;
-  q_projection_norm_->forward(step.ctx, qkv.columns(0, out_.in()));
-  k_projection_norm_->forward(step.ctx, qkv.columns(out_.in(), key_columns));
 }
 
 void Attention::write_kv(const Step& step, const TensorView& qkv) const {

@@ -61,8 +61,6 @@ class Attention {
  private:
   void make_norms(const Weights& weights, const BuildOptions& options);
   void declare_sinks(const Weights& weights, const BuildOptions& options);
-  // Norms of whole projections; head_norm is part of write_kv().
-  void norm_qk(const Step& step, const TensorView& qkv) const;
   void write_kv(const Step& step, const TensorView& qkv) const;
   void attend(const Step& step, const TensorView& qkv, const TensorView& context) const;
   const BatchKvGroup& group(const Step& step) const;
@@ -72,7 +70,7 @@ class Attention {
   int heads_, kv_heads_;  // of this rank
   Linear qkv_, out_;
   std::optional<RmsNorm> q_norm_, k_norm_;
-  std::unique_ptr<QkNorm> q_projection_norm_, k_projection_norm_;
+  std::unique_ptr<QkNorm> qk_norm_;
   Tensor slopes_, sinks_;  // f32 [heads_], or empty
 };
 

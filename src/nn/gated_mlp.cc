@@ -57,4 +57,11 @@ void GatedMlp::forward(const Step& step, const TensorView& x, const TensorView& 
   down_.forward(step.ctx, product, out, epilogue);
 }
 
+void GatedMlp::forward_part(const Step& step, const TensorView& x, const TensorView& out) const {
+  ArenaScope scope(step.ctx.scratch);
+  const TensorView product = step.activations(down_.in());
+  gate_up_.forward_gated(step.ctx, x, activation_, product);
+  down_.forward_part(step.ctx, product, out);
+}
+
 }  // namespace lmdeploy

@@ -35,6 +35,8 @@ class GatedMlp {
   // x f32 [T, hidden]; out f32 [T, hidden] is stored, or added to.
   void forward(const Step& step, const TensorView& x, const TensorView& out,
                MatmulEpilogue epilogue) const;
+  // out is stored as this rank's part of the sum over all ranks.
+  void forward_part(const Step& step, const TensorView& x, const TensorView& out) const;
   size_t bytes() const { return gate_up_.bytes() + down_.bytes(); }
 
  private:

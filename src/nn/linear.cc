@@ -178,6 +178,11 @@ void Linear::forward(Ctx& ctx, const TensorView& x, const TensorView& out,
   if (sum_over_ranks) ctx.ranks->all_reduce(ctx.stream, out);
 }
 
+void Linear::forward_part(Ctx& ctx, const TensorView& x, const TensorView& out) const {
+  CHECK(split_ == Split::kColumns, "outputs cut over ranks are no parts of a sum");
+  matmul(ctx, x, weight_, bias_, out, MatmulEpilogue::kStore);
+}
+
 void Linear::forward_gated(Ctx& ctx, const TensorView& x, Activation activation,
                            const TensorView& out) const {
   matmul_gated(ctx, x, weight_, bias_, activation, out);

@@ -72,6 +72,8 @@ class Linear {
   // x [T, in()], out [T, out()].
   void forward(Ctx& ctx, const TensorView& x, const TensorView& out,
                MatmulEpilogue epilogue = MatmulEpilogue::kStore) const;
+  // Of columns split over ranks: out is stored as this rank's part of the sum.
+  void forward_part(Ctx& ctx, const TensorView& x, const TensorView& out) const;
   // Of a gate and an up projection: out [T, out() / 2] = activation(gate x) * (up x).
   void forward_gated(Ctx& ctx, const TensorView& x, Activation activation,
                      const TensorView& out) const;

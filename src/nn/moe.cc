@@ -152,7 +152,7 @@ void MoeMlp::declare_correction(const Weights& weights, const BuildOptions& opti
 MoeShared MoeMlp::shared(const Step& step, const TensorView& x) const {
   if (shared_ == nullptr) return {};
   MoeShared shared{.rows = step.activations(config_.hidden), .gate = {}};
-  shared_->forward(step, x, shared.rows, MatmulEpilogue::kStore);
+  shared_->forward_part(step, x, shared.rows);
   if (shared_gate_ != nullptr) {
     shared.gate = step.ctx.scratch.allocate(Shape{x.dim(0), 1}, DType::kF32);
     shared_gate_->forward(step.ctx, x, shared.gate);
@@ -170,13 +170,12 @@ void MoeMlp::forward(const Step& step, const TensorView& x, const TensorView& ou
   const TensorView weights = ctx.scratch.allocate(Shape{tokens, top_k}, DType::kF32);
   router_.forward(ctx, x, logits);
   moe_route(ctx, logits, correction_, config_.routing, ids, weights);
-  const MoeShared every = shared(step, x);
-  // Ranks add their parts of the experts' sums up; the first one brings what all of them have.
+  // Ranks add their parts of all these MLPs' sums up; the first one brings what `out` has.
   const bool first = ctx.ranks == nullptr || ctx.ranks->rank() == 0;
   moe_mlp(ctx, x, ids, weights,
           {gate_up_.matrices(), down_.matrices(), gate_up_bias_.view(), down_bias_.view(),
            config_.activation},
-          first ? every : MoeShared(), out, first ? epilogue : MatmulEpilogue::kStore);
+          shared(step, x), out, first ? epilogue : MatmulEpilogue::kStore);
   if (ctx.ranks != nullptr) ctx.ranks->all_reduce(ctx.stream, out);
 }
 

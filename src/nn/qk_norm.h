@@ -1,5 +1,5 @@
-// QkNorm: norms of the query or key projection before the rotation, other than the RMS norm that all
-// heads share (AttentionConfig::head_norm).
+// QkNorm: norms of the query and key projections before the rotation, other than the RMS norm that
+// all heads share (AttentionConfig::head_norm).
 #pragma once
 
 #include <memory>
@@ -23,20 +23,21 @@ struct QkNormConfig {
 class QkNorm {
  public:
   virtual ~QkNorm() = default;
-  // x [T, columns of this rank's heads], in place.
-  virtual void forward(Ctx& ctx, const TensorView& x) const = 0;
+  // q, k [T, columns of this rank's heads], in place.
+  virtual void forward(Ctx& ctx, const TensorView& q, const TensorView& k) const = 0;
   virtual size_t bytes() const = 0;
 };
 
-// What it norms: heads over all ranks, whose first `interleaved` rows the checkpoint has interleaved
-// (Projection).
+// What it norms: heads over all ranks, whose first `interleaved` rows the checkpoint has
+// interleaved (Projection).
 struct QkNormHeads {
   int heads = 0;
+  int kv_heads = 0;
   int head_dim = 0;
   int interleaved = 0;
 };
 
-// `weights`: of the query's or the key's norm.
+// `weights`: where config.query and config.key are.
 std::unique_ptr<QkNorm> make_qk_norm(const Weights& weights, const BuildOptions& options,
                                      const QkNormConfig& config, const QkNormHeads& heads);
 
