@@ -75,7 +75,11 @@ GgufBuilder metadata(const Golden& golden, const std::string& architecture) {
   file.u32(key("feed_forward_length"), size("intermediate_size"));
   file.u32(key("attention.head_count"), size("num_attention_heads"));
   file.u32(key("attention.head_count_kv"), size("num_key_value_heads"));
-  file.f32(key("attention.layer_norm_rms_epsilon"), real("rms_norm_eps"));
+  if (golden.config.contains("norm_epsilon")) {
+    file.f32(key("attention.layer_norm_epsilon"), real("norm_epsilon"));
+  } else {
+    file.f32(key("attention.layer_norm_rms_epsilon"), real("rms_norm_eps"));
+  }
   file.f32(key("rope.freq_base"), real("rope_theta"));
   if (golden.config.contains("head_dim")) {
     file.u32(key("attention.key_length"), size("head_dim"));
@@ -122,17 +126,21 @@ void interleave(TinyTensor& tensor, int64_t head_dim) {
   }
 }
 
+// As the converter of architecture llama does.
+void interleave_qk(TinyWeights& weights) {
+  for (auto& [name, tensor] : weights) {
+    if (name.find("q_proj") != std::string::npos || name.find("k_proj") != std::string::npos) {
+      interleave(tensor, kLlamaHeadDim);
+    }
+  }
+}
+
 TEST(GgufRoundTrip, LlamaRowsAndBiasesArePutBack) {
   const std::unique_ptr<Stream> stream = test_stream();
   for (const char* name : {"llama", "llama-bias"}) {
     const Golden golden = read_golden(name);
     TinyWeights converted = golden.weights;
-    for (auto& [tensor_name, tensor] : converted) {
-      if (tensor_name.find("q_proj") != std::string::npos ||
-          tensor_name.find("k_proj") != std::string::npos) {
-        interleave(tensor, kLlamaHeadDim);
-      }
-    }
+    interleave_qk(converted);
     GgufBuilder file = metadata(golden, "llama");
     add_tensors(file, converted, llama_names());
     EXPECT_EQ(error_of_gguf(golden, file, *stream), error_of_safetensors(golden, *stream)) << name;
@@ -143,11 +151,7 @@ TEST(GgufRoundTrip, RopeFrequencyDivisorsAreLlama3Scaling) {
   const std::unique_ptr<Stream> stream = test_stream();
   const Golden golden = read_golden("llama-llama3");
   TinyWeights converted = golden.weights;
-  for (auto& [name, tensor] : converted) {
-    if (name.find("q_proj") != std::string::npos || name.find("k_proj") != std::string::npos) {
-      interleave(tensor, kLlamaHeadDim);
-    }
-  }
+  interleave_qk(converted);
   // factor 8, low 1, high 4, original length 64 (the golden's config).
   TinyTensor& divisors = converted["rope_freqs.weight"];
   divisors.shape = Shape{32};
@@ -244,6 +248,97 @@ TEST(GgufRoundTrip, Phi3) {
   long_file.u32("phi3.rope.scaling.original_context_length", 64);
   add_tensors(long_file, converted, names);
   EXPECT_LE(error_of_gguf(longrope, long_file, *stream), 1e-3);
+}
+
+TEST(GgufRoundTrip, MistralIsALlamaWithAWindow) {
+  const std::unique_ptr<Stream> stream = test_stream();
+  const Golden golden = read_golden("mistral-window");
+  TinyWeights converted = golden.weights;
+  interleave_qk(converted);
+  GgufBuilder file = metadata(golden, "llama");
+  file.u32("llama.attention.sliding_window", 16);
+  add_tensors(file, converted, llama_names());
+  EXPECT_EQ(error_of_gguf(golden, file, *stream), error_of_safetensors(golden, *stream));
+}
+
+TEST(GgufRoundTrip, QwensAreStoredAsTheyAre) {
+  const std::unique_ptr<Stream> stream = test_stream();
+  NamePairs names = {{".self_attn.q_norm.", ".attn_q_norm."},
+                     {".self_attn.k_norm.", ".attn_k_norm."}};
+  names.insert(names.end(), llama_names().begin(), llama_names().end());
+  for (const char* name : {"qwen2", "qwen3"}) {
+    const Golden golden = read_golden(name);
+    GgufBuilder file = metadata(golden, name);
+    add_tensors(file, golden.weights, names);
+    EXPECT_EQ(error_of_gguf(golden, file, *stream), error_of_safetensors(golden, *stream)) << name;
+  }
+}
+
+TEST(GgufRoundTrip, Starcoder2) {
+  const std::unique_ptr<Stream> stream = test_stream();
+  NamePairs names = {{".mlp.c_fc.", ".ffn_up."}, {".mlp.c_proj.", ".ffn_down."}};
+  names.insert(names.end(), llama_names().begin(), llama_names().end());
+  const Golden golden = read_golden("starcoder2");
+  GgufBuilder file = metadata(golden, "starcoder2");
+  file.u32("starcoder2.attention.sliding_window", 16);
+  add_tensors(file, golden.weights, names);
+  EXPECT_EQ(error_of_gguf(golden, file, *stream), error_of_safetensors(golden, *stream));
+}
+
+// Tensors NAME.E.wI.weight of all experts E become one NAME.wI.weight [experts, rows, columns].
+void stack_experts(TinyWeights& weights, int64_t experts) {
+  constexpr std::string_view kFirst = ".experts.0.";
+  TinyWeights stacked;
+  for (const auto& [name, tensor] : weights) {
+    const size_t at = name.find(kFirst);
+    if (at == std::string::npos) continue;
+    TinyTensor all{Shape{experts, tensor.shape[0], tensor.shape[1]}, {}};
+    for (int64_t expert = 0; expert < experts; ++expert) {
+      std::string own = name;
+      own.replace(at, kFirst.size(), fmt::format(".experts.{}.", expert));
+      const std::vector<float>& values = weights.at(own).values;
+      all.values.insert(all.values.end(), values.begin(), values.end());
+    }
+    std::string joined = name;
+    stacked[joined.replace(at, kFirst.size(), ".experts.")] = std::move(all);
+  }
+  std::erase_if(weights, [](const auto& entry) {
+    return entry.first.find(".experts.") != std::string::npos;
+  });
+  weights.merge(stacked);
+}
+
+// Today's files have a tensor for all experts, those of 2023 one for each.
+TEST(GgufRoundTrip, Mixtral) {
+  const std::unique_ptr<Stream> stream = test_stream();
+  const Golden golden = read_golden("mixtral");
+  const auto error_of = [&](const TinyWeights& weights, NamePairs names) {
+    names.emplace_back(".block_sparse_moe.gate.", ".ffn_gate_inp.");
+    names.insert(names.end(), llama_names().begin(), llama_names().end());
+    GgufBuilder file = metadata(golden, "llama");
+    file.u32("llama.expert_count", 8).u32("llama.expert_used_count", 2);
+    add_tensors(file, weights, names);
+    return error_of_gguf(golden, file, *stream);
+  };
+  TinyWeights converted = golden.weights;
+  interleave_qk(converted);
+  NamePairs of_2023;
+  for (int expert = 0; expert < 8; ++expert) {
+    const auto pair = [&](const char* hf, const char* gguf) {
+      of_2023.emplace_back(fmt::format(".block_sparse_moe.experts.{}.{}.", expert, hf),
+                           fmt::format(".{}.{}.", gguf, expert));
+    };
+    pair("w1", "ffn_gate");
+    pair("w2", "ffn_down");
+    pair("w3", "ffn_up");
+  }
+  const double expected = error_of_safetensors(golden, *stream);
+  EXPECT_EQ(error_of(converted, of_2023), expected);
+  stack_experts(converted, 8);
+  EXPECT_EQ(error_of(converted, {{".block_sparse_moe.experts.w1.", ".ffn_gate_exps."},
+                                 {".block_sparse_moe.experts.w2.", ".ffn_down_exps."},
+                                 {".block_sparse_moe.experts.w3.", ".ffn_up_exps."}}),
+            expected);
 }
 
 }  // namespace
