@@ -142,6 +142,14 @@ QWEN = Layout(
            ["ln_f.weight", 1, 0.2], ["lm_head.weight", 0, 0.2]])
 
 
+def chatglm_rope(published):
+    """ChatGLM 2's own code divides positions by rope_ratio; that of 3 and GLM-4 stretches the base."""
+    ratio = published.get("rope_ratio", 1.0)
+    if "chatglm2" in published.get("_name_or_path", "") and ratio != 1.0:
+        return {"rope_theta": 10000.0, "rope_scaling": {"rope_type": "linear", "factor": ratio}}
+    return {"rope_theta": 10000.0 * ratio}
+
+
 def chatglm_config(published):
     return {"num_hidden_layers": published["num_layers"], "head_dim": published["kv_channels"],
             "num_key_value_heads": published["multi_query_group_num"],
@@ -149,7 +157,7 @@ def chatglm_config(published):
             "rms_norm_eps": published["layernorm_epsilon"],
             "vocab_size": published["padded_vocab_size"],
             "max_position_embeddings": published["seq_length"], "hidden_act": "silu",
-            "rope_theta": 10000.0 * published.get("rope_ratio", 1.0),
+            **chatglm_rope(published),
             "attention_bias": published["add_qkv_bias"], "pad_token_id": 0}
 
 

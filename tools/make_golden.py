@@ -266,6 +266,7 @@ VARIANTS = {
     "qwen": qwen(),
     "qwen-plain": qwen(use_dynamic_ntk=False, use_logn_attn=False),
     "chatglm2": chatglm(),
+    "chatglm2-32k": chatglm(rope_ratio=4.0, _name_or_path="THUDM/chatglm2-6b-32k"),
     "glm4-chat": chatglm(architectures=["ChatGLMForConditionalGeneration"], rope_ratio=500,
                          layernorm_epsilon=1.5625e-7),
     "glm": glm(),

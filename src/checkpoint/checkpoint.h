@@ -27,6 +27,12 @@ enum Baked : uint32_t {
   kBakedNormPlusOne = 2,  // norm weights hold 1 + w: GGUF gemma
 };
 
+// Of a matrix in fp8 (checkpoint/block_fp8.h).
+struct BlockScales {
+  const std::byte* data = nullptr;  // f32, row-major, one a block; may be unaligned. nullptr: none
+  int64_t rows = 0, columns = 0;    // of a block
+};
+
 struct TensorRecord {
   std::string name;    // Hugging Face name, e.g. "model.layers.0.self_attn.q_proj.weight"
   std::string source;  // name in the file, where it differs; for error messages
@@ -35,6 +41,10 @@ struct TensorRecord {
   const std::byte* data;  // in the mapping; may be unaligned
   size_t bytes;
   uint32_t baked = kBakedNothing;
+  BlockScales scales = {};
+
+  // What its readers get: bf16 of a matrix with scales.
+  DType loaded_dtype() const { return scales.data != nullptr ? DType::kBF16 : dtype; }
 };
 
 // Token ids that end generation and sampling defaults, from generation_config.json (GGUF: none).

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <set>
 
+#include "checkpoint/block_fp8.h"
 #include "checkpoint/generation_config.h"
 #include "checkpoint/hf_config.h"
 #include "checkpoint/mapped_file.h"
@@ -147,6 +148,7 @@ class HfCheckpoint final : public Checkpoint {
         problems.add("tensor '{}' is not in {}, where the index says it is", tensor, shard);
       }
     }
+    if (problems.empty() && has_block_fp8(config_)) attach_block_scales(config_, tensors_, problems);
     return problems.status(code, path_);
   }
 

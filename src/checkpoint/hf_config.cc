@@ -5,6 +5,8 @@
 #include <string_view>
 #include <utility>
 
+#include "checkpoint/block_fp8.h"
+
 namespace lmdeploy {
 
 namespace {
@@ -339,6 +341,7 @@ Status refuse_quantized(const json::object& config, std::string_view path) {
     if (value == nullptr || !value->is_object() || value->get_object().empty()) continue;
     std::string_view method = text_of(find(value->get_object(), "quant_method"));
     if (method == "mxfp4") continue;  // experts that are dequantized at load (quant/mxfp4.h)
+    if (method == "fp8" && has_block_fp8(config)) continue;  // and all matrices (block_fp8.h)
     if (method.empty()) method = "unnamed";
     return unsupported(
         "{}: the weights are quantized ('{}', method '{}'), which comes with a later "

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/random.h"
+#include "checkpoint/block_fp8.h"
 #include "checkpoint/dummy_weights.h"
 #include "checkpoint/problem_list.h"
 
@@ -95,20 +96,42 @@ size_t stored_bytes(const Load& load, std::span<const LoadedSlice> slices) {
   return bytes;
 }
 
-LoadedSlice loaded(const TensorRecord& record, const LoadSource& source) {
-  const Slice slice = resolve(source);
-  const size_t row_bytes = static_cast<size_t>(dtype_bytes(record.dtype, slice.full_cols));
-  const std::byte* data = record.data + static_cast<size_t>(slice.row_begin) * row_bytes +
-                          dtype_bytes(record.dtype, slice.col_begin);
-  return {record.dtype, slice.rows, slice.cols, data, row_bytes, record.baked, source.transposed};
+const TensorRecord& record_of(const LoadSource& source, const Checkpoint& checkpoint) {
+  const TensorRecord* record = checkpoint.find(source.tensor);
+  CHECK(record != nullptr && record->shape == source.shape, "{} was not checked", source.tensor);
+  return *record;
 }
 
-std::vector<LoadedSlice> loaded_slices(const Load& load, const Checkpoint& checkpoint) {
+// What load.store() will be given, but for the data.
+std::vector<LoadedSlice> planned_slices(const Load& load, const Checkpoint& checkpoint) {
   std::vector<LoadedSlice> slices;
   for (const LoadSource& source : load.sources) {
-    const TensorRecord* record = checkpoint.find(source.tensor);
-    CHECK(record != nullptr && record->shape == source.shape, "{} was not checked", source.tensor);
-    slices.push_back(loaded(*record, source));
+    const TensorRecord& record = record_of(source, checkpoint);
+    const Slice slice = resolve(source);
+    const int64_t full_cols = record.scales.data != nullptr ? slice.cols : slice.full_cols;
+    slices.push_back({record.loaded_dtype(), slice.rows, slice.cols, nullptr,
+                      static_cast<size_t>(dtype_bytes(record.loaded_dtype(), full_cols)),
+                      record.baked, source.transposed});
+  }
+  return slices;
+}
+
+// The same with the data: in the file, or in `storage` where it is dequantized.
+std::vector<LoadedSlice> read_slices(const Load& load, const Checkpoint& checkpoint,
+                                     std::vector<std::vector<bf16>>& storage) {
+  std::vector<LoadedSlice> slices = planned_slices(load, checkpoint);
+  for (size_t i = 0; i < slices.size(); ++i) {
+    const TensorRecord& record = record_of(load.sources[i], checkpoint);
+    const Slice part = resolve(load.sources[i]);
+    const auto row_bytes = static_cast<size_t>(dtype_bytes(record.dtype, part.full_cols));
+    const std::byte* rows = record.data + static_cast<size_t>(part.row_begin) * row_bytes;
+    checkpoint.prefault(rows, static_cast<size_t>(part.rows) * row_bytes);
+    slices[i].data = rows + dtype_bytes(record.dtype, part.col_begin);
+    if (record.scales.data == nullptr) continue;
+    storage.emplace_back(static_cast<size_t>(part.rows * part.cols));
+    dequantize_block_fp8(record, {part.row_begin, part.rows, part.col_begin, part.cols},
+                         storage.back().data());
+    slices[i].data = reinterpret_cast<const std::byte*>(storage.back().data());
   }
   return slices;
 }
@@ -235,7 +258,7 @@ Status LoadPlan::check(const Checkpoint& checkpoint) const {
 size_t LoadPlan::bytes(const Checkpoint& checkpoint) const {
   size_t bytes = 0;
   for (const Load& load : loads_) {
-    if (!is_absent(load, checkpoint)) bytes += stored_bytes(load, loaded_slices(load, checkpoint));
+    if (!is_absent(load, checkpoint)) bytes += stored_bytes(load, planned_slices(load, checkpoint));
   }
   return bytes;
 }
@@ -258,17 +281,15 @@ Status LoadPlan::execute(const Checkpoint& checkpoint, ThreadPool& pool,
       continue;
     }
     present.push_back(&load);
-    for (const LoadedSlice& slice : loaded_slices(load, checkpoint)) total += slice_bytes(slice);
+    for (const LoadedSlice& slice : planned_slices(load, checkpoint)) total += slice_bytes(slice);
   }
   PageReleaser pages(checkpoint, present);
   Progress done(total, progress);
   const Status status = run_all(present, pool, checkpoint.path(), [&](const Load& load) {
-    const std::vector<LoadedSlice> slices = loaded_slices(load, checkpoint);
+    std::vector<std::vector<bf16>> storage;
+    const std::vector<LoadedSlice> slices = read_slices(load, checkpoint, storage);
     size_t bytes = 0;
-    for (const LoadedSlice& slice : slices) {
-      bytes += slice_bytes(slice);
-      checkpoint.prefault(slice.data, static_cast<size_t>(slice.rows) * slice.row_bytes);
-    }
+    for (const LoadedSlice& slice : slices) bytes += slice_bytes(slice);
     Status stored = load.store(slices);
     for (const LoadSource& source : load.sources) pages.consumed(checkpoint.find(source.tensor));
     done.add(bytes);

@@ -32,7 +32,7 @@ DType stored_weight_type(const Checkpoint& checkpoint) {
     if (is_block_quantized(record.dtype)) return DType::kBF16;
     if (record.shape.rank() < 2) continue;  // norms and biases are f32 in many a 16-bit file
     for (Share& share : shares) {
-      if (share.dtype == record.dtype) share.bytes += record.bytes;
+      if (share.dtype == record.loaded_dtype()) share.bytes += record.bytes;
     }
   }
   const TensorRecord* embedding = checkpoint.find("model.embed_tokens.weight");

@@ -99,17 +99,22 @@ std::string describe(const Stream& stream, const CpuIsa& isa, int threads) {
   return fmt::format("cuda:{} ({})", stream.device().index, probe_cuda().detail);
 }
 
-void report_dequantization(const Checkpoint& checkpoint, const ModelInfo& info, Logger& logger) {
-  size_t bytes = 0;
+// Weights that take more memory than in their files: fp8 everywhere, blocks on a GPU.
+void report_dequantization(const Checkpoint& checkpoint, const ModelInfo& info, Device device,
+                           Logger& logger) {
+  size_t fp8 = 0, blocks = 0;
   for (const auto& [name, record] : checkpoint.tensors()) {
-    if (is_block_quantized(record.dtype)) bytes += record.bytes;
+    if (record.scales.data != nullptr) fp8 += record.bytes;
+    if (is_block_quantized(record.dtype) && !device.is_cpu()) blocks += record.bytes;
   }
-  if (bytes == 0) return;
-  logger.info(
-      "block-quantized weights ({:.2f} GiB in the file) become {} on the GPU: all weights take "
-      "{:.2f} GiB there",
-      static_cast<double>(bytes) / kGiB, dtype_name(info.activations),
-      static_cast<double>(info.weight_bytes) / kGiB);
+  const auto report = [&](const char* what, size_t bytes, const char* become) {
+    if (bytes == 0) return;
+    logger.info("{} weights ({:.2f} GiB in the files) become {}: all weights take {:.2f} GiB", what,
+                static_cast<double>(bytes) / kGiB, become,
+                static_cast<double>(info.weight_bytes) / kGiB);
+  };
+  report("fp8", fp8, dtype_name(DType::kBF16));
+  report("block-quantized", blocks, dtype_name(info.activations));
 }
 
 // With what the warm-up has really taken, which counts as available here: the plan takes it off.
@@ -185,10 +190,10 @@ Result<StartedModel> start_model(const Checkpoint& checkpoint, const EngineOptio
                                 rank == 0 ? plan_before_loading : LoadConsent()));
   }
   clock.phase_done("weights");
-  if (!device.is_cpu()) report_dequantization(checkpoint, ranks[0].model->info(), logger);
 
   ASSIGN_OR_RETURN(started.runner, make_runner(std::move(ranks), started.options));
   const ModelInfo& info = started.runner->model_info();
+  report_dequantization(checkpoint, info, device, logger);
   if (!device.is_cpu()) {
     ASSIGN_OR_RETURN(started.memory, plan_device_memory(info, options, started.options, device,
                                                         started.runner->workspace_bytes()));

@@ -1,6 +1,9 @@
 // ChatGLM 2 and 3 and GLM-4-9B as first published: Llama's layer under names of its own; q, k and v in
 // one tensor with biases, gate and up in another; neighbouring dimensions of the first half of each
-// head are rotated together, by a base of 10000 * rope_ratio.
+// head are rotated together.
+#include <algorithm>
+#include <cctype>
+
 #include "models/pre_norm_block.h"
 #include "models/registry.h"
 
@@ -20,13 +23,35 @@ void refuse_variants(ConfigReader& reader) {
   }
 }
 
+// ChatGLM 2's configuration differs from 3's in its name alone.
+bool is_chatglm2(ConfigReader& reader) {
+  std::string name = reader.optional_string("_name_or_path", "");
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return name.find("chatglm2") != std::string::npos;
+}
+
+// rope_ratio divides the positions of ChatGLM 2 (32K), as linear scaling does; it stretches the
+// base of ChatGLM 3 and GLM-4.
+void read_rope_ratio(ConfigReader& reader, RopeConfig& rope) {
+  rope.theta = 10000.0;
+  const double ratio =
+      reader.optional_double("rope_ratio", 1.0, kLeastRopeFactor, kLargestRopeFactor);
+  if (!is_chatglm2(reader)) {
+    rope.theta *= ratio;
+  } else if (ratio != 1.0) {
+    rope.type = RopeType::kLinear;
+    rope.factor = ratio;
+    rope.max_position_scaled = true;
+  }
+}
+
 DecoderConfig read_chatglm_config(ConfigReader& reader, bool multi_query) {
   DecoderConfig config = read_decoder_config(reader);
   refuse_variants(reader);
   if (!multi_query) config.kv_heads = config.heads;
   config.rope.rotary_dim = config.head_dim / 2;
-  config.rope.theta =
-      10000.0 * reader.optional_double("rope_ratio", 1.0, kLeastRopeFactor, kLargestRopeFactor);
+  read_rope_ratio(reader, config.rope);
   if (config.head_dim % 4 != 0) reader.problem("'kv_channels' must be a multiple of 4");
   return config;
 }

@@ -46,7 +46,8 @@ std::vector<Family> families() {
       {"Qwen (v1)", "1.8B - 72B", {"QWenLMHeadModel"}, {"qwen", "qwen-plain"},
        "its own dynamic NTK and logn attention beyond `seq_length`"},
       {"ChatGLM 2, 3, GLM-4-9B", "6B, 9B", {"ChatGLMModel", "ChatGLMForConditionalGeneration"},
-       {"chatglm*", "glm4-chat"}, "`rope_ratio`"},
+       {"chatglm*", "glm4-chat"},
+       "`rope_ratio` divides the positions of ChatGLM 2, and stretches the base of the others"},
       {"GLM-4-9B in transformers' form, GLM-4-0414", "9B, 32B",
        {"GlmForCausalLM", "Glm4ForCausalLM"}, {"glm", "glm4"}, ""},
       {"Phi-3, 3.5, 4 (mini, medium)", "3.8B, 14B", {"Phi3ForCausalLM"}, {"phi3*"},
@@ -73,7 +74,7 @@ std::vector<Family> families() {
       {"DeepSeek V2, V2-Lite", "16B, 236B", {"DeepseekV2ForCausalLM"}, {"deepseek-v2*"},
        "latent attention; the cache keeps one head a token"},
       {"DeepSeek V3, R1", "671B", {"DeepseekV3ForCausalLM"}, {"deepseek-v3"},
-       "16-bit weights; the published fp8 ones come with a later version"},
+       "the published fp8 weights become bf16 at load (1.3 TB of memory for 671B)"},
       {"gpt-oss", "20B, 120B", {"GptOssForCausalLM"}, {"gpt-oss*"},
        "MXFP4 experts become 16-bit ones at load"},
   };

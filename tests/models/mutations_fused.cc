@@ -87,6 +87,8 @@ std::vector<Mutation> fused_mutations() {
       {"chatglm2", "k and v exchanged", exchange_last("query_key_value", 128)},
       {"chatglm2", "gate and up exchanged", exchange_halves("dense_h_to_4h")},
       {"chatglm2", "rope ratio", set("rope_ratio", 2)},
+      {"chatglm2-32k", "no rope ratio", set("rope_ratio", 1.0)},
+      {"chatglm2-32k", "base stretched", set("_name_or_path", "THUDM/chatglm3-6b-32k")},
       {"glm4-chat", "no rope ratio", set("rope_ratio", 1)},
       {"glm4-chat", "rope pairs half a head apart", split_rope("query_key_value", 384, 64, 32)},
       {"glm", "rope pairs half a head apart", split_rope("q_proj", 256, 64, 32)},
