@@ -152,7 +152,7 @@ int main(int argc, char** argv) {
   for (int i = 4; i < argc; ++i) {
     const Work work = read_work(argv[i]);
     Context context(model, work, threads);
-    if (work.rounds > 0) context.run(ids, 0, std::min(work.streams, 2), std::min(work.prompt, 32), std::min(work.answer, 4));
+    if (work.rounds > 0) context.run(ids, 0, std::min(work.streams, 2), work.prompt, std::min(work.answer, 4));
     const double before = now();
     for (int round = 0; round < std::max(work.rounds, 1); ++round) {
       context.run(ids, static_cast<size_t>(round * work.streams), work.streams, work.prompt, work.answer);

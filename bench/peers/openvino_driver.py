@@ -48,7 +48,7 @@ def main():
     for work in works:
         streams, prompt, answer, rounds = map(int, work.split(","))
         if rounds > 0:
-            run(pipeline, ids, 0, min(streams, 2), min(prompt, 32), min(answer, 4))
+            run(pipeline, ids, 0, min(streams, 2), prompt, min(answer, 4))
         before = time.monotonic()
         for turn in range(max(rounds, 1)):
             run(pipeline, ids, turn * streams, streams, prompt, answer)
