@@ -148,7 +148,7 @@ case $mode in
   pack) pack ;;
   check) check ;;
   speed) speed ;;
-  *) sed -n '2,15p' "$0"; exit 2 ;;
+  *) sed -n '2,12p' "$0"; exit 2 ;;
 esac
 echo "$mode: $SECONDS s"
 exit $failed

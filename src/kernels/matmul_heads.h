@@ -24,8 +24,8 @@ struct HeadMatrices {
 
 // Head h multiplies columns [h * x_step, + k) of x [T, at least (heads - 1) * x_step + k] and writes
 // columns [h * out_step, + n) of out [T, at least (heads - 1) * out_step + n]; other columns of out are
-// left alone. T >= 0, rows may be strided. Types and rounding are those of kernels/matmul.h; a row's
-// result depends neither on T nor on the other rows.
+// left alone. T >= 0, rows may be strided. Types, rounding and what a row's result depends on are those
+// of kernels/matmul.h; on CUDA products of more heads than one add up in one order for every T.
 void matmul_heads(Ctx& ctx, const TensorView& x, int64_t x_step, const HeadMatrices& w,
                   const TensorView& out, int64_t out_step);
 

@@ -57,7 +57,7 @@ bool is_aligned(const void* p, int64_t stride_bytes) {
 // What the tensor-core kernels need of the device, the type and the memory.
 bool has_tensor_cores(const CudaStream& stream, DType dtype, const AttentionLaunch& args) {
   constexpr int kFirstCapability = 80;
-  constexpr int kBytesPerColumn = 560;  // of shared memory: two stages, and the merge of warps
+  constexpr int kBytesPerColumn = 592;  // of shared memory: two stages, and the merge of warps
   return dtype != DType::kF32 && stream.properties().compute_capability >= kFirstCapability &&
          args.head_dim % 8 == 0 &&
          args.shared_bytes >= kBytesPerColumn * (args.head_dim <= 128 ? 128 : 256) &&

@@ -146,9 +146,9 @@ void matmul_heads(Ctx& ctx, const TensorView& x, int64_t x_step, const HeadMatri
   const bool aligned = fits_tensor_cores(stream, gemm, dtype) && x_step % 8 == 0;
   // A box of x that is wider than what the head has left of k would bring the next head's columns.
   const bool whole_boxes = w.k % kGemmSm90BlockK == 0;
-  const Path path = !aligned                                                  ? Path::kPlain
-                    : stream.hopper() && !stream.portable() && whole_boxes ? Path::kSm90
-                                                                              : Path::kMma;
+  const Path path = !aligned                         ? Path::kPlain
+                    : stream.hopper() && whole_boxes ? Path::kSm90
+                                                     : Path::kMma;
   stream.launched("matmul_heads", launch_on(path, ctx, stream, gemm, dtype));
 }
 
