@@ -46,3 +46,16 @@ def test_finds_the_key(program, smollm, tokenizer, options):
         text, length = answer(program, smollm, tokenizer,
                               passkey_prompt(40, chance.randint(0, 40), pass_key), options)
         assert text.strip().startswith(str(pass_key)), (pass_key, text, length)
+
+
+@pytest.mark.parametrize("seed", [5, 7])
+def test_finds_the_key_beyond_the_models_context(program, smollm, tokenizer, seed):
+    """About 9,000 tokens, of 8,192 that the model was trained with, under dynamic NTK."""
+    chance = random.Random(seed)
+    sentences = 9000 // len(tokenizer.encode(GARBAGE).ids)
+    pass_key = chance.randint(1, 50000)
+    text, length = answer(program, smollm, tokenizer,
+                          passkey_prompt(sentences, chance.randint(0, sentences), pass_key),
+                          ["--rope-scaling-factor", "2.0", "--session-len", "16384"])
+    assert length > 8192
+    assert text.strip().startswith(str(pass_key)), (pass_key, text, length)
