@@ -48,6 +48,7 @@ build_llama
 if [ -z "${LMDEPLOY_BIN:-}" ]; then
   [ -f build/cpu/build.ninja ] || cmake --preset cpu >"$peers/cmake.log"
   ninja -C build/cpu lmdeploy >"$peers/build.log"
+  export LMDEPLOY_BIN=$PWD/build/cpu/bin/lmdeploy
 fi
 tools/fetch_models.py smollm2 gemma3 >/dev/null
 exec python3 bench/peers/cpu.py "$@"
