@@ -159,7 +159,7 @@ TEST_P(MatmulIsa, BlockFormatsGiveTheBitsOfThePlainVersion) {
 // exact product than int8 activations are, and one another's bits.
 TEST_P(MatmulIsa, ManyRowsAreNearTheExactProduct) {
   for (DType format : test::kBlockFormats) {
-    // 1280: two slabs of k, the last one short; 37 rows: a pair of panels and one that is not full.
+    // 1280: three slabs of k, the last one short; 37 rows: a pair of panels and one that is not full.
     const int64_t k = 1280, rows = 70;
     const FileWeight w = random_weight(format, 37, k, 13);
     const RowSource source = w.source();
@@ -211,14 +211,17 @@ TEST_P(MatmulIsa, AddsBiasAndResidualInFp32) {
   const PackedMatrix w = packed_weight(DType::kQ4_1, 35, 96);
   std::vector<float> x = random_rows(40, 96, 1), bias = random_rows(1, 35, 2), out = random_rows(40, 35, 3);
   const std::vector<float> residual = out;
-  CpuContext cpu(GetParam());
-  matmul(cpu.ctx, test::view(x, 40, 96, 96), w, TensorView(bias.data(), DType::kF32, Shape{35}),
-         test::view(out, 40, 35, 35), MatmulEpilogue::kAdd);
-  const Product product = multiply(GetParam(), w, x, 40, 96);
-  for (size_t m = 0; m < 40; ++m) {
-    for (size_t n = 0; n < 35; ++n) {
-      const float want = residual[m * 35 + n] + (product.out[m * 38 + n] + bias[n]);
-      EXPECT_EQ(out[m * 35 + n], want) << m << ", " << n;
+  for (bool batch_invariant : {true, false}) {
+    out = residual;
+    CpuContext cpu(GetParam(), 2, batch_invariant);
+    matmul(cpu.ctx, test::view(x, 40, 96, 96), w, TensorView(bias.data(), DType::kF32, Shape{35}),
+           test::view(out, 40, 35, 35), MatmulEpilogue::kAdd);
+    const Product product = multiply(GetParam(), w, x, 40, 96, 2, batch_invariant);
+    for (size_t m = 0; m < 40; ++m) {
+      for (size_t n = 0; n < 35; ++n) {
+        const float want = residual[m * 35 + n] + (product.out[m * 38 + n] + bias[n]);
+        EXPECT_EQ(out[m * 35 + n], want) << m << ", " << n;
+      }
     }
   }
 }

@@ -53,12 +53,8 @@ template <int Tile>
 [[gnu::always_inline]] inline void tile_store(void* to, int64_t stride) {
   asm volatile("tilestored %%tmm%c0, (%1,%2)" : : "i"(Tile), "r"(to), "r"(stride) : "memory");
 }
-// result += left * right: signed bytes to int32.
-template <int Result, int Left, int Right>
-[[gnu::always_inline]] inline void tile_dot_int8() {
-  asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(Result), "i"(Left), "i"(Right));
-}
-// The same of pairs of bf16 to fp32: even and odd k are summed apart and then added to the result.
+// result += left * right, of pairs of bf16 to fp32: even and odd k are summed apart and then added to
+// the result.
 template <int Result, int Left, int Right>
 [[gnu::always_inline]] inline void tile_dot_bf16() {
   asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(Result), "i"(Left), "i"(Right));

@@ -29,8 +29,7 @@ bool has_block_segment(const PackedMatrix& w) {
 QuantizedRows quantize(Ctx& ctx, const MatmulKernels& kernels, const TensorView& x,
                        const PackedMatrix& w) {
   QuantizedRows rows{x.dim(0), w.k / kGroup};
-  // AMX tiles read whole blocks: what lies behind the last rows only has to be readable.
-  const int64_t count = rows.rows * rows.groups + kRowBlock;
+  const int64_t count = rows.rows * rows.groups;
   rows.codes = ctx.scratch.allocate<int8_t>(count * kGroup);
   rows.scale = ctx.scratch.allocate<float>(count);
   rows.sum = ctx.scratch.allocate<float>(count);
@@ -69,7 +68,7 @@ RoundedRows round_rows(Ctx& ctx, const MatmulKernels& kernels, const TensorView&
   RoundedRows rounded{{rows, steps, (steps + slabs - 1) / slabs}, {rows, nullptr, k}};
   ThreadPool& pool = cpu_stream(ctx).pool();
   if (kernels.round != nullptr) {
-    // Tiles read whole blocks, as those of `quantize` do.
+    // AMX tiles read whole blocks: what lies behind the last rows only has to be readable.
     const int64_t count = rows * rounded.bf16.steps + kRowBlock;
     rounded.bf16.data = ctx.scratch.allocate<uint16_t>(count * 32);
     for_row_blocks(pool, rows, k, [&](int64_t begin, int64_t end) {
