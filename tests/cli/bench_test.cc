@@ -65,7 +65,7 @@ TEST(BenchWorkload, PromptIdsAreTheBeginningsOfTheLists) {
   EXPECT_EQ((*requests)[1].prompt, (std::vector<int32_t>{4, 5, 6}));
   EXPECT_EQ((*requests)[2].prompt, (std::vector<int32_t>{1}));
   EXPECT_NE(requests_from_ids({{4, 1}}, *ids).status().message().find("has 3 ids"), std::string::npos);
-  for (const char* text : {"[]", "{}", "[[7]]", "[[-1]]", "[[\"1\"]]"}) {
+  for (const char* text : {"[]", "{}", "[1, 2]", "[[7]]", "[[-1]]", "[[\"1\"]]"}) {
     EXPECT_FALSE(read_prompt_ids(written("bad_ids.json", text), 7).ok()) << text;
   }
 }

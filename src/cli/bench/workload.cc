@@ -108,8 +108,11 @@ Result<std::vector<std::vector<int32_t>>> read_prompt_ids(const std::string& pat
   ASSIGN_OR_RETURN(const json::value file, read_json_file(path, kDatasetLimits));
   std::vector<std::vector<int32_t>> lists;
   for (const json::value& list : file.is_array() ? file.as_array() : json::array()) {
+    if (!list.is_array()) {
+      return invalid_argument("{}: entry {} is no list; expected a JSON list of lists of token ids", path, lists.size());
+    }
     std::vector<int32_t> ids;
-    for (const json::value& id : list.is_array() ? list.as_array() : json::array()) {
+    for (const json::value& id : list.as_array()) {
       if (!id.is_int64() || id.as_int64() < 0 || id.as_int64() >= vocab_size) {
         return invalid_argument("{}: entry {} of list {} is no token id; expected whole numbers from 0 to {}", path,
                                 ids.size(), lists.size(), vocab_size - 1);
