@@ -335,20 +335,34 @@ json::object classic_config(json::object config, bool& multimodal, ProblemList& 
   return config;
 }
 
-Status refuse_quantized(const json::object& config, std::string_view path) {
+namespace {
+
+// The key of config.json that has a quantization, and its method; two empty texts where there is none.
+std::pair<std::string_view, std::string_view> quantization(const json::object& config) {
   for (const char* key : {"quantization_config", "compression_config"}) {
     const json::value* value = find(config, key);
     if (value == nullptr || !value->is_object() || value->get_object().empty()) continue;
-    std::string_view method = text_of(find(value->get_object(), "quant_method"));
-    if (method == "mxfp4") continue;  // experts that are dequantized at load (quant/mxfp4.h)
-    if (method == "fp8" && has_block_fp8(config)) continue;  // and all matrices (block_fp8.h)
-    if (method.empty()) method = "unnamed";
-    return unsupported(
-        "{}: the weights are quantized ('{}', method '{}'), which comes with a later "
-        "version; use the unquantized model or a GGUF file of it",
-        path, key, method);
+    const std::string_view method = text_of(find(value->get_object(), "quant_method"));
+    return {key, method.empty() ? "unnamed" : method};
   }
-  return Status();
+  return {};
+}
+
+}  // namespace
+
+std::string stored_format(const json::object& config) {
+  const std::string_view method = quantization(config).second;
+  return std::string(method.empty() ? "hf" : method);
+}
+
+Status refuse_quantized(const json::object& config, std::string_view path) {
+  const auto [key, method] = quantization(config);
+  if (method.empty() || method == "mxfp4") return {};     // experts, dequantized (quant/mxfp4.h)
+  if (method == "fp8" && has_block_fp8(config)) return {};  // all matrices (block_fp8.h)
+  return unsupported(
+      "{}: the weights are quantized ('{}', method '{}'), which comes with a later "
+      "version; use the unquantized model or a GGUF file of it",
+      path, key, method);
 }
 
 }  // namespace lmdeploy

@@ -2,6 +2,8 @@
 // (docs/formats/config.md).
 #pragma once
 
+#include <string>
+
 #include "base/json.h"
 #include "checkpoint/problem_list.h"
 
@@ -12,6 +14,9 @@ namespace lmdeploy {
 // file has them in new ones. `multimodal` is set when the configuration was nested in a wrapper's.
 // What cannot be understood goes to `problems`.
 json::object classic_config(json::object config, bool& multimodal, ProblemList& problems);
+
+// How the weights are stored, as --model-format names it: the quantization's method, or "hf".
+std::string stored_format(const json::object& config);
 
 // Why this quantized checkpoint cannot be loaded, or OK.
 Status refuse_quantized(const json::object& config, std::string_view path);

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "checkpoint/hf_config.h"
 #include "checkpoint/model_path.h"
 #include "engine/device_choice.h"
 #include "engine/model_startup.h"
@@ -253,7 +254,8 @@ Result<std::unique_ptr<Engine>> Engine::create(const std::string& model, const E
   const bool dummy = options.load_format == "dummy";
   ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint,
                    Checkpoint::open(path, dummy ? CheckpointParts::kConfigOnly : CheckpointParts::kAll));
-  RETURN_IF_ERROR(check_model_format(options, path, checkpoint->is_gguf()));
+  RETURN_IF_ERROR(check_model_format(
+      options, path, checkpoint->is_gguf() ? "gguf" : stored_format(checkpoint->config())));
   startup.phase_done("open");
 
   auto impl = std::make_unique<Impl>();

@@ -64,7 +64,8 @@ Status check_options(const EngineOptions& options) {
         "--model-format llama (Meta's consolidated.*.pth and params.json) is not in this version; "
         "take the model's Hugging Face files and leave --model-format away");
   }
-  if (!format.empty() && format != "hf" && format != "gguf") {
+  for (const char* later : {"awq", "gptq", "compressed-tensors"}) {
+    if (format != later) continue;
     return unsupported(
         "--model-format {} (quantized weights) is not in this version; use the model in 16 or 32 "
         "bit, or a GGUF file of it, and leave --model-format away",
@@ -74,12 +75,15 @@ Status check_options(const EngineOptions& options) {
   return check_bounds(options);
 }
 
-Status check_model_format(const EngineOptions& options, const std::string& path, bool is_gguf) {
-  const bool as_said = options.model_format.empty() || is_gguf == (options.model_format == "gguf");
+Status check_model_format(const EngineOptions& options, const std::string& path,
+                          std::string_view stored) {
+  const std::string& format = options.model_format;
+  const bool as_said =
+      format.empty() || format == stored || (format == "hf" && stored != "gguf");
   if (as_said) return {};
-  return invalid_argument("--model-format is {}, but {} is {}; leave --model-format away",
-                          options.model_format, path,
-                          is_gguf ? "a GGUF file" : "a Hugging Face directory");
+  return invalid_argument(
+      "--model-format is {}, but {} is {} of {} weights; leave --model-format away", format, path,
+      stored == "gguf" ? "a file" : "a directory", stored == "hf" ? "unquantized" : stored);
 }
 
 }  // namespace lmdeploy

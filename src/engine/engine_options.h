@@ -89,7 +89,9 @@ constexpr int64_t kMostKvBlocks = 1'000'000'000;
 // not (kUnsupported), by the flag's name. Choices are the command line's to check.
 Status check_options(const EngineOptions& options);
 
-// Whether the model at `path` is what --model-format says it is.
-Status check_model_format(const EngineOptions& options, const std::string& path, bool is_gguf);
+// Whether the model at `path` is what --model-format says it is. `stored`: "gguf", or a directory's
+// stored_format(); "hf" is every directory.
+Status check_model_format(const EngineOptions& options, const std::string& path,
+                          std::string_view stored);
 
 }  // namespace lmdeploy

@@ -180,7 +180,7 @@ TEST(EngineOptions, WhatTheDocumentsHaveAndThisVersionHasNot) {
     expect_message(check_options(changed([&](EngineOptions& o) { o.quant_policy = policy; })),
                    StatusCode::kUnsupported, {"--quant-policy", policy, "not in this version"});
   }
-  for (const char* format : {"awq", "gptq", "fp8", "mxfp4", "compressed-tensors", "llama"}) {
+  for (const char* format : {"awq", "gptq", "compressed-tensors", "llama"}) {
     expect_message(check_options(changed([&](EngineOptions& o) { o.model_format = format; })),
                    StatusCode::kUnsupported, {"--model-format", format, "not in this version"});
   }
@@ -190,12 +190,18 @@ TEST(EngineOptions, WhatTheDocumentsHaveAndThisVersionHasNot) {
 }
 
 TEST(EngineOptions, ModelFormatIsWhatTheModelIs) {
-  const auto check = [](const char* format, bool is_gguf) {
-    return check_model_format(changed([&](EngineOptions& o) { o.model_format = format; }), "the/model", is_gguf);
+  const auto check = [](const char* format, const char* stored) {
+    return check_model_format(changed([&](EngineOptions& o) { o.model_format = format; }), "the/model", stored);
   };
-  EXPECT_TRUE(check("", true).ok() && check("", false).ok() && check("hf", false).ok() && check("gguf", true).ok());
-  expect_message(check("hf", true), StatusCode::kInvalidArgument, {"--model-format is hf", "the/model", "a GGUF file"});
-  expect_message(check("gguf", false), StatusCode::kInvalidArgument, {"a Hugging Face directory"});
+  for (const char* stored : {"hf", "gguf", "fp8", "mxfp4"}) {
+    EXPECT_TRUE(check("", stored).ok());
+    EXPECT_TRUE(check(stored, stored).ok());
+  }
+  EXPECT_TRUE(check("hf", "fp8").ok());
+  expect_message(check("hf", "gguf"), StatusCode::kInvalidArgument, {"--model-format is hf", "the/model", "a file of gguf weights"});
+  expect_message(check("gguf", "hf"), StatusCode::kInvalidArgument, {"a directory of unquantized weights"});
+  expect_message(check("fp8", "hf"), StatusCode::kInvalidArgument, {"--model-format is fp8", "unquantized"});
+  expect_message(check("mxfp4", "fp8"), StatusCode::kInvalidArgument, {"--model-format is mxfp4", "fp8 weights"});
 }
 
 // Nothing is loaded, and the error has the sum, the limit and the flag.
