@@ -1,5 +1,5 @@
 // AMX tile registers for the scope of a kernel: 0 to 3 hold 16 x 16 results, 4 and 5 the left operand
-// (rows), 6 and 7 the right one (k in steps of 4 bytes, each of 16 columns).
+// (rows), 6 and 7 the right one (k in steps of 4 bytes, each of 16 columns). All rows have 64 bytes.
 #pragma once
 
 #include <cstdint>
@@ -7,25 +7,17 @@
 namespace lmdeploy::cpu {
 namespace {
 
-struct TileShape {
-  int rows;
-  int row_bytes;
-};
-
 class TileScope {
  public:
-  // `left` may have fewer than 16 rows; so have the results then.
-  TileScope(TileShape left, TileShape right) {
+  // Rows of the left operand and of the results, at most 16; the right operand has 16.
+  explicit TileScope(int left_rows) {
     struct alignas(64) {
       uint8_t palette = 1, start_row = 0, reserved[14] = {};
-      uint16_t row_bytes[16] = {64, 64, 64, 64};
+      uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
       uint8_t rows[16] = {};
     } config;
-    for (int tile = 0; tile < 4; ++tile) config.rows[tile] = static_cast<uint8_t>(left.rows);
-    for (int tile = 4; tile < 8; ++tile) {
-      const TileShape shape = tile < 6 ? left : right;
-      config.row_bytes[tile] = static_cast<uint16_t>(shape.row_bytes);
-      config.rows[tile] = static_cast<uint8_t>(shape.rows);
+    for (int tile = 0; tile < 8; ++tile) {
+      config.rows[tile] = static_cast<uint8_t>(tile < 6 ? left_rows : 16);
     }
     asm volatile("ldtilecfg %0" : : "m"(config));
   }

@@ -336,7 +336,7 @@ void attend_few_rows(const AttentionArgs& args, const AttentionBlock& block, Spl
   load_query_tiles(args, block, work);
   const KeyTiles keys = load_key_tiles(args, block, tokens, work);
   {
-    const TileScope tiles({kTileRows, 64}, {kTileRows, 64});
+    const TileScope tiles(kTileRows);
     for (int step = tokens.first_step(); step <= tokens.last_step(); ++step) {
       prefetch(value_head, step + 1);
       prefetch(block.kv_head, step + 2);
@@ -350,7 +350,7 @@ void attend_few_rows(const AttentionArgs& args, const AttentionBlock& block, Spl
     state.max[row] = shape_row(args, row_view(args, block, row), tokens, scores);
     state.sum[row] = row_exponentials(scores, state.max[row], tokens, work.p, row);
   }
-  const TileScope tiles({rows, 64}, {kTileRows, 64});
+  const TileScope tiles(rows);
   attend_few_values(args, block, tokens, work, rows, state.values);
 }
 
@@ -367,7 +367,7 @@ void attend_split_amx(const AttentionArgs& args, const AttentionBlock& block, in
   load_query_tiles(args, block, work);
   const KeyTiles keys = load_key_tiles(args, block, tokens, work);
   load_value_tiles(args, block, tokens, work);
-  const TileScope tiles({kTileRows, 64}, {kTileRows, 64});
+  const TileScope tiles(kTileRows);
   for (int row = 0; row < rows; row += kPairRows) {
     if (row + kTileRows < rows) {
       attend_rows<2>(args, block, tokens, keys, row, work, state);

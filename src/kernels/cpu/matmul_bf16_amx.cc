@@ -263,7 +263,7 @@ void multiply_panels_amx(const PanelMatrix& w, const Bf16Rows& x, const MatmulOu
 void bf16_panels_amx(const PanelMatrix& w, const Bf16Rows& x, const MatmulOutput& out, int64_t begin,
                      int64_t end) {
   const int tile_rows = static_cast<int>(x.rows < kRowBlock ? x.rows : kRowBlock);
-  const TileScope tiles({.rows = tile_rows, .row_bytes = 64}, {.rows = 16, .row_bytes = 64});
+  const TileScope tiles(tile_rows);
   switch (w.format) {
     case DType::kBF16: return multiply_panels_amx<DType::kBF16>(w, x, out, begin, end);
     case DType::kQ4_0: return multiply_panels_amx<DType::kQ4_0>(w, x, out, begin, end);
