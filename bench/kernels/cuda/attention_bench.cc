@@ -17,6 +17,7 @@
 #include "kernels/attention_input.h"
 #include "kernels/random_normal.h"
 #include "tensor/cuda/stream.h"
+#include "upload.h"
 
 namespace lmdeploy {
 namespace {
@@ -25,7 +26,6 @@ namespace {
 constexpr double kReadBytesPerSecond = 2.99e12;
 constexpr double kFlopPerSecond = 778e12;
 
-constexpr Device kGpu{DeviceType::kCuda, 0};
 constexpr int kBlockTokens = 64;
 
 struct Heads {
@@ -154,16 +154,6 @@ class Bench {
     std::vector<int> values(static_cast<size_t>(count));
     for (int i = 0; i < count; ++i) values[static_cast<size_t>(i)] = i * step;
     return values;
-  }
-  static Tensor upload(const Tensor& host) {
-    Tensor device(host.shape(), host.dtype(), kGpu);
-    device_copy(kGpu, device.view().raw(), Device{}, host.view().raw(), host.bytes());
-    return device;
-  }
-  static Tensor upload(const std::vector<int>& values) {
-    Tensor host(Shape{static_cast<int64_t>(values.size())}, DType::kI32);
-    std::copy(values.begin(), values.end(), host.data<int32_t>());
-    return upload(host);
   }
   Tensor random(Shape shape) {
     Tensor tensor(shape, dtype_, kGpu);

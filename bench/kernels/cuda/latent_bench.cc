@@ -13,11 +13,11 @@
 #include "kernels/matmul.h"
 #include "kernels/matmul_heads.h"
 #include "kernels/random_normal.h"
+#include "upload.h"
 
 namespace lmdeploy {
 namespace {
 
-constexpr Device kGpu{DeviceType::kCuda, 0};
 constexpr double kFlops = 778e12;
 constexpr int kBlockTokens = 64;
 // DeepSeek V2 and V3.
@@ -145,16 +145,6 @@ class Bench {
     Ctx ctx{*stream_, arena_};
     random_normal(ctx, {.key = ++key_, .row_elements = shape[1], .stddev = stddev}, tensor);
     return tensor;
-  }
-  static Tensor upload(const Tensor& host) {
-    Tensor device(host.shape(), host.dtype(), kGpu);
-    device_copy(kGpu, device.view().raw(), Device{}, host.view().raw(), host.bytes());
-    return device;
-  }
-  static Tensor upload(const std::vector<int>& values) {
-    Tensor host(Shape{static_cast<int64_t>(values.size())}, DType::kI32);
-    std::copy(values.begin(), values.end(), host.data<int32_t>());
-    return upload(host);
   }
 
   // Pages in scattered order; layers that do not fit into the L2 cache together.
