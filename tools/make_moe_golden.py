@@ -3,8 +3,9 @@
 the published tensors (an expert's matrices one by one, in the published names), from which the
 stacked ones that transformers 5 computes with are put together here.
 
-Prompts are such that no expert is chosen by a hair: a choice that changes in float16 moves the logits
-by more than everything else together (bfloat16 changes some, transformers' too). Prints the least margin, and how many experts of a layer get no
+Prompts are such that no expert is chosen by a hair: a choice that changes moves the logits by up to ten
+times as much as the rest of what bfloat16 does, so that with close choices a test passes or fails by the
+order of sums, or allows every error. Prints the least margin, and how many experts of a layer get no
 token of the shortest prompt.
 
 usage: make_moe_golden.py [NAME ...]
@@ -211,7 +212,7 @@ class Routers:
                    for layer in self.run([prompt])[0])
 
 
-MARGIN = 0.02  # in logits with a standard deviation near 2: float16 changes no choice
+MARGIN = 0.25  # in logits with a standard deviation near 2, in which bfloat16 errs by 0.03 to 0.1
 CANDIDATES = 8
 
 
