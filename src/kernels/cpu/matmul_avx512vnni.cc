@@ -1,4 +1,4 @@
-#include "kernels/cpu/matmul_int8_panels.h"
+#include "kernels/cpu/matmul_int8_tiles.h"
 #include "kernels/cpu/matmul_vector_avx512.h"
 
 namespace lmdeploy::cpu {
@@ -7,6 +7,11 @@ namespace {
 
 struct Avx512Vnni : Avx512Vector {
   static constexpr bool kSignedBytes = false;
+  static constexpr int64_t kTileFrom = 32;  // rows, from which the tiles are faster
+  static constexpr int kTileRows = 4;
+  static constexpr int kTilePanels = 3;
+
+  static __m512i dot(__m512i sum, __m512i codes, __m512i x) { return _mm512_dpbusd_epi32(sum, codes, x); }
 
   // Steps outside, so that M independent chains are in flight; few rows get more chains.
   template <int Bits, int Steps, int M>
@@ -39,6 +44,7 @@ struct Avx512Vnni : Avx512Vector {
 
 void int8_panels_avx512vnni(const PanelMatrix& w, const QuantizedRows& x, const MatmulOutput& out,
                             int64_t begin, int64_t end) {
+  if (x.rows >= Avx512Vnni::kTileFrom) return multiply_int8_tiles<Avx512Vnni>(w, x, out, begin, end);
   multiply_int8<Avx512Vnni>(w, x, out, begin, end);
 }
 

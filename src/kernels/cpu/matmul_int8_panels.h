@@ -174,20 +174,26 @@ void multiply_panels(const PanelMatrix& w, const QuantizedRows& x, const MatmulO
   }
 }
 
+// Calls fn<D>() for a block type.
+template <class Fn>
+void with_block_format(DType format, const Fn& fn) {
+  switch (format) {
+    case DType::kQ4_0: return fn.template operator()<DType::kQ4_0>();
+    case DType::kQ4_1: return fn.template operator()<DType::kQ4_1>();
+    case DType::kQ5_0: return fn.template operator()<DType::kQ5_0>();
+    case DType::kQ5_1: return fn.template operator()<DType::kQ5_1>();
+    case DType::kQ8_0: return fn.template operator()<DType::kQ8_0>();
+    case DType::kQ4_K: return fn.template operator()<DType::kQ4_K>();
+    case DType::kQ5_K: return fn.template operator()<DType::kQ5_K>();
+    case DType::kQ6_K: return fn.template operator()<DType::kQ6_K>();
+    default: __builtin_unreachable();  // matmul.cc sends block types here
+  }
+}
+
 template <class V>
 void multiply_int8(const PanelMatrix& w, const QuantizedRows& x, const MatmulOutput& out, int64_t begin,
                    int64_t end) {
-  switch (w.format) {
-    case DType::kQ4_0: return multiply_panels<V, DType::kQ4_0>(w, x, out, begin, end);
-    case DType::kQ4_1: return multiply_panels<V, DType::kQ4_1>(w, x, out, begin, end);
-    case DType::kQ5_0: return multiply_panels<V, DType::kQ5_0>(w, x, out, begin, end);
-    case DType::kQ5_1: return multiply_panels<V, DType::kQ5_1>(w, x, out, begin, end);
-    case DType::kQ8_0: return multiply_panels<V, DType::kQ8_0>(w, x, out, begin, end);
-    case DType::kQ4_K: return multiply_panels<V, DType::kQ4_K>(w, x, out, begin, end);
-    case DType::kQ5_K: return multiply_panels<V, DType::kQ5_K>(w, x, out, begin, end);
-    case DType::kQ6_K: return multiply_panels<V, DType::kQ6_K>(w, x, out, begin, end);
-    default: __builtin_unreachable();  // matmul.cc sends block types here
-  }
+  with_block_format(w.format, [&]<DType D>() { multiply_panels<V, D>(w, x, out, begin, end); });
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <immintrin.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -24,6 +25,7 @@ struct Avx512Vector {
   static Float add(Float a, Float b) { return _mm512_add_ps(a, b); }
   static Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
   static void store(float* to, Float x) { _mm512_storeu_ps(to, x); }
+  static void store(std::byte* to, Codes x) { _mm512_storeu_si512(to, x); }
   static Float bits_as_float(__m512i x) { return _mm512_castsi512_ps(x); }
 
   static Float load_f32(const void* from) { return _mm512_loadu_ps(from); }
