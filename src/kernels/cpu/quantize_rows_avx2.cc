@@ -20,7 +20,8 @@ int32_t sum_codes(__m128i codes) {
   return _mm_cvtsi128_si32(_mm_add_epi32(half, _mm_shuffle_epi32(half, 0xB1)));
 }
 
-QuantizedGroup quantize_group(const float* x, int8_t* codes) {
+void quantize_group(const float* const (&from)[1], int8_t* codes, QuantizedGroups<1>& group) {
+  const float* x = from[0];
   const __m256 v[4] = {_mm256_loadu_ps(x), _mm256_loadu_ps(x + 8), _mm256_loadu_ps(x + 16),
                        _mm256_loadu_ps(x + 24)};
   const __m256i magnitude = _mm256_set1_epi32(0x7FFFFFFF);
@@ -39,15 +40,15 @@ QuantizedGroup quantize_group(const float* x, int8_t* codes) {
   const __m256i ordered =
       _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes), ordered);
-  return {absmax / 127.0f,
-          {sum_codes(_mm256_castsi256_si128(ordered)), sum_codes(_mm256_extracti128_si256(ordered, 1))}};
+  group = {{absmax / 127.0f},
+           {{sum_codes(_mm256_castsi256_si128(ordered))}, {sum_codes(_mm256_extracti128_si256(ordered, 1))}}};
 }
 
 }  // namespace
 
 void quantize_rows_avx2(const float* x, int64_t stride, int64_t begin, int64_t end,
                         const QuantizedRows& out) {
-  quantize_blocks(x, stride, begin, end, out, quantize_group);
+  quantize_blocks<1>(x, stride, begin, end, out, quantize_group);
 }
 
 }  // namespace lmdeploy::cpu
