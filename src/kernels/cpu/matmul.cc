@@ -54,14 +54,62 @@ bool rounds_blocks(const Ctx& ctx, const MatmulKernels& kernels, int64_t rows) {
   return !ctx.batch_invariant && kernels.rounds_blocks_from > 0 && rows >= kernels.rounds_blocks_from;
 }
 
+// How a product is shared out: rows in strips, whose threads share the panels. A thread's rows are the
+// same in every op, so they stay in its cache; but each strip reads all weights, and its rows must
+// outweigh rounding them.
+class RowStrips {
+ public:
+  // One strip.
+  explicit RowStrips(int64_t rows) : rows_(rows) {}
+  // Strips of about kFewestRows to kMostRows rows, as far as that many threads can share them evenly.
+  RowStrips(int64_t rows, int threads) : rows_(rows) {
+    while (groups_ < threads && rows / (groups_ + 1) >= kFewestRows) ++groups_;
+    while (threads % groups_ != 0) --groups_;
+    per_group_ = (rows + groups_ * kMostRows - 1) / (groups_ * kMostRows);
+  }
+
+  int64_t count() const { return groups_ * per_group_; }
+  // Borders are those of ThreadPool::parallel_for.
+  int64_t begin(int64_t strip) const {
+    const int64_t blocks = (rows_ + kRowBlock - 1) / kRowBlock;
+    return std::min(rows_, blocks * strip / count() * kRowBlock);
+  }
+  int64_t size(int64_t strip) const { return begin(strip + 1) - begin(strip); }
+  int64_t most_rows() const {
+    return ((rows_ + kRowBlock - 1) / kRowBlock + count() - 1) / count() * kRowBlock;
+  }
+
+  // Calls fn(worker, strip, begin, end) for each strip and ranges that cover [0, n).
+  template <class F>
+  void share_out(ThreadPool& pool, int64_t n, F fn) const {
+    const int64_t workers = pool.size() / groups_;  // of a strip
+    pool.run([&](int worker) {
+      const int64_t group = worker / workers, in_group = worker % workers;
+      const int64_t from = n * in_group / workers, to = n * (in_group + 1) / workers;
+      for (int64_t i = 0; i < per_group_ && from < to; ++i) fn(worker, group * per_group_ + i, from, to);
+    });
+  }
+
+ private:
+  static constexpr int64_t kFewestRows = 192, kMostRows = 512;
+  int64_t rows_;
+  int64_t groups_ = 1, per_group_ = 1;
+};
+
 // The operands of bf16 products: rows of bf16 where the instruction set multiplies them, else fp32 of
 // the same values.
 struct RoundedRows {
-  Bf16Rows bf16;
+  Bf16Rows bf16;  // each strip lies as if it were alone
   PlainRows plain;
 };
 
-RoundedRows round_rows(Ctx& ctx, const MatmulKernels& kernels, const TensorView& x) {
+// Rows [begin, begin + rows) of x, a strip.
+Bf16Rows strip_of(const Bf16Rows& x, int64_t begin, int64_t rows) {
+  return {rows, x.steps, x.slab_steps, x.data + begin * x.steps * 32};
+}
+
+RoundedRows round_rows(Ctx& ctx, const MatmulKernels& kernels, const TensorView& x,
+                       const RowStrips& strips) {
   const int64_t rows = x.dim(0), k = x.dim(1);
   const int64_t steps = padded_bf16_k(k) / 32;
   const int64_t slabs = (steps + kBf16SlabSteps - 1) / kBf16SlabSteps;
@@ -72,7 +120,13 @@ RoundedRows round_rows(Ctx& ctx, const MatmulKernels& kernels, const TensorView&
     const int64_t count = rows * rounded.bf16.steps + kRowBlock;
     rounded.bf16.data = ctx.scratch.allocate<uint16_t>(count * 32);
     for_row_blocks(pool, rows, k, [&](int64_t begin, int64_t end) {
-      kernels.round(x.data<float>(), k, x.row_stride(), begin, end, rounded.bf16);
+      for (int64_t strip = 0; strip < strips.count(); ++strip) {
+        const int64_t first = strips.begin(strip), size = strips.size(strip);
+        const int64_t from = std::max(begin - first, int64_t{0}), to = std::min(end - first, size);
+        if (from >= to) continue;
+        kernels.round(x.row<float>(first), k, x.row_stride(), from, to,
+                      strip_of(rounded.bf16, first, size));
+      }
     });
     return rounded;
   }
@@ -95,28 +149,42 @@ PanelMatrix panel_matrix(const PackedMatrix& w, const PackedSegment& segment) {
 // x in the forms that the segments of a weight read, and the kernels that read them.
 struct Operands {
   MatmulKernels kernels;
+  RowStrips strips;  // one, where any form but bf16 is read
   PlainRows plain;
   QuantizedRows quantized;
   RoundedRows rounded;
   bool round_blocks = false;
 };
 
+// Whether all products of a weight are those of kernels.bf16.
+bool all_bf16(const PackedMatrix& w, const MatmulKernels& kernels, bool round_blocks) {
+  return kernels.bf16 != nullptr &&
+         std::all_of(w.segments.begin(), w.segments.end(), [&](const PackedSegment& s) {
+           return s.format == DType::kBF16 || (round_blocks && is_block_quantized(s.format));
+         });
+}
+
 Operands make_operands(Ctx& ctx, const TensorView& x, const PackedMatrix& w) {
-  Operands operands{.kernels = matmul_kernels(cpu_stream(ctx).isa()),
-                    .plain = {x.dim(0), x.data<float>(), x.row_stride()}};
-  const MatmulKernels& kernels = operands.kernels;
+  const MatmulKernels kernels = matmul_kernels(cpu_stream(ctx).isa());
+  const int64_t rows = x.dim(0);
   const bool blocks = has_block_segment(w);
-  operands.round_blocks = blocks && rounds_blocks(ctx, kernels, x.dim(0));
-  if (blocks && !operands.round_blocks) operands.quantized = quantize(ctx, kernels, x, w);
-  if (operands.round_blocks || has_segment(w, DType::kBF16)) {
-    operands.rounded = round_rows(ctx, kernels, x);
+  const bool round_blocks = blocks && rounds_blocks(ctx, kernels, rows);
+  const bool in_strips = all_bf16(w, kernels, round_blocks);
+  Operands operands{.kernels = kernels,
+                    .strips = in_strips ? RowStrips(rows, cpu_stream(ctx).pool().size()) : RowStrips(rows),
+                    .plain = {rows, x.data<float>(), x.row_stride()},
+                    .round_blocks = round_blocks};
+  if (blocks && !round_blocks) operands.quantized = quantize(ctx, kernels, x, w);
+  if (round_blocks || has_segment(w, DType::kBF16)) {
+    operands.rounded = round_rows(ctx, kernels, x, operands.strips);
   }
   return operands;
 }
 
-// Panels [begin, end) of a segment; column 0 of `out` is the first one's.
-void multiply_segment(const Operands& x, const PanelMatrix& segment, const MatmulOutput& out,
-                      int64_t begin, int64_t end) {
+// Panels [begin, end) of a segment times a strip of rows; column 0 of `out` is the first panel's, row 0
+// the strip's.
+void multiply_segment(const Operands& x, int64_t strip, const PanelMatrix& segment,
+                      const MatmulOutput& out, int64_t begin, int64_t end) {
   PanelMatrix w = segment;
   w.panels += begin * static_cast<int64_t>(w.layout.bytes);
   w.rows -= begin * kPanelRows;
@@ -125,7 +193,8 @@ void multiply_segment(const Operands& x, const PanelMatrix& segment, const Matmu
   if (block && !x.round_blocks) {
     kernels.int8(w, x.quantized, out, 0, end - begin);
   } else if (block || (w.format == DType::kBF16 && kernels.bf16 != nullptr)) {
-    kernels.bf16(w, x.rounded.bf16, out, 0, end - begin);
+    const Bf16Rows rows = strip_of(x.rounded.bf16, x.strips.begin(strip), x.strips.size(strip));
+    kernels.bf16(w, rows, out, 0, end - begin);
   } else {
     kernels.plain(w, w.format == DType::kBF16 ? x.rounded.plain : x.plain, out, 0, end - begin);
   }
@@ -137,9 +206,9 @@ int64_t total_panels(const PackedMatrix& w) {
   return panels;
 }
 
-// Panels [begin, end) of all segments, counted on from one to the next. Column 0 of `out` is that of
-// row `first_row` of w.
-void multiply_panels(const Operands& x, const PackedMatrix& w, const MatmulOutput& out,
+// Panels [begin, end) of all segments, counted on from one to the next, times a strip of rows. Column 0
+// of `out` is that of row `first_row` of w, row 0 the strip's.
+void multiply_panels(const Operands& x, int64_t strip, const PackedMatrix& w, const MatmulOutput& out,
                      int64_t first_row, int64_t begin, int64_t end) {
   int64_t first = 0;  // panel of the segment among all panels
   for (const PackedSegment& segment : w.segments) {
@@ -150,7 +219,7 @@ void multiply_panels(const Operands& x, const PackedMatrix& w, const MatmulOutpu
     const int64_t column = segment.row_begin + from * kPanelRows - first_row;
     const MatmulOutput part{out.data + column, out.stride,
                             out.bias == nullptr ? nullptr : out.bias + column, out.add};
-    multiply_segment(x, panel_matrix(w, segment), part, from, to);
+    multiply_segment(x, strip, panel_matrix(w, segment), part, from, to);
   }
 }
 
@@ -162,41 +231,44 @@ void matmul(Ctx& ctx, const TensorView& x, const PackedMatrix& w, const TensorVi
   const Operands operands = make_operands(ctx, x, w);
   const MatmulOutput result{out.data<float>(), out.row_stride(),
                             bias.empty() ? nullptr : bias.data<float>(), add};
-  cpu_stream(ctx).pool().parallel_for(total_panels(w), 1, [&](int64_t begin, int64_t end) {
-    multiply_panels(operands, w, result, 0, begin, end);
-  });
+  const auto multiply = [&](int, int64_t strip, int64_t begin, int64_t end) {
+    MatmulOutput rows = result;
+    rows.data += operands.strips.begin(strip) * result.stride;
+    multiply_panels(operands, strip, w, rows, 0, begin, end);
+  };
+  operands.strips.share_out(cpu_stream(ctx).pool(), total_panels(w), multiply);
 }
 
 bool matmul_gated(Ctx& ctx, const TensorView& x, const PackedMatrix& w, const TensorView& bias,
                   Activation activation, const TensorView& out) {
   // Gate and up of a strip, in floats: half of the smallest second-level cache of these processors.
   constexpr int64_t kStripFloats = 128 << 10;
-  const int64_t rows = x.dim(0), size = w.n / 2, panels = size / kPanelRows;
+  const int64_t size = w.n / 2, panels = size / kPanelRows;
   if (size % kPanelRows != 0 || total_panels(w) != 2 * panels) return false;  // some panel is not full
   ArenaScope scope(ctx.scratch);
   const Operands operands = make_operands(ctx, x, w);
+  const RowStrips& strips = operands.strips;
   CpuStream& stream = cpu_stream(ctx);
-  ThreadPool& pool = stream.pool();
-  const int64_t share = (panels + pool.size() - 1) / pool.size();
-  const int64_t strip = std::min(share, std::max<int64_t>(2, kStripFloats / (4 * kPanelRows * rows) * 2));
-  const int64_t stride = 2 * strip * kPanelRows;
-  float* scratch = ctx.scratch.allocate<float>(pool.size() * rows * stride);
-  pool.run([&](int worker) {
-    float* gate = scratch + worker * rows * stride;
-    float* up = gate + strip * kPanelRows;
-    const int64_t last = std::min(panels, share * (worker + 1));
-    for (int64_t begin = share * worker; begin < last; begin += strip) {
-      const int64_t end = std::min(begin + strip, last), column = begin * kPanelRows;
-      const auto multiply = [&](float* to, int64_t first_panel, int64_t first_row) {
-        const float* to_bias = bias.empty() ? nullptr : bias.data<float>() + first_row;
-        multiply_panels(operands, w, {to, stride, to_bias}, first_row, first_panel + begin,
+  const int64_t most_rows = strips.most_rows();
+  const int64_t width = std::min(panels, std::max<int64_t>(2, kStripFloats / (4 * kPanelRows * most_rows) * 2));
+  const int64_t stride = 2 * width * kPanelRows;
+  float* scratch = ctx.scratch.allocate<float>(stream.pool().size() * most_rows * stride);
+  strips.share_out(stream.pool(), panels, [&](int worker, int64_t strip, int64_t first, int64_t last) {
+    float* gate = scratch + worker * most_rows * stride;
+    float* up = gate + width * kPanelRows;
+    float* to = out.row<float>(strips.begin(strip));
+    for (int64_t begin = first; begin < last; begin += width) {
+      const int64_t end = std::min(begin + width, last), column = begin * kPanelRows;
+      const auto multiply = [&](float* sums, int64_t first_panel, int64_t first_row) {
+        const float* sums_bias = bias.empty() ? nullptr : bias.data<float>() + first_row;
+        multiply_panels(operands, strip, w, {sums, stride, sums_bias}, first_row, first_panel + begin,
                         first_panel + end);
       };
       multiply(gate, 0, column);
       multiply(up, panels, size + column);
       gated_activation_rows(stream.isa(),
-                            {.gate = gate, .up = up, .out = out.data<float>() + column,
-                             .gate_up_stride = stride, .out_stride = out.row_stride(), .rows = rows,
+                            {.gate = gate, .up = up, .out = to + column, .gate_up_stride = stride,
+                             .out_stride = out.row_stride(), .rows = strips.size(strip),
                              .size = (end - begin) * kPanelRows, .activation = activation});
     }
   });
