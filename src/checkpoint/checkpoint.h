@@ -14,6 +14,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "tensor/block_scales.h"
 #include "tensor/dtype.h"
 #include "tensor/shape.h"
 
@@ -27,12 +28,6 @@ enum Baked : uint32_t {
   kBakedNormPlusOne = 2,  // norm weights hold 1 + w: GGUF gemma
 };
 
-// Of a matrix in fp8 (checkpoint/block_fp8.h).
-struct BlockScales {
-  const std::byte* data = nullptr;  // f32, row-major, one a block; may be unaligned. nullptr: none
-  int64_t rows = 0, columns = 0;    // of a block
-};
-
 struct TensorRecord {
   std::string name;    // Hugging Face name, e.g. "model.layers.0.self_attn.q_proj.weight"
   std::string source;  // name in the file, where it differs; for error messages
@@ -41,9 +36,9 @@ struct TensorRecord {
   const std::byte* data;  // in the mapping; may be unaligned
   size_t bytes;
   uint32_t baked = kBakedNothing;
-  BlockScales scales = {};
+  BlockScales scales = {};  // of a matrix in fp8 (checkpoint/fp8_scales.h)
 
-  // What its readers get: bf16 of a matrix with scales.
+  // What its readers make of it: bf16 of a matrix with scales.
   DType loaded_dtype() const { return scales.data != nullptr ? DType::kBF16 : dtype; }
 };
 

@@ -5,12 +5,13 @@
 #include <filesystem>
 #include <set>
 
-#include "checkpoint/block_fp8.h"
+#include "checkpoint/fp8_scales.h"
 #include "checkpoint/generation_config.h"
 #include "checkpoint/hf_config.h"
 #include "checkpoint/mapped_file.h"
 #include "checkpoint/model_path.h"
 #include "checkpoint/problem_list.h"
+#include "checkpoint/quantization.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/torch_file.h"
 #include "checkpoint/weight_files.h"
@@ -89,14 +90,8 @@ class HfCheckpoint final : public Checkpoint {
     RETURN_IF_ERROR(read_config(multimodal));
     RETURN_IF_ERROR(read_generation());
     if (parts == CheckpointParts::kConfigOnly) return Status();
-    RETURN_IF_ERROR(refuse_quantized(config_, path_));
-    if (exists("hf_quant_config.json")) {
-      return unsupported(
-          "{}: the weights are quantized (hf_quant_config.json), which comes with a "
-          "later version; use the unquantized model or a GGUF file of it",
-          path_);
-    }
-    return read_weights(multimodal);
+    ASSIGN_OR_RETURN(const StoredQuantization quantization, read_quantization(config_, path_));
+    return read_weights(multimodal, quantization);
   }
 
  private:
@@ -112,6 +107,10 @@ class HfCheckpoint final : public Checkpoint {
     ProblemList problems;
     config_ = classic_config(std::move(raw), multimodal, problems);
     RETURN_IF_ERROR(problems.status(StatusCode::kInvalidArgument, path));
+    if (exists("hf_quant_config.json")) {
+      ASSIGN_OR_RETURN(const json::object modelopt, read_object(file("hf_quant_config.json")));
+      add_modelopt_quantization(modelopt, config_);
+    }
     if (const json::value* name = lmdeploy::find(config_, "_name_or_path");
         name != nullptr && name->is_string() && !name->get_string().empty()) {
       model_name_ = name_of_model_path(std::string(name->get_string()));
@@ -131,7 +130,7 @@ class HfCheckpoint final : public Checkpoint {
     return problems.status(StatusCode::kInvalidArgument, path);
   }
 
-  Status read_weights(bool multimodal) {
+  Status read_weights(bool multimodal, const StoredQuantization& quantization) {
     ASSIGN_OR_RETURN(const WeightFiles weights, find_weight_files(path_));
     ProblemList problems;
     StatusCode code = StatusCode::kDataLoss;
@@ -148,7 +147,9 @@ class HfCheckpoint final : public Checkpoint {
         problems.add("tensor '{}' is not in {}, where the index says it is", tensor, shard);
       }
     }
-    if (problems.empty() && has_block_fp8(config_)) attach_block_scales(config_, tensors_, problems);
+    if (problems.empty() && quantization.fp8) {
+      attach_fp8_scales(quantization.block, tensors_, problems);
+    }
     return problems.status(code, path_);
   }
 

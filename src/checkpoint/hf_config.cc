@@ -5,8 +5,6 @@
 #include <string_view>
 #include <utility>
 
-#include "checkpoint/block_fp8.h"
-
 namespace lmdeploy {
 
 namespace {
@@ -142,7 +140,8 @@ json::object* nested_config(json::object& config) {
 // The language model's part of a wrapper, completed with what the wrapper says for both.
 json::object unwrap(json::object& wrapper, json::object nested) {
   for (const char* key : {"torch_dtype", "dtype", "tie_word_embeddings", "bos_token_id",
-                          "eos_token_id", "pad_token_id", "quantization_config", "rope_theta",
+                          "eos_token_id", "pad_token_id", "quantization_config", "compression_config",
+                          "rope_theta",
                           "rope_scaling", "rope_parameters", "_name_or_path"}) {
     if (find(nested, key) != nullptr) continue;
     if (const json::value* value = find(wrapper, key)) nested[key] = *value;
@@ -333,36 +332,6 @@ json::object classic_config(json::object config, bool& multimodal, ProblemList& 
   settle_rope_scaling(config, problems);
   settle_layer_types(config, problems);
   return config;
-}
-
-namespace {
-
-// The key of config.json that has a quantization, and its method; two empty texts where there is none.
-std::pair<std::string_view, std::string_view> quantization(const json::object& config) {
-  for (const char* key : {"quantization_config", "compression_config"}) {
-    const json::value* value = find(config, key);
-    if (value == nullptr || !value->is_object() || value->get_object().empty()) continue;
-    const std::string_view method = text_of(find(value->get_object(), "quant_method"));
-    return {key, method.empty() ? "unnamed" : method};
-  }
-  return {};
-}
-
-}  // namespace
-
-std::string stored_format(const json::object& config) {
-  const std::string_view method = quantization(config).second;
-  return std::string(method.empty() ? "hf" : method);
-}
-
-Status refuse_quantized(const json::object& config, std::string_view path) {
-  const auto [key, method] = quantization(config);
-  if (method.empty() || method == "mxfp4") return {};     // experts, dequantized (quant/mxfp4.h)
-  if (method == "fp8" && has_block_fp8(config)) return {};  // all matrices (block_fp8.h)
-  return unsupported(
-      "{}: the weights are quantized ('{}', method '{}'), which comes with a later "
-      "version; use the unquantized model or a GGUF file of it",
-      path, key, method);
 }
 
 }  // namespace lmdeploy

@@ -15,10 +15,4 @@ namespace lmdeploy {
 // What cannot be understood goes to `problems`.
 json::object classic_config(json::object config, bool& multimodal, ProblemList& problems);
 
-// How the weights are stored, as --model-format names it: the quantization's method, or "hf".
-std::string stored_format(const json::object& config);
-
-// Why this quantized checkpoint cannot be loaded, or OK.
-Status refuse_quantized(const json::object& config, std::string_view path);
-
 }  // namespace lmdeploy

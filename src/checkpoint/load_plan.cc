@@ -8,7 +8,6 @@
 
 #include "base/check.h"
 #include "base/random.h"
-#include "checkpoint/block_fp8.h"
 #include "checkpoint/dummy_weights.h"
 #include "checkpoint/problem_list.h"
 
@@ -108,30 +107,26 @@ std::vector<LoadedSlice> planned_slices(const Load& load, const Checkpoint& chec
   for (const LoadSource& source : load.sources) {
     const TensorRecord& record = record_of(source, checkpoint);
     const Slice slice = resolve(source);
-    const int64_t full_cols = record.scales.data != nullptr ? slice.cols : slice.full_cols;
-    slices.push_back({record.loaded_dtype(), slice.rows, slice.cols, nullptr,
-                      static_cast<size_t>(dtype_bytes(record.loaded_dtype(), full_cols)),
-                      record.baked, source.transposed});
+    slices.push_back({record.dtype, slice.rows, slice.cols, nullptr,
+                      static_cast<size_t>(dtype_bytes(record.dtype, slice.full_cols)), record.baked,
+                      source.transposed});
+    slices.back().scales = record.scales;
+    slices.back().scales.first_row = slice.row_begin;
+    slices.back().scales.first_column = slice.col_begin;
   }
   return slices;
 }
 
-// The same with the data: in the file, or in `storage` where it is dequantized.
-std::vector<LoadedSlice> read_slices(const Load& load, const Checkpoint& checkpoint,
-                                     std::vector<std::vector<bf16>>& storage) {
+// The same with the data.
+std::vector<LoadedSlice> read_slices(const Load& load, const Checkpoint& checkpoint) {
   std::vector<LoadedSlice> slices = planned_slices(load, checkpoint);
   for (size_t i = 0; i < slices.size(); ++i) {
     const TensorRecord& record = record_of(load.sources[i], checkpoint);
     const Slice part = resolve(load.sources[i]);
-    const auto row_bytes = static_cast<size_t>(dtype_bytes(record.dtype, part.full_cols));
-    const std::byte* rows = record.data + static_cast<size_t>(part.row_begin) * row_bytes;
-    checkpoint.prefault(rows, static_cast<size_t>(part.rows) * row_bytes);
+    const std::byte* rows =
+        record.data + static_cast<size_t>(part.row_begin) * slices[i].row_bytes;
+    checkpoint.prefault(rows, static_cast<size_t>(part.rows) * slices[i].row_bytes);
     slices[i].data = rows + dtype_bytes(record.dtype, part.col_begin);
-    if (record.scales.data == nullptr) continue;
-    storage.emplace_back(static_cast<size_t>(part.rows * part.cols));
-    dequantize_block_fp8(record, {part.row_begin, part.rows, part.col_begin, part.cols},
-                         storage.back().data());
-    slices[i].data = reinterpret_cast<const std::byte*>(storage.back().data());
   }
   return slices;
 }
@@ -286,8 +281,7 @@ Status LoadPlan::execute(const Checkpoint& checkpoint, ThreadPool& pool,
   PageReleaser pages(checkpoint, present);
   Progress done(total, progress);
   const Status status = run_all(present, pool, checkpoint.path(), [&](const Load& load) {
-    std::vector<std::vector<bf16>> storage;
-    const std::vector<LoadedSlice> slices = read_slices(load, checkpoint, storage);
+    const std::vector<LoadedSlice> slices = read_slices(load, checkpoint);
     size_t bytes = 0;
     for (const LoadedSlice& slice : slices) bytes += slice_bytes(slice);
     Status stored = load.store(slices);

@@ -45,6 +45,7 @@ struct LoadedSlice {
   bool transposed = false;  // of the source; rows and cols are as stored
   // Instead of `data`: how a device makes the values by itself.
   std::optional<DummyValues> dummy = std::nullopt;
+  BlockScales scales = {};  // of fp8: dequantize_fp8_row() reads it
 };
 
 struct Load {

@@ -9,8 +9,8 @@
 
 #include "base/clock.h"
 #include "base/random.h"
-#include "checkpoint/hf_config.h"
 #include "checkpoint/model_path.h"
+#include "checkpoint/quantization.h"
 #include "engine/device_choice.h"
 #include "engine/model_startup.h"
 #include "engine/model_text.h"

@@ -64,7 +64,7 @@ Status check_options(const EngineOptions& options) {
         "--model-format llama (Meta's consolidated.*.pth and params.json) is not in this version; "
         "take the model's Hugging Face files and leave --model-format away");
   }
-  for (const char* later : {"awq", "gptq", "compressed-tensors"}) {
+  for (const char* later : {"awq", "gptq"}) {
     if (format != later) continue;
     return unsupported(
         "--model-format {} (quantized weights) is not in this version; use the model in 16 or 32 "

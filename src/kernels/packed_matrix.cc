@@ -13,7 +13,8 @@ namespace lmdeploy {
 namespace {
 
 DType packed_format(const RowSource& source, DType want) {
-  return is_block_quantized(want) ? source.format : want;
+  if (!is_block_quantized(want)) return want;
+  return source.format == DType::kF8E4M3 ? DType::kBF16 : source.format;
 }
 
 // Adjacent sources of one format share a segment.
@@ -49,9 +50,21 @@ std::byte* panel_of(const PackedMatrix& matrix, const PackedSegment& segment, si
   return matrix.storage.data<std::byte>() + segment.offset + panel * panel_bytes;
 }
 
+int64_t stored_row(const RowSource& source, int64_t row) {
+  return source.row_order.empty() ? row : source.row_order[static_cast<size_t>(row)];
+}
+
 const std::byte* source_row(const RowSource& source, int64_t row) {
-  const int64_t from = source.row_order.empty() ? row : source.row_order[static_cast<size_t>(row)];
-  return source.data + static_cast<size_t>(from) * source.row_bytes;
+  return source.data + static_cast<size_t>(stored_row(source, row)) * source.row_bytes;
+}
+
+void read_row(const RowSource& source, int64_t row, float* out) {
+  const std::byte* data = source_row(source, row);
+  if (source.format == DType::kF8E4M3) {
+    dequantize_fp8_row(data, stored_row(source, row), source.k, source.scales, out);
+  } else {
+    cpu::dequantize_row(source.format, data, source.k, out);
+  }
 }
 
 void pack_source(const RowSource& source, int64_t row_begin, PackedMatrix& matrix) {
@@ -60,14 +73,13 @@ void pack_source(const RowSource& source, int64_t row_begin, PackedMatrix& matri
   const bool as_stored = is_block_quantized(segment.format);
   std::vector<float> values(as_stored ? 0 : static_cast<size_t>(source.k));
   for (int64_t r = 0; r < source.rows; ++r) {
-    const std::byte* data = source_row(source, r);
     const int64_t row = row_begin + r;
     const int lane = static_cast<int>((row - segment.row_begin) % cpu::kPanelRows);
     std::byte* panel = panel_of(matrix, segment, layout.bytes, row);
     if (as_stored) {
-      cpu::pack_block_row(segment.format, layout, data, lane, panel);
+      cpu::pack_block_row(segment.format, layout, source_row(source, r), lane, panel);
     } else {
-      cpu::dequantize_row(source.format, data, source.k, values.data());
+      read_row(source, r, values.data());
       cpu::pack_plain_row(segment.format, source.k, values.data(), lane, panel);
     }
   }
@@ -133,12 +145,11 @@ void pack_rows(const RowSource& source, int64_t first_row, int64_t rows, DType d
   }
   std::vector<float> values(static_cast<size_t>(source.k));
   for (int64_t r = 0; r < rows; ++r, to += bytes) {
-    const std::byte* from = source_row(source, first_row + r);
     if (source.format == dtype) {
-      std::memcpy(to, from, bytes);
+      std::memcpy(to, source_row(source, first_row + r), bytes);
       continue;
     }
-    cpu::dequantize_row(source.format, from, source.k, values.data());
+    read_row(source, first_row + r, values.data());
     switch (dtype) {
       case DType::kF32: std::memcpy(to, values.data(), bytes); break;
       case DType::kF16: convert_row(values.data(), source.k, reinterpret_cast<f16*>(to)); break;

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "tensor/block_scales.h"
 #include "tensor/tensor.h"
 #include "tensor/weight_arena.h"
 
@@ -45,6 +46,7 @@ struct RowSource {
   // Row r of the result is row_order[r] of the source; empty: identity. Lets q/k rows that a GGUF
   // stores interleaved be put back.
   std::span<const int32_t> row_order;
+  BlockScales scales = {};  // of kF8E4M3, which is packed as bf16 where it would stay as it is
 };
 
 // The concatenation of the sources along the rows (q, k and v; gate and up) as one packed matrix.

@@ -8,18 +8,24 @@
 
 namespace lmdeploy {
 
-Status check_matrix_type(DType dtype, const std::string& what) {
-  const bool plain = dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
-  if (plain || is_block_quantized(dtype)) return {};
-  return unsupported(
-      "{}: weights of type {} cannot be used; expected f32, f16, bf16 or a GGUF block type", what,
-      dtype_name(dtype));
-}
-
 namespace {
 
+bool is_matrix_type(DType dtype) {
+  const bool plain = dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
+  return plain || dtype == DType::kF8E4M3 || is_block_quantized(dtype);
+}
+
+Status check_matrix_type(const LoadedSlice& slice, const std::string& name) {
+  const bool without_scales = slice.dtype == DType::kF8E4M3 && slice.scales.data == nullptr;
+  if (is_matrix_type(slice.dtype) && !without_scales) return {};
+  return unsupported(
+      "{}: weights of type {}{} cannot be used; expected f32, f16, bf16, fp8 with scales or a GGUF "
+      "block type",
+      name, dtype_name(slice.dtype), without_scales ? " without scales" : "");
+}
+
 RowSource source_of(const LoadedSlice& slice, std::span<const int32_t> order) {
-  return {slice.dtype, slice.rows, slice.cols, slice.data, slice.row_bytes, order};
+  return {slice.dtype, slice.rows, slice.cols, slice.data, slice.row_bytes, order, slice.scales};
 }
 
 // The slice as it is used: with rows of the matrix as rows. The data stays where it is.
@@ -46,15 +52,30 @@ void exchange_axes(const LoadedSlice& slice, std::byte* out) {
   }
 }
 
+// The slice in bf16, which `storage` owns.
+LoadedSlice in_bf16(const LoadedSlice& slice, std::vector<std::vector<std::byte>>& storage) {
+  LoadedSlice result = slice;
+  result.dtype = DType::kBF16;
+  result.row_bytes = static_cast<size_t>(dtype_bytes(DType::kBF16, slice.cols));
+  storage.emplace_back(result.row_bytes * static_cast<size_t>(slice.rows));
+  pack_rows(source_of(slice, {}), 0, slice.rows, DType::kBF16, storage.back().data());
+  result.data = storage.back().data();
+  return result;
+}
+
 // Slices with rows of the matrix as rows; `storage` owns what had to be written anew.
 Result<std::vector<LoadedSlice>> straightened(std::span<const LoadedSlice> slices,
                                               std::vector<std::vector<std::byte>>& storage,
                                               const std::string& name) {
   std::vector<LoadedSlice> result;
-  for (const LoadedSlice& slice : slices) {
-    RETURN_IF_ERROR(check_matrix_type(slice.dtype, name));
+  for (const LoadedSlice& stored : slices) {
+    RETURN_IF_ERROR(check_matrix_type(stored, name));
+    if (!stored.transposed) {
+      result.push_back(stored);
+      continue;
+    }
+    const LoadedSlice slice = stored.dtype == DType::kF8E4M3 ? in_bf16(stored, storage) : stored;
     result.push_back(as_used(slice));
-    if (!slice.transposed) continue;
     if (is_block_quantized(slice.dtype)) {
       return unsupported("{}: a transposed matrix of type {} cannot be read", name,
                          dtype_name(slice.dtype));
@@ -144,7 +165,7 @@ size_t packed_load_bytes(std::span<const LoadedSlice> slices, const BuildOptions
   std::vector<RowSource> sources;
   size_t device_bytes = 0;
   for (const LoadedSlice& slice : slices) {
-    if (!check_matrix_type(slice.dtype, "").ok()) return 0;
+    if (!is_matrix_type(slice.dtype)) return 0;
     sources.push_back(source_of(as_used(slice), {}));
     if (options.device.is_cpu()) continue;
     device_bytes +=

@@ -12,12 +12,9 @@
 
 namespace lmdeploy {
 
-// Whether a matrix of this type can be packed: kUnsupported names `what` and the type where not.
-Status check_matrix_type(DType dtype, const std::string& what);
-
 // The slices as one matrix, packed for the CPU or brought to the device. orders[i] puts the rows of
 // slice i in another order; empty: as they are. A transposed slice gives its columns as rows and
-// must be f32, f16 or bf16. `name` is for messages.
+// must not be of GGUF blocks. `name` is for messages.
 Result<PackedMatrix> load_matrix(std::span<const LoadedSlice> slices,
                                  std::span<const std::vector<int32_t>> orders,
                                  const BuildOptions& options, const std::string& name);

@@ -106,17 +106,6 @@ TEST(HfConfig, ProblemsOfShapeAreNamed) {
             std::string::npos);
 }
 
-TEST(HfConfig, QuantizedCheckpointsAreRefusedByMethod) {
-  const Status status =
-      refuse_quantized(parse(R"({"quantization_config":{"quant_method":"awq"}})"), "M");
-  EXPECT_EQ(status.code(), StatusCode::kUnsupported);
-  EXPECT_NE(status.message().find("'awq'"), std::string::npos);
-  EXPECT_NE(status.message().find("later version"), std::string::npos);
-  EXPECT_TRUE(refuse_quantized(parse(R"({"quantization_config":null})"), "M").ok());
-  EXPECT_TRUE(
-      refuse_quantized(parse(R"({"quantization_config":{"quant_method":"mxfp4"}})"), "M").ok());
-}
-
 TEST(GenerationConfig, StopIdsAreOneOrManyAndFallBackToTheConfig) {
   ProblemList problems;
   const GenerationDefaults many = read_generation_defaults(

@@ -72,6 +72,35 @@ TEST_F(LoadPlanTest, HandsSlicesToTheStore) {
   EXPECT_EQ(total, 20u);
 }
 
+TEST_F(LoadPlanTest, ASliceOfFp8KnowsWhereItIsInItsMatrix) {
+  dir_.write("config.json", R"({"architectures":["A"],"quantization_config":
+                               {"quant_method":"fp8","weight_block_size":[2,2]}})");
+  // Codes 0x30 to 0x3B: 0.5 to 1, and 1 to 1.375. Scales 1, 2, 4, 8 in bf16.
+  std::string data;
+  for (char i = 0; i < 12; ++i) data += static_cast<char>(0x30 + i);
+  data += std::string("\x80\x3F\x00\x40\x80\x40\x00\x41", 8);
+  dir_.write("model.safetensors",
+             safetensors_file(
+                 R"({"m.weight":{"dtype":"F8_E4M3","shape":[4,3],"data_offsets":[0,12]},)"
+                 R"("m.weight_scale_inv":{"dtype":"BF16","shape":[2,2],"data_offsets":[12,20]}})",
+                 data));
+  const auto checkpoint = Checkpoint::open(dir_.path());
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
+  std::vector<float> read;
+  LoadPlan plan;
+  plan.add({"part", {{"m.weight", {4, 3}, 1, 2, 1, 2}}, [&](std::span<const LoadedSlice> slices) {
+              for (int64_t row = 0; row < slices[0].rows; ++row) {
+                float values[2];
+                dequantize_fp8_row(slices[0].data + static_cast<size_t>(row) * slices[0].row_bytes,
+                                   row, slices[0].cols, slices[0].scales, values);
+                read.insert(read.end(), values, values + 2);
+              }
+              return Status();
+            }});
+  ASSERT_TRUE(plan.execute(**checkpoint, pool_).ok());
+  EXPECT_EQ(read, (std::vector<float>{0.75f, 0.8125f * 2, 0.9375f * 4, 1.0f * 8}));
+}
+
 TEST_F(LoadPlanTest, CheckNamesEveryProblem) {
   LoadPlan plan;
   std::string out;

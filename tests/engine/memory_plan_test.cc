@@ -180,7 +180,7 @@ TEST(EngineOptions, WhatTheDocumentsHaveAndThisVersionHasNot) {
     expect_message(check_options(changed([&](EngineOptions& o) { o.quant_policy = policy; })),
                    StatusCode::kUnsupported, {"--quant-policy", policy, "not in this version"});
   }
-  for (const char* format : {"awq", "gptq", "compressed-tensors", "llama"}) {
+  for (const char* format : {"awq", "gptq", "llama"}) {
     expect_message(check_options(changed([&](EngineOptions& o) { o.model_format = format; })),
                    StatusCode::kUnsupported, {"--model-format", format, "not in this version"});
   }

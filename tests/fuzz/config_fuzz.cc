@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "checkpoint/generation_config.h"
 #include "checkpoint/hf_config.h"
+#include "checkpoint/quantization.h"
 
 namespace lmdeploy {
 
@@ -18,8 +19,11 @@ void fuzz_config(std::span<const uint8_t> input) {
   const json::object config = classic_config(raw, multimodal, problems);
   if (problems.empty()) CHECK(config.at("architectures").as_array().size() == 1);
   read_generation_defaults(raw, config, problems);
-  const Status quantized = refuse_quantized(config, "fuzz");
-  CHECK(quantized.ok() || quantized.code() == StatusCode::kUnsupported);
+  const auto quantization = read_quantization(config, "fuzz");
+  const StatusCode code = quantization.status().code();
+  CHECK(code == StatusCode::kOk || code == StatusCode::kUnsupported ||
+            code == StatusCode::kInvalidArgument,
+        "{}", quantization.status().message());
 }
 
 }  // namespace lmdeploy

@@ -1,5 +1,5 @@
-// Checkpoints as they are published, DeepSeek V3 in fp8 with a scale a block and gpt-oss with experts
-// in MXFP4, against the same numbers in fp32.
+// Checkpoints as they are published, in fp8 with scales of blocks, rows and whole matrices, and
+// gpt-oss with experts in MXFP4, against the same numbers in fp32.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -61,19 +61,50 @@ void add_floats(FileWriter& file, const std::string& name, const TinyTensor& ten
   file.add(name, "F32", tensor.shape, tensor.values.data(), tensor.values.size() * sizeof(float));
 }
 
+// One way to publish a model in fp8.
+struct Fp8Form {
+  const char* name;
+  const char* golden;
+  int64_t block_rows, block_columns;  // that share a scale; 0: all of them
+  DType scale_type;
+  const char* suffix;  // of the scales' name
+  Shape scale_shape;   // where it is none of blocks: [1], [], or rank 2 for [n, 1]
+  const char* beside;  // suffix of a number that is of no use here; nullptr: none
+  const char* quantization;  // of config.json; nullptr: ModelOpt's own file says it
+};
+
 // What the published checkpoints quantize: all matrices of the layers but the routers.
 bool is_quantized(const std::string& name, const TinyTensor& tensor) {
   return tensor.shape.rank() == 2 && name.starts_with("model.layers.") &&
-         !name.ends_with("mlp.gate.weight");
+         !name.ends_with("gate.weight");
+}
+
+void add_scales(const std::string& name, const Shape& shape, DType dtype,
+                const std::vector<float>& scales, FileWriter& file) {
+  if (dtype == DType::kF32) {
+    file.add(name, "F32", shape, scales.data(), scales.size() * sizeof(float));
+    return;
+  }
+  std::vector<uint16_t> halves;
+  for (const float scale : scales) {
+    halves.push_back(dtype == DType::kF16 ? to_f16(scale).bits : to_bf16(scale).bits);
+  }
+  file.add(name, dtype == DType::kF16 ? "F16" : "BF16", shape, halves.data(), halves.size() * 2);
+}
+
+float rounded(float x, DType dtype) {
+  if (dtype == DType::kF16) return to_float(to_f16(x));
+  return dtype == DType::kBF16 ? to_float(to_bf16(x)) : x;
 }
 
 // Writes the matrix as codes and scales; it becomes the numbers that they stand for.
-void quantize(const std::string& name, TinyTensor& tensor, int64_t block_rows,
-              int64_t block_columns, FileWriter& file) {
+void quantize(const std::string& name, TinyTensor& tensor, const Fp8Form& form, FileWriter& file) {
   const int64_t rows = tensor.shape[0], columns = tensor.shape[1];
+  const int64_t block_rows = form.block_rows > 0 ? form.block_rows : rows;
+  const int64_t block_columns = form.block_columns > 0 ? form.block_columns : columns;
   const int64_t across = (columns + block_columns - 1) / block_columns;
   const int64_t down = (rows + block_rows - 1) / block_rows;
-  std::vector<float> scales(static_cast<size_t>(down * across), 1e-12f);
+  std::vector<float> scales(static_cast<size_t>(down * across), 1e-4f);
   const auto scale_of = [&](int64_t i) -> float& {
     return scales[static_cast<size_t>(i / columns / block_rows * across +
                                       i % columns / block_columns)];
@@ -82,6 +113,7 @@ void quantize(const std::string& name, TinyTensor& tensor, int64_t block_rows,
     const float least = std::fabs(tensor.values[static_cast<size_t>(i)]) / 448.0f;
     scale_of(i) = std::max(scale_of(i), least);
   }
+  for (float& scale : scales) scale = rounded(scale, form.scale_type);
   std::vector<uint8_t> codes;
   for (int64_t i = 0; i < rows * columns; ++i) {
     float& value = tensor.values[static_cast<size_t>(i)];
@@ -89,8 +121,12 @@ void quantize(const std::string& name, TinyTensor& tensor, int64_t block_rows,
     value = to_float(to_bf16(from_e4m3(codes.back()) * scale_of(i)));
   }
   file.add(name, "F8_E4M3", tensor.shape, codes.data(), codes.size());
-  file.add(name + "_scale_inv", "F32", Shape{down, across}, scales.data(),
-           scales.size() * sizeof(float));
+  const bool of_one = form.block_rows == 0 && form.block_columns == 0;
+  add_scales(name + form.suffix, of_one ? form.scale_shape : Shape{down, across}, form.scale_type,
+             scales, file);
+  if (form.beside == nullptr) return;
+  const std::string module = name.substr(0, name.size() - std::string_view("weight").size());
+  add_scales(module + form.beside, Shape{1}, form.scale_type, {0.5f}, file);
 }
 
 std::vector<std::vector<float>> prefill(CausalLm& model, Stream& stream,
@@ -99,11 +135,11 @@ std::vector<std::vector<float>> prefill(CausalLm& model, Stream& stream,
   return runner.prefill(0, prompt.ids);
 }
 
-// Loads `file` with the golden's configuration: in fp32 it is the golden with its weights to the
-// bit; in the types of the file it takes less memory.
-void expect_same_logits(const Golden& golden, const FileWriter& file) {
+// Loads `file` with the golden's configuration from `directory`: in fp32 it is the golden with its
+// weights to the bit; in the types of the file it takes less memory.
+void expect_same_logits(const Golden& golden, const FileWriter& file,
+                        const TemporaryDirectory& directory) {
   const std::unique_ptr<Stream> stream = test_stream();
-  TemporaryDirectory directory;
   directory.write("config.json", to_json_text(golden.config));
   directory.write("model.safetensors", file.file());
   const auto checkpoint = Checkpoint::open(directory.path());
@@ -122,33 +158,70 @@ void expect_same_logits(const Golden& golden, const FileWriter& file) {
   EXPECT_LT((*as_stored)->info().weight_bytes, (*model)->info().weight_bytes * 3 / 4);
 }
 
-class Fp8CheckpointTest : public testing::TestWithParam<std::pair<int, int>> {};
+class Fp8CheckpointTest : public testing::TestWithParam<Fp8Form> {};
 
 TEST_P(Fp8CheckpointTest, LogitsAreThoseOfTheSameNumbersInFp32) {
-  const auto [block_rows, block_columns] = GetParam();
-  Golden golden = read_golden("deepseek-v3");
+  const Fp8Form& form = GetParam();
+  Golden golden = read_golden(form.golden);
   FileWriter file;
+  size_t quantized = 0;
   for (auto& [name, tensor] : golden.weights) {
     if (is_quantized(name, tensor)) {
-      quantize(name, tensor, block_rows, block_columns, file);
+      quantize(name, tensor, form, file);
+      ++quantized;
     } else {
       add_floats(file, name, tensor);
     }
   }
-  // The layer that predicts further tokens is in the files, too.
-  TinyTensor further = golden.weights.at("model.layers.0.self_attn.o_proj.weight");
-  quantize("model.layers.3.self_attn.o_proj.weight", further, block_rows, block_columns, file);
-
-  golden.config["quantization_config"] = {{"activation_scheme", "dynamic"},
-                                          {"fmt", "e4m3"},
-                                          {"quant_method", "fp8"},
-                                          {"weight_block_size", {block_rows, block_columns}}};
-  expect_same_logits(golden, file);
+  EXPECT_GE(quantized, 8U);
+  if (std::string_view(form.golden) == "deepseek-v3") {
+    // The layer that predicts further tokens is in the files, too.
+    TinyTensor further = golden.weights.at("model.layers.0.self_attn.o_proj.weight");
+    quantize("model.layers.3.self_attn.o_proj.weight", further, form, file);
+  }
+  TemporaryDirectory directory;
+  if (form.quantization != nullptr) {
+    golden.config["quantization_config"] = *parse_json(form.quantization, form.name);
+  } else {
+    directory.write("hf_quant_config.json", R"({"quantization": {"quant_algo": "FP8"}})");
+  }
+  expect_same_logits(golden, file, directory);
 }
 
-// The published blocks, and small ones, of which every matrix has several in both directions.
-INSTANTIATE_TEST_SUITE_P(Blocks, Fp8CheckpointTest,
-                         testing::Values(std::pair(128, 128), std::pair(24, 20)));
+constexpr const char* kChannels = R"({"quant_method": "compressed-tensors",
+    "format": "float-quantized", "ignore": ["lm_head"], "config_groups": {"group_0": {"weights":
+    {"num_bits": 8, "type": "float", "strategy": "channel"}}}})";
+constexpr const char* kTensors = R"({"quant_method": "compressed-tensors",
+    "format": "float-quantized", "ignore": ["lm_head"], "config_groups": {"group_0": {"weights":
+    {"num_bits": 8, "type": "float", "strategy": "tensor"}}}})";
+constexpr const char* kBlocks = R"({"quant_method": "fp8", "fmt": "e4m3",
+    "activation_scheme": "dynamic", "weight_block_size": [128, 128]})";
+// Small blocks, of which every matrix has several in both directions.
+constexpr const char* kSmallBlocks = R"({"quant_method": "fp8", "weight_block_size": [24, 20]})";
+
+INSTANTIATE_TEST_SUITE_P(
+    AsPublished, Fp8CheckpointTest,
+    testing::Values(
+        Fp8Form{"deepseek_v3", "deepseek-v3", 128, 128, DType::kF32, "_scale_inv", {}, nullptr,
+                kBlocks},
+        Fp8Form{"deepseek_v3_small_blocks", "deepseek-v3", 24, 20, DType::kF32, "_scale_inv", {},
+                nullptr, kSmallBlocks},
+        Fp8Form{"qwen3", "qwen3", 128, 128, DType::kBF16, "_scale_inv", {}, nullptr, kBlocks},
+        Fp8Form{"qwen3_moe_small_blocks", "qwen3-moe", 24, 20, DType::kBF16, "_scale_inv", {},
+                nullptr, kSmallBlocks},
+        Fp8Form{"llama_channels", "llama", 1, 0, DType::kBF16, "_scale", {}, nullptr, kChannels},
+        Fp8Form{"qwen2_tensors", "qwen2", 0, 0, DType::kBF16, "_scale", Shape{1}, "input_scale",
+                kTensors},
+        Fp8Form{"mixtral_autofp8", "mixtral", 0, 0, DType::kF32, "_scale", Shape{1}, "input_scale",
+                R"({"quant_method": "fp8", "activation_scheme": "static"})"},
+        Fp8Form{"phi3_autofp8", "phi3", 0, 0, DType::kF16, "_scale", Shape{}, "input_scale",
+                R"({"quant_method": "fp8", "activation_scheme": "static"})"},
+        Fp8Form{"phi3_channels", "phi3", 1, 0, DType::kBF16, "_scale", {}, nullptr, kChannels},
+        Fp8Form{"llama_fbgemm", "llama-llama3", 1, 0, DType::kF32, "_scale", {}, "input_scale_ub",
+                R"({"quant_method": "fbgemm_fp8", "activation_scale_ub": 1200.0})"},
+        Fp8Form{"llama_modelopt", "llama", 0, 0, DType::kF32, "_scale", Shape{}, "k_scale",
+                nullptr}),
+    [](const auto& form) { return std::string(form.param.name); });
 
 // The nearest number that MXFP4 has beside this scale: a code of a sign and one of eight sizes.
 uint8_t to_e2m1(float x, float scale) {
@@ -203,7 +276,7 @@ TEST(Mxfp4CheckpointTest, LogitsAreThoseOfTheSameNumbersInFp32) {
       {"modules_to_not_convert", {"model.layers.*.self_attn", "model.layers.*.mlp.router",
                                   "model.embed_tokens", "lm_head"}},
       {"quant_method", "mxfp4"}};
-  expect_same_logits(golden, file);
+  expect_same_logits(golden, file, TemporaryDirectory());
 }
 
 }  // namespace

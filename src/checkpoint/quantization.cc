@@ -1,0 +1,145 @@
+#include "checkpoint/quantization.h"
+
+#include <algorithm>
+
+namespace lmdeploy {
+
+namespace {
+
+constexpr int64_t kMaxBlock = 65536;
+// Methods whose checkpoints have a matrix NAME.weight in fp8 and its scales beside it.
+constexpr std::array<std::string_view, 2> kFp8Methods = {"fp8", "fbgemm_fp8"};
+
+std::string_view text_of(const json::value* value) {
+  const json::string* text = value == nullptr ? nullptr : value->if_string();
+  return text == nullptr ? std::string_view() : std::string_view(text->data(), text->size());
+}
+
+const json::object* object_of(const json::value* value) {
+  return value == nullptr ? nullptr : value->if_object();
+}
+
+// What a configuration says of a quantization; nothing: `object` is nullptr.
+struct Named {
+  std::string_view key, method;
+  const json::object* object = nullptr;
+};
+
+Named quantization_of(const json::object& config) {
+  for (const char* key : {"quantization_config", "compression_config"}) {
+    const json::object* object = object_of(find(config, key));
+    if (object == nullptr || object->empty()) continue;
+    const std::string_view method = text_of(find(*object, "quant_method"));
+    return {key, method.empty() ? "unnamed" : method, object};
+  }
+  return {};
+}
+
+bool is_plain_fp8(const Named& quantization) {
+  const bool modelopt = quantization.method == "modelopt" &&
+                        text_of(find(*quantization.object, "quant_algo")) == "FP8";
+  return modelopt || std::ranges::find(kFp8Methods, quantization.method) != kFp8Methods.end();
+}
+
+// [rows, columns]; nullopt: something else.
+std::optional<BlockShape> block_of(const json::value* value) {
+  const json::array* sizes = value == nullptr ? nullptr : value->if_array();
+  if (sizes == nullptr || sizes->size() != 2) return std::nullopt;
+  BlockShape block{};
+  for (size_t i = 0; i < 2; ++i) {
+    const int64_t* size = (*sizes)[i].if_int64();
+    if (size == nullptr || *size < 1 || *size > kMaxBlock) return std::nullopt;
+    block[i] = *size;
+  }
+  return block;
+}
+
+Status refusal(std::string_view path, const Named& quantization, std::string_view what) {
+  return unsupported(
+      "{}: the weights are quantized ('{}', method '{}'{}), which comes with a later "
+      "version; use the unquantized model or a GGUF file of it",
+      path, quantization.key, quantization.method, what);
+}
+
+Result<StoredQuantization> read_plain_fp8(const Named& quantization, std::string_view path) {
+  StoredQuantization stored{.fp8 = true};
+  const json::value* block = find(*quantization.object, "weight_block_size");
+  if (block == nullptr) return stored;
+  stored.block = block_of(block);
+  if (!stored.block) {
+    return invalid_argument(
+        "{}: 'weight_block_size' is {}; expected [rows, columns], each 1 to {}", path,
+        to_json_text(*block), kMaxBlock);
+  }
+  return stored;
+}
+
+// The weights of one group; what cannot be read is appended to `refused`.
+void read_group(const json::object& weights, StoredQuantization& stored, std::string& refused) {
+  const json::value* bits = find(weights, "num_bits");
+  const std::string_view type = text_of(find(weights, "type"));
+  const std::string_view strategy = text_of(find(weights, "strategy"));
+  if (type != "float" || bits == nullptr || *bits != 8) {
+    refused += fmt::format(", {} of {} bits", type.empty() ? "int" : type,
+                           bits == nullptr ? "unknown" : to_json_text(*bits));
+  } else if (strategy == "block") {
+    stored.block = block_of(find(weights, "block_structure"));
+    if (!stored.block) refused += ", 'block_structure' is not [rows, columns]";
+  } else if (!strategy.empty() && strategy != "tensor" && strategy != "channel") {
+    refused += fmt::format(", strategy '{}'", strategy);
+  }
+}
+
+Result<StoredQuantization> read_compressed_tensors(const Named& quantization,
+                                                   std::string_view path) {
+  StoredQuantization stored{.fp8 = true};
+  std::string refused;
+  const json::object* groups = object_of(find(*quantization.object, "config_groups"));
+  if (groups == nullptr || groups->empty()) refused += ", no 'config_groups'";
+  for (const auto& [name, value] : groups == nullptr ? json::object() : *groups) {
+    const json::object* group = value.if_object();
+    const json::object* weights = group == nullptr ? nullptr : object_of(find(*group, "weights"));
+    if (weights != nullptr) read_group(*weights, stored, refused);
+  }
+  const json::object* sparsity = object_of(find(*quantization.object, "sparsity_config"));
+  const std::string_view sparse = sparsity == nullptr ? "" : text_of(find(*sparsity, "format"));
+  if (!sparse.empty() && sparse != "dense") refused += fmt::format(", sparse '{}'", sparse);
+  const json::object* transform = object_of(find(*quantization.object, "transform_config"));
+  const json::object* rotations =
+      transform == nullptr ? nullptr : object_of(find(*transform, "config_groups"));
+  if (rotations != nullptr && !rotations->empty()) refused += ", rotated weights";
+  if (!refused.empty()) return refusal(path, quantization, refused);
+  return stored;
+}
+
+}  // namespace
+
+std::string stored_format(const json::object& config) {
+  const Named quantization = quantization_of(config);
+  if (quantization.object == nullptr) return "hf";
+  return std::string(is_plain_fp8(quantization) ? "fp8" : quantization.method);
+}
+
+void add_modelopt_quantization(const json::object& modelopt, json::object& config) {
+  if (quantization_of(config).object != nullptr) return;
+  json::object quantization{{"quant_method", "modelopt"}};
+  const json::object* stated = object_of(find(modelopt, "quantization"));
+  const json::value* algorithm = stated == nullptr ? nullptr : find(*stated, "quant_algo");
+  if (algorithm != nullptr) quantization["quant_algo"] = *algorithm;
+  config["quantization_config"] = std::move(quantization);
+}
+
+Result<StoredQuantization> read_quantization(const json::object& config, std::string_view path) {
+  const Named quantization = quantization_of(config);
+  if (quantization.object == nullptr) return StoredQuantization{};
+  if (quantization.method == "mxfp4") return StoredQuantization{};  // experts (quant/mxfp4.h)
+  if (is_plain_fp8(quantization)) return read_plain_fp8(quantization, path);
+  if (quantization.method == "compressed-tensors") {
+    return read_compressed_tensors(quantization, path);
+  }
+  const std::string_view algorithm = text_of(find(*quantization.object, "quant_algo"));
+  return refusal(path, quantization,
+                 algorithm.empty() ? std::string() : fmt::format(", '{}'", algorithm));
+}
+
+}  // namespace lmdeploy
