@@ -1,7 +1,6 @@
-// The softmax of AMX attention within one split: from scores [token][row] to p as left tiles, in two
-// ways that give a row the same bits: 16 rows a vector, and (turned) one row's 16 tokens a vector.
-//   max   of the visible scores; -inf where there is none
-//   e     exp2_below(score, max); 0 outside the visible range
+// The softmax of AMX attention within one split (attention_softmax.h): from scores [token][row] to p as
+// left tiles, in two ways that give a row the same bits: 16 rows a vector, and (turned) one row's 16
+// tokens a vector.
 //   sum   16 tokens are added in pairs, pairs of pairs, ...; those sums in order of the tokens
 //   p     e rounded to bf16, halves up
 #pragma once
@@ -12,52 +11,24 @@
 namespace lmdeploy::cpu {
 namespace {
 
+static_assert(kTileSteps == kStepTokens);
 constexpr int kPairRows = 2 * kTileRows;  // rows that are multiplied together
 constexpr int kFewRows = 8;               // up to here scores are turned
 
-// Tokens of one split, in whole steps of kTileSteps: [begin, end) are read, relative to `start`.
-struct SplitTokens {
-  int start, begin, end;
-  int first_step() const { return begin / kTileSteps; }
-  int last_step() const { return (end - 1) / kTileSteps; }
-  int first_token() const { return first_step() * kTileSteps; }
-  int end_token() const { return (last_step() + 1) * kTileSteps; }
-};
-
-inline __m512 lowest_scores() { return _mm512_set1_ps(-__builtin_inff()); }
-
-// What exp2_below subtracts: `top` in powers of 2, 0 where nothing is seen.
-inline __m512 exponent_of(__m512 top) {
-  const __mmask16 any = _mm512_cmp_ps_mask(top, lowest_scores(), _CMP_NEQ_UQ);
-  return _mm512_maskz_mul_ps(any, top, _mm512_set1_ps(1.44269504f));
-}
-
-// e^(s - top), within 4e-6 of it, for exponent = exponent_of(top) and s <= top; 0 below 2^-126, NaN of
-// NaN. x = n + f is split by rounding; 2^f - 1 is a polynomial (least squares of the relative error on
-// Chebyshev nodes) and n is added to the exponent's bits.
+// attention_softmax.h with 16 lanes, for weights that become bf16.
+inline __m512 lowest_scores() { return lowest_scores<avx512::F32Vec>().v; }
+inline __m512 exponent_of(__m512 top) { return exponent_of(avx512::F32Vec{top}).v; }
 inline __m512 exp2_below(__m512 s, __m512 exponent) {
-  const __m512 x = _mm512_fmsub_ps(s, _mm512_set1_ps(1.44269504f), exponent);
-  const __mmask16 keep = _mm512_cmp_ps_mask(x, _mm512_set1_ps(-126.0f), _CMP_NLT_UQ);
-  const __m512 round = _mm512_set1_ps(12582912.0f);  // 1.5 * 2^23: integers end in the lowest bit
-  const __m512 shifted = _mm512_add_ps(x, round);
-  const __m512 f = _mm512_sub_ps(x, _mm512_sub_ps(shifted, round));
-  __m512 p = _mm512_set1_ps(0.00960039534f);
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.0559168942f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.240237191f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.69312197f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
-  const __m512i power = _mm512_slli_epi32(_mm512_castps_si512(shifted), 23);
-  return _mm512_castsi512_ps(_mm512_maskz_add_epi32(keep, _mm512_castps_si512(p), power));
+  return exp2_below<avx512::F32Vec, Weights::kBf16>({s}, {exponent}).v;
+}
+inline __m512 soft_capped(__m512 s, float softcap) { return soft_capped(avx512::F32Vec{s}, softcap).v; }
+inline float shape_row(const AttentionArgs& args, const RowView& row, SplitTokens tokens, float* scores) {
+  return shape_row<avx512::F32Vec>(args, row, tokens, scores);
 }
 
 // To bf16 in the upper halves of the words, for finite x >= 0.
 inline __m512i round_words(__m512 x) {
   return _mm512_add_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(0x8000));
-}
-
-inline __m512 soft_capped(__m512 s, float softcap) {
-  const avx512::F32Vec cap = avx512::F32Vec::all(softcap);
-  return (cap * tanh(avx512::F32Vec{s} / cap)).v;
 }
 
 // ---- 16 rows a vector ----
@@ -169,41 +140,6 @@ inline void turn_scores(const float* scores, int rows, SplitTokens tokens, float
       _mm512_store_ps(to + 3 * kSplitTokens, _mm512_castpd_ps(_mm512_unpackhi_pd(c, d)));
     }
   }
-}
-
-// What one row sees.
-struct RowView {
-  int position, first;
-  float slope;
-};
-
-inline RowView row_view(const AttentionArgs& args, const AttentionBlock& block, int row) {
-  const int group = args.heads / args.kv_heads;
-  const int position = first_position(args, block) + row / group;
-  return {position, first_visible(args, position),
-          args.alibi_slopes != nullptr ? args.alibi_slopes[block.kv_head * group + row % group] : 0.0f};
-}
-
-// shape_scores of one row.
-inline float shape_row(const AttentionArgs& args, const RowView& row, SplitTokens tokens,
-                       float* scores) {
-  __m512 top = lowest_scores();
-  for (int t = tokens.first_token(); t < tokens.end_token(); t += 16) {
-    const int token = tokens.start + t;
-    __m512 s = _mm512_load_ps(scores + t);
-    if (args.softcap > 0) s = soft_capped(s, args.softcap);
-    if (args.alibi_slopes != nullptr) {
-      const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-      const __m512i distance = _mm512_add_epi32(lanes, _mm512_set1_epi32(token - row.position));
-      s = _mm512_fmadd_ps(_mm512_set1_ps(row.slope), _mm512_cvtepi32_ps(distance), s);
-    }
-    s = avx512::F32Vec{s}
-            .keep_lanes(row.first - token, row.position + 1 - token, {lowest_scores()})
-            .v;
-    _mm512_store_ps(scores + t, s);
-    top = _mm512_max_ps(top, s);
-  }
-  return _mm512_reduce_max_ps(top);
 }
 
 // In every lane the sum of all, added as `exponentials` does.

@@ -1,8 +1,12 @@
 // The attention kernels of kernels/cpu/attention.h in fp32, written once over V = F32Vec of AVX2 or
-// AVX-512. Rows of q, K, V and the values are padded to args.width columns.
+// AVX-512. A block takes a whole split (kSplitTokens tokens) at once: the scores [row][token] of all its
+// rows, tile by tile of K transposed; the softmax of attention_softmax.h with one maximum a split; and the
+// sum of the values, tile by tile of V in fp32. Tiles stay in the nearest cache while the rows use them.
+// Rows of q, K, V and the values are padded to args.width columns.
 #pragma once
 
 #include "kernels/cpu/attention.h"
+#include "kernels/cpu/attention_softmax.h"
 #include "kernels/cpu/tile_gemm.h"
 #include "kernels/cpu/vec_math.h"
 
@@ -11,29 +15,20 @@ namespace {
 
 // The parts of AttentionWorkspace::kernel.
 struct VectorScratch {
-  float* q;        // [rows, width], times scale
-  float* k_tile;   // [width, kTileTokens]
-  float* v_tile;   // [kTileTokens, width]
-  float* scores;   // [rows, kTileTokens]
-  float* rescale;  // [rows]
+  float* q;       // [rows, width], times scale
+  float* tile;    // of K [width, kTileTokens] or of V [kTileTokens, width]
+  float* scores;  // [rows, kSplitTokens]
 
   static size_t bytes(const AttentionArgs& args, int rows) {
-    const int64_t floats = int64_t{2} * args.width * kTileTokens +
-                           int64_t{rows} * (args.width + kTileTokens + 1);
+    const int64_t floats =
+        int64_t{args.width} * kTileTokens + int64_t{rows} * (args.width + kSplitTokens);
     return static_cast<size_t>(floats) * sizeof(float);
   }
   VectorScratch(const AttentionArgs& args, int rows, std::byte* memory)
       : q(reinterpret_cast<float*>(memory)) {
-    k_tile = q + int64_t{rows} * args.width;
-    v_tile = k_tile + int64_t{args.width} * kTileTokens;
-    scores = v_tile + int64_t{args.width} * kTileTokens;
-    rescale = scores + int64_t{rows} * kTileTokens;
+    tile = q + int64_t{rows} * args.width;
+    scores = tile + int64_t{args.width} * kTileTokens;
   }
-};
-
-// Tokens [begin, end) of the tile that starts at `start`, all within one split.
-struct TileRange {
-  int start, begin, end;
 };
 
 // Elements i, i + 1, ... of the head at `p`; 0 from head_dim on.
@@ -69,194 +64,175 @@ inline const std::byte* token_row(const AttentionArgs& args, int sequence, int h
          token % args.block_tokens * token_bytes<kType>(args);
 }
 
-// K of the tile, transposed: k_tile[i][token]. Whole groups of V::kLanes tokens, which never cross
-// a page; what lies outside the range is masked later.
+// Asks for K or V of the tile that begins at `token`, as far as some row of the block sees it.
+template <KvType kType>
+inline void prefetch_tile(const AttentionArgs& args, const AttentionBlock& block, int head, int token) {
+  const int last = last_position(args, block);
+  const int64_t step_bytes = kStepTokens * token_bytes<kType>(args);
+  for (const int end = token + kTileTokens; token < end && token <= last; token += kStepTokens) {
+    const std::byte* from = token_row<kType>(args, block.sequence, head, token);
+    for (int64_t i = 0; i < step_bytes; i += 64) __builtin_prefetch(from + i);
+  }
+}
+
+// K of tokens [begin, end), whole groups of V::kLanes within kTileTokens, transposed:
+// to[i][token - tile].
 template <class V, KvType kType>
-inline void load_keys(const AttentionArgs& args, const AttentionBlock& block, TileRange tile,
-                      float* k_tile) {
-  const int first = tile.begin / V::kLanes * V::kLanes;
-  for (int token = first; token < tile.end; token += V::kLanes) {
+inline void transpose_keys(const AttentionArgs& args, const AttentionBlock& block, int tile, int begin,
+                           int end, float* to) {
+  constexpr bool kPairs = kType == KvType::kBF16;  // transposed as pairs of elements
+  for (int token = begin; token < end; token += V::kLanes) {
     const std::byte* rows = token_row<kType>(args, block.sequence, block.kv_head, token);
-    for (int i = 0; i < args.width; i += V::kLanes) {
+    for (int i = 0; i < args.head_dim; i += kPairs ? 2 * V::kLanes : V::kLanes) {
       V square[V::kLanes];
       for (int t = 0; t < V::kLanes; ++t) {
-        square[t] = load_kv<V, kType>(args, rows + t * token_bytes<kType>(args), i);
+        const std::byte* row = rows + t * token_bytes<kType>(args);
+        if constexpr (kPairs) {
+          square[t] = V::load_pairs(reinterpret_cast<const uint16_t*>(row) + i, args.head_dim - i);
+        } else {
+          square[t] = load_kv<V, kType>(args, row, i);
+        }
       }
       transpose(square);
-      float* to = k_tile + i * kTileTokens + (token - tile.start);
-      for (int t = 0; t < V::kLanes; ++t) square[t].store(to + t * kTileTokens);
+      float* column = to + int64_t{i} * kTileTokens + (token - tile);
+      for (int t = 0; t < V::kLanes; ++t) {
+        if constexpr (kPairs) {
+          if (i + 2 * t >= args.width) break;
+          square[t].first_bf16().store(column + 2 * t * kTileTokens);
+          square[t].second_bf16().store(column + (2 * t + 1) * kTileTokens);
+        } else {
+          square[t].store(column + t * kTileTokens);
+        }
+      }
     }
   }
 }
 
+// V of tokens [begin, end) as fp32: to[token - tile][width].
 template <class V, KvType kType>
-inline void load_values(const AttentionArgs& args, const AttentionBlock& block, TileRange tile,
-                        float* v_tile) {
-  for (int token = tile.begin; token < tile.end; ++token) {
-    const std::byte* row =
-        token_row<kType>(args, block.sequence, args.first_value_head + block.kv_head, token);
-    float* to = v_tile + (token - tile.start) * args.width;
-    for (int i = 0; i < args.width; i += V::kLanes) load_kv<V, kType>(args, row, i).store(to + i);
-  }
-}
-
-template <class V>
-inline void load_tile(const AttentionArgs& args, const AttentionBlock& block, TileRange tile,
-                      const VectorScratch& work) {
-  switch (args.type) {
-    case KvType::kF32:
-      load_keys<V, KvType::kF32>(args, block, tile, work.k_tile);
-      return load_values<V, KvType::kF32>(args, block, tile, work.v_tile);
-    case KvType::kF16:
-      load_keys<V, KvType::kF16>(args, block, tile, work.k_tile);
-      return load_values<V, KvType::kF16>(args, block, tile, work.v_tile);
-    case KvType::kBF16:
-      load_keys<V, KvType::kBF16>(args, block, tile, work.k_tile);
-      return load_values<V, KvType::kBF16>(args, block, tile, work.v_tile);
-  }
-}
-
-// What is added to and done with a row's scores besides the mask.
-struct ScoreShape {
-  float softcap;
-  float slope;        // of ALiBi
-  float tile_offset;  // position of the tile's first token minus the query's
-};
-
-template <class V>
-inline V shape_scores(V s, int column, const ScoreShape& shape) {
-  if (shape.softcap > 0) s = V::all(shape.softcap) * tanh(s / V::all(shape.softcap));
-  if (shape.slope != 0) {
-    const V distance = V::lane_numbers() + V::all(shape.tile_offset + static_cast<float>(column));
-    s = fma(V::all(shape.slope), distance, s);
-  }
-  return s;
-}
-
-// Turns one row's scores into exponentials over columns [begin, end) (0 elsewhere) and updates its
-// running maximum and sum. Returns what the row's earlier values must be multiplied by.
-template <class V>
-inline float softmax_row(float* scores, int begin, int end, const ScoreShape& shape, float& max,
-                         float& sum) {
-  constexpr int kVectors = kTileTokens / V::kLanes;
-  if (begin >= end) {
-    for (int v = 0; v < kVectors; ++v) V::zero().store(scores + v * V::kLanes);
-    return 1.0f;
-  }
-  const V lowest = V::all(-__builtin_inff());
-  V s[kVectors], top = lowest;
-  for (int v = 0; v < kVectors; ++v) {
-    const int column = v * V::kLanes;
-    s[v] = shape_scores(V::load(scores + column), column, shape);
-    s[v] = s[v].keep_lanes(begin - column, end - column, lowest);
-    top = V::max(top, s[v]);
-  }
-  const float tile_max = top.max();
-  const float new_max = tile_max > max ? tile_max : max;
-  const V reference = V::all(new_max);
-  V total = V::zero();
-  for (int v = 0; v < kVectors; ++v) {
-    const int column = v * V::kLanes;
-    const V p = exp(s[v] - reference).keep_lanes(begin - column, end - column, V::zero());
-    p.store(scores + column);
-    total = total + p;
-  }
-  const float rescale = exp(V::all(max - new_max)).first_lane();
-  sum = sum * rescale + total.sum();
-  max = new_max;
-  return rescale;
-}
-
-template <class V>
-inline void softmax_rows(const AttentionArgs& args, const AttentionBlock& block, TileRange tile,
-                         const VectorScratch& work, const SoftmaxState& state) {
-  const int group = args.heads / args.kv_heads;
-  const int position0 = first_position(args, block);
-  for (int t = 0; t < block.tokens; ++t) {
-    const int position = position0 + t;
-    const int visible = first_visible(args, position);
-    const int begin = (visible > tile.begin ? visible : tile.begin) - tile.start;
-    const int end = (position + 1 < tile.end ? position + 1 : tile.end) - tile.start;
-    for (int g = 0; g < group; ++g) {
-      const int row = t * group + g;
-      const float slope =
-          args.alibi_slopes == nullptr ? 0.0f : args.alibi_slopes[block.kv_head * group + g];
-      const ScoreShape shape{args.softcap, slope, static_cast<float>(tile.start - position)};
-      work.rescale[row] = softmax_row<V>(work.scores + row * kTileTokens, begin, end, shape,
-                                         state.max[row], state.sum[row]);
+inline void load_values(const AttentionArgs& args, const AttentionBlock& block, int tile, int begin, int end,
+                        float* to) {
+  const int width = args.width, value_head = args.first_value_head + block.kv_head;
+  const AttentionArgs local = args;
+  for (int token = begin, step_end; token < end; token = step_end) {
+    step_end = (token / kStepTokens + 1) * kStepTokens;
+    if (step_end > end) step_end = end;
+    const std::byte* row = token_row<kType>(args, block.sequence, value_head, token);
+    for (int t = token; t < step_end; ++t, row += token_bytes<kType>(local)) {
+      float* out = to + int64_t{t - tile} * width;
+      for (int i = 0; i < width; i += V::kLanes) load_kv<V, kType>(local, row, i).store(out + i);
     }
   }
 }
 
 template <class V>
-inline void load_queries(const AttentionArgs& args, const AttentionBlock& block, float* q) {
-  const int group = args.heads / args.kv_heads, stride = args.width;
+inline void load_queries(const AttentionArgs& args, const AttentionBlock& block, int rows, float* q) {
+  const int group = args.heads / args.kv_heads;
   const V scale = V::all(args.scale);
-  for (int row = 0; row < block.tokens * group; ++row) {
+  for (int row = 0; row < rows; ++row) {
     const float* from = args.q + (block.first_token + row / group) * args.q_stride +
                         (block.kv_head * group + row % group) * args.head_dim;
     for (int i = 0; i < args.head_dim; i += V::kLanes) {
-      (V::load(from + i, args.head_dim - i) * scale).store(q + row * stride + i);
+      (V::load(from + i, args.head_dim - i) * scale).store(q + row * args.width + i);
     }
   }
 }
 
-template <class V>
-inline void clear(const SoftmaxState& state, int rows, int width) {
-  for (int row = 0; row < rows; ++row) {
-    state.max[row] = -__builtin_inff();
-    state.sum[row] = 0;
-  }
-  for (int i = 0; i < rows * width; i += V::kLanes) V::zero().store(state.values + i);
+// The first row of the block that sees `token`.
+inline int first_row_seeing(const AttentionArgs& args, const AttentionBlock& block, int token) {
+  const int tokens = token - first_position(args, block);
+  return tokens <= 0 ? 0 : tokens * (args.heads / args.kv_heads);
 }
 
+template <class V, KvType kType>
+inline void score_split(const AttentionArgs& args, const AttentionBlock& block, SplitTokens tokens,
+                        const VectorScratch& work, int rows) {
+  const int value_head = args.first_value_head + block.kv_head;
+  for (int tile = tokens.begin / kTileTokens * kTileTokens, end; tile < tokens.end; tile = end) {
+    end = tile + kTileTokens;
+    const int token = tokens.start + tile;
+    const int begin = tile > tokens.first_token() ? tile : tokens.first_token();
+    const int stop = end < tokens.end_token() ? end : tokens.end_token();
+    if (end < tokens.end) {
+      prefetch_tile<kType>(args, block, block.kv_head, token + kTileTokens);
+    } else {
+      prefetch_tile<kType>(args, block, value_head, tokens.start + tokens.first_token());
+    }
+    transpose_keys<V, kType>(args, block, token, tokens.start + begin, tokens.start + stop, work.tile);
+    const int row = first_row_seeing(args, block, token);
+    tile_gemm<V>({.a = work.q + int64_t{row} * args.width, .b = work.tile + (begin - tile),
+                  .c = work.scores + int64_t{row} * kSplitTokens + begin,
+                  .lda = args.width, .ldb = kTileTokens, .ldc = kSplitTokens,
+                  .rows = rows - row, .columns = stop - begin, .k_begin = 0, .k_end = args.head_dim});
+  }
+}
+
+// Turns scores into p, up to the end of the last tile that the row sees.
 template <class V>
-inline void attend_tile(const AttentionArgs& args, const AttentionBlock& block, TileRange tile,
-                        const VectorScratch& work, const SoftmaxState& state) {
+inline void softmax_row(const AttentionArgs& args, const RowView& row, SplitTokens tokens, float* scores,
+                        float& max, float& sum) {
+  const int seen = ((row.position - tokens.start) / kTileTokens + 1) * kTileTokens;
+  if (seen < tokens.end) tokens.end = seen;
+  max = shape_row<V>(args, row, tokens, scores);
+  const V exponent = exponent_of(V::all(max));
+  V total = V::zero();
+  for (int t = tokens.first_token(); t < tokens.end_token(); t += V::kLanes) {
+    const V p = exp2_below<V, Weights::kF32>(V::load(scores + t), exponent);
+    p.store(scores + t);
+    total = total + p;
+  }
+  sum = total.sum();
+}
+
+template <class V, KvType kType>
+inline void add_values(const AttentionArgs& args, const AttentionBlock& block, SplitTokens tokens,
+                       const VectorScratch& work, int rows, float* values) {
+  for (int i = 0; i < rows * args.width; i += V::kLanes) V::zero().store(values + i);
+  const int value_head = args.first_value_head + block.kv_head;
+  for (int tile = tokens.begin / kTileTokens * kTileTokens, end; tile < tokens.end; tile = end) {
+    end = tile + kTileTokens;
+    const int token = tokens.start + tile;
+    const int begin = tile > tokens.begin ? tile : tokens.begin;
+    const int stop = end < tokens.end ? end : tokens.end;
+    // Behind the last tile comes the next split.
+    prefetch_tile<kType>(args, block, end < kSplitTokens ? value_head : block.kv_head, token + kTileTokens);
+    load_values<V, kType>(args, block, token, tokens.start + begin, tokens.start + stop, work.tile);
+    const int row = first_row_seeing(args, block, token);
+    tile_gemm<V>({.a = work.scores + int64_t{row} * kSplitTokens + tile, .b = work.tile,
+                  .c = values + int64_t{row} * args.width,
+                  .lda = kSplitTokens, .ldb = args.width, .ldc = args.width,
+                  .rows = rows - row, .columns = args.width,
+                  .k_begin = begin - tile, .k_end = stop - tile, .add = true});
+  }
+}
+
+template <class V, KvType kType>
+inline void attend_tokens(const AttentionArgs& args, const AttentionBlock& block, SplitTokens tokens,
+                          std::byte* scratch, const SoftmaxState& state) {
   const int rows = block.tokens * (args.heads / args.kv_heads);
-  load_tile<V>(args, block, tile, work);
-  const int first_column = (tile.begin - tile.start) / V::kLanes * V::kLanes;
-  const int columns =
-      (tile.end - tile.start - first_column + V::kLanes - 1) / V::kLanes * V::kLanes;
-  tile_gemm<V>({.a = work.q,
-                .b = work.k_tile + first_column,
-                .c = work.scores + first_column,
-                .alpha = nullptr,
-                .lda = args.width,
-                .ldb = kTileTokens,
-                .ldc = kTileTokens,
-                .rows = rows,
-                .columns = columns,
-                .k_begin = 0,
-                .k_end = args.head_dim});
-  softmax_rows<V>(args, block, tile, work, state);
-  tile_gemm<V>({.a = work.scores,
-                .b = work.v_tile,
-                .c = state.values,
-                .alpha = work.rescale,
-                .lda = kTileTokens,
-                .ldb = args.width,
-                .ldc = args.width,
-                .rows = rows,
-                .columns = args.width,
-                .k_begin = tile.begin - tile.start,
-                .k_end = tile.end - tile.start});
+  const VectorScratch work(args, rows, scratch);
+  load_queries<V>(args, block, rows, work.q);
+  score_split<V, kType>(args, block, tokens, work, rows);
+  for (int row = 0; row < rows; ++row) {
+    const RowView view = row_view(args, block, row);
+    if (view.position < tokens.start) {
+      state.max[row] = -__builtin_inff();
+      state.sum[row] = 0;
+    } else {
+      softmax_row<V>(args, view, tokens, work.scores + row * kSplitTokens, state.max[row], state.sum[row]);
+    }
+  }
+  add_values<V, kType>(args, block, tokens, work, rows, state.values);
 }
 
 template <class V>
 inline void attend_split(const AttentionArgs& args, const AttentionBlock& block, int split,
                          std::byte* scratch, const SoftmaxState& state) {
-  const int rows = block.tokens * (args.heads / args.kv_heads);
-  const VectorScratch work(args, rows, scratch);
-  clear<V>(state, rows, args.width);
-  load_queries<V>(args, block, work.q);
-  const int visible = first_visible(args, first_position(args, block));
-  const int context = last_position(args, block) + 1;
-  const int split_begin = split * kSplitTokens;
-  for (int start = split_begin; start < split_begin + kSplitTokens; start += kTileTokens) {
-    const int begin = visible > start ? visible : start;
-    const int end = context < start + kTileTokens ? context : start + kTileTokens;
-    if (begin < end) attend_tile<V>(args, block, {start, begin, end}, work, state);
+  const SplitTokens tokens = split_tokens(args, block, split);
+  switch (args.type) {
+    case KvType::kF32: return attend_tokens<V, KvType::kF32>(args, block, tokens, scratch, state);
+    case KvType::kF16: return attend_tokens<V, KvType::kF16>(args, block, tokens, scratch, state);
+    case KvType::kBF16: return attend_tokens<V, KvType::kBF16>(args, block, tokens, scratch, state);
   }
 }
 
@@ -302,7 +278,7 @@ inline void finish_block(const AttentionArgs& args, const AttentionBlock& block,
 
 template <class V>
 inline AttentionKernels attention_kernels() {
-  constexpr int kRowsPerBlock = 64;
+  constexpr int kRowsPerBlock = 128;
   return {V::kLanes,       kRowsPerBlock,   VectorScratch::bytes,
           attend_split<V>, merge_states<V>, finish_block<V>};
 }

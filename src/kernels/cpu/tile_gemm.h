@@ -1,5 +1,5 @@
-// tile_gemm: the small matrix product of attention, C = C * alpha + A B, for matrices that stay in
-// the cache. Each element of C is one chain of fused multiply-adds in the order of k, whatever the
+// tile_gemm: the small matrix product of attention, C = A B or C += A B, for matrices that stay in the
+// cache. Each element of C is one chain of fused multiply-adds in the order of k, whatever the
 // number of rows and columns: that is what makes a row's result independent of its company.
 #pragma once
 
@@ -8,13 +8,13 @@
 namespace lmdeploy::cpu {
 
 struct TileGemm {
-  const float* a;      // [rows, k], rows lda apart
-  const float* b;      // [k, columns], rows ldb apart
-  float* c;            // [rows, columns], rows ldc apart
-  const float* alpha;  // [rows], or nullptr: C = A B
+  const float* a;        // [rows, k], rows lda apart
+  const float* b;        // [k, columns], rows ldb apart
+  float* c;              // [rows, columns], rows ldc apart
   int64_t lda, ldb, ldc;
-  int rows, columns;   // columns: a multiple of V::kLanes
-  int k_begin, k_end;  // the part of k that counts
+  int rows, columns;     // columns: a multiple of V::kLanes
+  int k_begin, k_end;    // the part of k that counts
+  bool add = false;      // to what is in C
 };
 
 template <class V, int kRows, int kVectors>
@@ -27,9 +27,7 @@ inline void tile_gemm_registers(const TileGemm& g, int row, int column) {
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
-      acc[r][v] = g.alpha == nullptr
-                      ? V::zero()
-                      : V::load(c + r * g.ldc + v * V::kLanes) * V::all(g.alpha[row + r]);
+      acc[r][v] = g.add ? V::load(c + r * g.ldc + v * V::kLanes) : V::zero();
     }
   }
   for (int k = g.k_begin; k < g.k_end; ++k) {

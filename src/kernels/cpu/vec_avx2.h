@@ -45,6 +45,20 @@ struct F32Vec {
     alignas(16) uint16_t some[kLanes];
     return load_bf16(first_halves(p, count, some));
   }
+  // The first `count` of 2 kLanes bf16, the others 0: a pair in each lane.
+  static F32Vec load_pairs(const uint16_t* p, int count) {
+    if (count >= 2 * kLanes) return load(reinterpret_cast<const float*>(p));
+    alignas(32) uint16_t some[2 * kLanes];
+    for (int i = 0; i < 2 * kLanes; ++i) some[i] = i < count ? p[i] : 0;
+    return load(reinterpret_cast<const float*>(some));
+  }
+  // The first and the second bf16 of each pair.
+  F32Vec first_bf16() const {
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(v), 16))};
+  }
+  F32Vec second_bf16() const {
+    return {_mm256_and_ps(v, _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<int>(0xFFFF0000u))))};
+  }
   static const uint16_t* first_halves(const uint16_t* p, int count, uint16_t some[kLanes]) {
     for (int i = 0; i < kLanes; ++i) some[i] = i < count ? p[i] : 0;
     return some;
@@ -94,6 +108,12 @@ struct F32Vec {
     const __m256i a = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);
     const __m256i b = _mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(power, half), bias), 23);
     return {_mm256_mul_ps(_mm256_mul_ps(v, _mm256_castsi256_ps(a)), _mm256_castsi256_ps(b))};
+  }
+  // *this * 2^n where x >= least or is NaN, else 0; n is the lower bits of `shifted`, and the result normal.
+  F32Vec times_power(F32Vec shifted, F32Vec x, F32Vec least) const {
+    const __m256i power = _mm256_slli_epi32(_mm256_castps_si256(shifted.v), 23);
+    const __m256i sum = _mm256_add_epi32(_mm256_castps_si256(v), power);
+    return {_mm256_and_ps(_mm256_castsi256_ps(sum), _mm256_cmp_ps(x.v, least.v, _CMP_NLT_UQ))};
   }
   float first_lane() const { return _mm256_cvtss_f32(v); }
   float sum() const {

@@ -47,6 +47,19 @@ struct F32Vec {
     const __m256i bits = _mm256_maskz_loadu_epi16(first(count), p);
     return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16))};
   }
+  // The first `count` of 2 kLanes bf16, the others 0: a pair in each lane.
+  static F32Vec load_pairs(const uint16_t* p, int count) {
+    const __mmask32 mask = count >= 2 * kLanes ? 0xFFFFFFFFu : (1u << count) - 1u;
+    return {_mm512_castsi512_ps(_mm512_maskz_loadu_epi16(mask, p))};
+  }
+  // The first and the second bf16 of each pair.
+  F32Vec first_bf16() const {
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(v), 16))};
+  }
+  F32Vec second_bf16() const {
+    const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xFFFF0000u));
+    return {_mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(v), upper))};
+  }
   // Rounded to nearest even; beyond the largest finite f16 becomes that; NaN stays NaN.
   void store_f16(uint16_t* p, int count) const {
     const __m512 most = _mm512_set1_ps(65504.0f);
@@ -75,6 +88,12 @@ struct F32Vec {
   }
   // *this * 2^n; n is integral, |n| < 300.
   F32Vec scale_by_power(F32Vec n) const { return {_mm512_scalef_ps(v, n.v)}; }
+  // *this * 2^n where x >= least or is NaN, else 0; n is the lower bits of `shifted`, and the result normal.
+  F32Vec times_power(F32Vec shifted, F32Vec x, F32Vec least) const {
+    const __mmask16 keep = _mm512_cmp_ps_mask(x.v, least.v, _CMP_NLT_UQ);
+    const __m512i power = _mm512_slli_epi32(_mm512_castps_si512(shifted.v), 23);
+    return {_mm512_castsi512_ps(_mm512_maskz_add_epi32(keep, _mm512_castps_si512(v), power))};
+  }
   float first_lane() const { return _mm512_cvtss_f32(v); }
   float sum() const { return _mm512_reduce_add_ps(v); }
   float max() const { return _mm512_reduce_max_ps(v); }
