@@ -83,11 +83,15 @@ double read_bandwidth(ThreadPool& pool) {
 
 constexpr int64_t kPeakLoops = 100'000;
 
-// 12 independent chains keep both ports busy over the latency of 5 cycles.
+// 12 independent chains keep both ports busy over the latency of 5 cycles. The compiler must not know
+// that they are equal, or it would make them one.
 __attribute__((target("avx512f,avx512vnni"))) void vnni_loop() {
   __m512i a[12], one = _mm512_set1_epi8(1);
 #pragma GCC unroll 12
-  for (int lane = 0; lane < 12; ++lane) a[lane] = one;
+  for (int lane = 0; lane < 12; ++lane) {
+    a[lane] = one;
+    asm volatile("" : "+v"(a[lane]));
+  }
   for (int64_t i = 0; i < kPeakLoops; ++i) {
 #pragma GCC unroll 12
     for (int lane = 0; lane < 12; ++lane) a[lane] = _mm512_dpbusd_epi32(a[lane], one, one);
