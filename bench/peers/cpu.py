@@ -1,6 +1,6 @@
 """The CPU table: our engine beside OpenVINO GenAI and llama.cpp, on one file, the same token ids and threads.
 
-usage: cpu.py [--rounds N] [--threads N] [--model FILE ...] [--works NAME ...] [--engines NAME ...]
+usage: cpu.py [--rounds N] [--threads N] [--model FILE ...] [--works NAME ...] [--engines NAME ...] [--no-amx]
 
 bench/peers/cpu.sh installs the peers and runs this. The engines take turns, round by round; a figure is
 the median of the rounds. Without --model the default model has every work, and Gemma 3 270M decode and
@@ -146,9 +146,13 @@ class Driver:
         return self.command(model, threads, [START], "/dev/null")
 
 
+LLAMA = PEERS / "llama_cpp_driver"
+LLAMA_NO_AMX = PEERS / "llama_cpp_driver_no_amx"
+# What keeps ours and OpenVINO's oneDNN from using AMX; llama.cpp is built without it.
+NO_AMX = {"LMDEPLOY_CPU_ISA": "avx512bf16", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"}
 OPENVINO = [PEERS / "openvino" / "bin" / "python", ROOT / "bench" / "peers" / "openvino_driver.py"]
 ENGINES = [Lmdeploy(), Driver("OpenVINO bf16", OPENVINO, "bf16"), Driver("OpenVINO f32", OPENVINO, "f32"),
-           Driver("llama.cpp", [PEERS / "llama_cpp_driver"])]
+           Driver("llama.cpp", [LLAMA])]
 
 
 def measure(engine, model, threads, names, notes):
@@ -213,11 +217,14 @@ def median_cell(row, rounds):
     return f"{statistics.median(values):,.{2 if row == START_SECONDS else 0}f}"
 
 
-def print_machine(threads):
+def print_machine(threads, no_amx):
     lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     flags = next(line for line in lines if line.startswith("flags")).split()
-    sets = [flag for flag in ("avx2", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16") if flag in flags]
+    known = ["avx2", "avx_vnni", "avx512_vnni", "avx512_bf16"]
+    if not no_amx:
+        known += ["amx_int8", "amx_bf16"]
+    sets = [flag for flag in known if flag in flags]
     commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout
     versions = [f"{name} {os.environ.get(variable, 'of unknown version')}" for name, variable in
                 (("OpenVINO GenAI", "OPENVINO_GENAI"), ("llama.cpp of llama-cpp-python", "LLAMA_CPP_PYTHON"))]
@@ -236,10 +243,14 @@ def main():
                         help=f"of: {'; '.join(works)}")
     parser.add_argument("--engines", nargs="+", choices=names, default=names, metavar="NAME",
                         help=f"of: {'; '.join(names)}")
+    parser.add_argument("--no-amx", action="store_true", help="keep every engine from using AMX")
     args = parser.parse_args()
+    if args.no_amx:
+        os.environ.update(NO_AMX)
+        ENGINES[-1].driver = [LLAMA_NO_AMX]
     engines = [engine for engine in ENGINES if engine.name in args.engines]
     write_ids()
-    print_machine(args.threads)
+    print_machine(args.threads, args.no_amx)
     for model in args.model or [MODELS / "SmolLM2-135M-Instruct.Q4_1.gguf"]:
         run_table(model, engines, args.works, args.rounds, args.threads)
     gemma = [work for work in args.works if work in GEMMA_WORKS]

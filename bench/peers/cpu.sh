@@ -6,6 +6,7 @@
 #   LMDEPLOY_BIN=FILE  a program that is built already
 #   LLAMA_FLAGS=...    CMake flags of llama.cpp instead of -DGGML_NATIVE=ON (delete build/peers/llama.cpp first)
 #   RUN_WITH=...       a command before every measured one
+# `cpu.sh --no-amx ...` keeps every engine from using AMX: what to expect of AVX-512 VNNI and BF16.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export LLAMA_CPP_PYTHON=0.3.36 OPENVINO_GENAI=2026.4.1.0
@@ -32,19 +33,23 @@ unpack_llama() {
 }
 
 build_llama() {
-  local build=$peers/llama.cpp
+  local build=$peers/llama.cpp driver=$peers/llama_cpp_driver flags=
+  if [[ " $* " == *" --no-amx "* ]]; then
+    build+=-no-amx driver+=_no_amx flags="-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
+  fi
   # shellcheck disable=SC2086 # flags are words
   cmake -S "$sources" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release ${LLAMA_FLAGS:--DGGML_NATIVE=ON} \
+    -DCMAKE_C_FLAGS="$flags" -DCMAKE_CXX_FLAGS="$flags" \
     -DBUILD_SHARED_LIBS=OFF -DLLAMA_CURL=OFF -DLLAMA_BUILD_COMMON=OFF -DLLAMA_BUILD_TOOLS=OFF \
     -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_TESTS=OFF >"$peers/cmake.log" 2>&1
   ninja -C "$build" llama >"$peers/build.log"
   g++ -O2 -std=c++20 -I"$sources/include" -I"$sources/ggml/include" bench/peers/llama_cpp_driver.cc \
-    -o "$peers/llama_cpp_driver" "$build/src/libllama.a" "$build"/ggml/src/libggml{,-cpu,-base}.a -fopenmp -ldl
+    -o "$driver" "$build/src/libllama.a" "$build"/ggml/src/libggml{,-cpu,-base}.a -fopenmp -ldl
 }
 
 install_openvino
 unpack_llama
-build_llama
+build_llama "$@"
 if [ -z "${LMDEPLOY_BIN:-}" ]; then
   [ -f build/cpu/build.ninja ] || cmake --preset cpu >"$peers/cmake.log"
   ninja -C build/cpu lmdeploy >"$peers/build.log"
