@@ -51,17 +51,11 @@ GatedMlp::GatedMlp(const Weights& weights, const BuildOptions& options,
 
 void GatedMlp::forward(const Step& step, const TensorView& x, const TensorView& out,
                        MatmulEpilogue epilogue) const {
-  ArenaScope scope(step.ctx.scratch);
-  const TensorView product = step.activations(down_.in());
-  gate_up_.forward_gated(step.ctx, x, activation_, product);
-  down_.forward(step.ctx, product, out, epilogue);
+  gate_up_.forward_gated(step.ctx, x, activation_, down_, out, epilogue);
 }
 
 void GatedMlp::forward_part(const Step& step, const TensorView& x, const TensorView& out) const {
-  ArenaScope scope(step.ctx.scratch);
-  const TensorView product = step.activations(down_.in());
-  gate_up_.forward_gated(step.ctx, x, activation_, product);
-  down_.forward_part(step.ctx, product, out);
+  gate_up_.forward_gated_part(step.ctx, x, activation_, down_, out);
 }
 
 }  // namespace lmdeploy

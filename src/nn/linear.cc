@@ -169,13 +169,14 @@ Status Linear::store_bias(std::span<const LoadedSlice> slices, const BuildOption
   return {};
 }
 
+MatmulEpilogue Linear::part_epilogue(const Ctx& ctx, MatmulEpilogue epilogue) const {
+  return sums_over_ranks(ctx) && ctx.ranks->rank() != 0 ? MatmulEpilogue::kStore : epilogue;
+}
+
 void Linear::forward(Ctx& ctx, const TensorView& x, const TensorView& out,
                      MatmulEpilogue epilogue) const {
-  // The ranks' parts of a sum over columns are added up; the first one brings what `out` has.
-  const bool sum_over_ranks = split_ == Split::kColumns && ctx.ranks != nullptr;
-  const bool first = !sum_over_ranks || ctx.ranks->rank() == 0;
-  matmul(ctx, x, weight_, bias_, out, first ? epilogue : MatmulEpilogue::kStore);
-  if (sum_over_ranks) ctx.ranks->all_reduce(ctx.stream, out);
+  matmul(ctx, x, weight_, bias_, out, part_epilogue(ctx, epilogue));
+  if (sums_over_ranks(ctx)) ctx.ranks->all_reduce(ctx.stream, out);
 }
 
 void Linear::forward_part(Ctx& ctx, const TensorView& x, const TensorView& out) const {
@@ -183,9 +184,17 @@ void Linear::forward_part(Ctx& ctx, const TensorView& x, const TensorView& out) 
   matmul(ctx, x, weight_, bias_, out, MatmulEpilogue::kStore);
 }
 
-void Linear::forward_gated(Ctx& ctx, const TensorView& x, Activation activation,
-                           const TensorView& out) const {
-  matmul_gated(ctx, x, weight_, bias_, activation, out);
+void Linear::forward_gated(Ctx& ctx, const TensorView& x, Activation activation, const Linear& down,
+                           const TensorView& out, MatmulEpilogue epilogue) const {
+  gated_mlp(ctx, x, weight_, bias_, activation, down.weight_, down.bias_, out,
+            down.part_epilogue(ctx, epilogue));
+  if (down.sums_over_ranks(ctx)) ctx.ranks->all_reduce(ctx.stream, out);
+}
+
+void Linear::forward_gated_part(Ctx& ctx, const TensorView& x, Activation activation, const Linear& down,
+                                const TensorView& out) const {
+  CHECK(down.split_ == Split::kColumns, "outputs cut over ranks are no parts of a sum");
+  gated_mlp(ctx, x, weight_, bias_, activation, down.weight_, down.bias_, out, MatmulEpilogue::kStore);
 }
 
 }  // namespace lmdeploy

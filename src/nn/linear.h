@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "checkpoint/load_plan.h"
+#include "kernels/gated_mlp.h"
 #include "kernels/matmul.h"
-#include "kernels/matmul_gated.h"
 #include "nn/build_options.h"
 
 namespace lmdeploy {
@@ -74,9 +74,11 @@ class Linear {
                MatmulEpilogue epilogue = MatmulEpilogue::kStore) const;
   // Of columns split over ranks: out is stored as this rank's part of the sum.
   void forward_part(Ctx& ctx, const TensorView& x, const TensorView& out) const;
-  // Of a gate and an up projection: out [T, out() / 2] = activation(gate x) * (up x).
-  void forward_gated(Ctx& ctx, const TensorView& x, Activation activation,
-                     const TensorView& out) const;
+  // Of a gate and an up projection: down.forward (or forward_part) of activation(gate x) * (up x).
+  void forward_gated(Ctx& ctx, const TensorView& x, Activation activation, const Linear& down,
+                     const TensorView& out, MatmulEpilogue epilogue) const;
+  void forward_gated_part(Ctx& ctx, const TensorView& x, Activation activation, const Linear& down,
+                          const TensorView& out) const;
 
   // Of this rank.
   int64_t in() const { return in_; }
@@ -91,6 +93,10 @@ class Linear {
     int64_t row_begin, rows;  // in the tensor
   };
 
+  // Whether the ranks' parts of a sum over columns have to be added up.
+  bool sums_over_ranks(const Ctx& ctx) const { return split_ == Split::kColumns && ctx.ranks != nullptr; }
+  // What this rank does with what `out` has, which the first one brings to the sum.
+  MatmulEpilogue part_epilogue(const Ctx& ctx, MatmulEpilogue epilogue) const;
   void declare_weight(const Weights& weights, const BuildOptions& options, int64_t whole_in,
                       Split split);
   void declare_bias(const Weights& weights, const BuildOptions& options, Split split, Bias bias);

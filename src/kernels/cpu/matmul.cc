@@ -108,24 +108,28 @@ Bf16Rows strip_of(const Bf16Rows& x, int64_t begin, int64_t rows) {
   return {rows, x.steps, x.slab_steps, x.data + begin * x.steps * 32};
 }
 
+Bf16Rows allocate_bf16(Ctx& ctx, int64_t rows, int64_t k) {
+  const int64_t steps = padded_bf16_k(k) / 32;
+  const int64_t slabs = (steps + kBf16SlabSteps - 1) / kBf16SlabSteps;
+  // AMX tiles read whole blocks: what lies behind the last rows only has to be readable.
+  const int64_t count = (rows * steps + kRowBlock) * 32;
+  return {rows, steps, (steps + slabs - 1) / slabs, ctx.scratch.allocate<uint16_t>(count)};
+}
+
 RoundedRows round_rows(Ctx& ctx, const MatmulKernels& kernels, const TensorView& x,
                        const RowStrips& strips) {
   const int64_t rows = x.dim(0), k = x.dim(1);
-  const int64_t steps = padded_bf16_k(k) / 32;
-  const int64_t slabs = (steps + kBf16SlabSteps - 1) / kBf16SlabSteps;
-  RoundedRows rounded{{rows, steps, (steps + slabs - 1) / slabs}, {rows, nullptr, k}};
+  RoundedRows rounded{{}, {rows, nullptr, k}};
   ThreadPool& pool = cpu_stream(ctx).pool();
   if (kernels.round != nullptr) {
-    // AMX tiles read whole blocks: what lies behind the last rows only has to be readable.
-    const int64_t count = rows * rounded.bf16.steps + kRowBlock;
-    rounded.bf16.data = ctx.scratch.allocate<uint16_t>(count * 32);
+    rounded.bf16 = allocate_bf16(ctx, rows, k);
     for_row_blocks(pool, rows, k, [&](int64_t begin, int64_t end) {
       for (int64_t strip = 0; strip < strips.count(); ++strip) {
         const int64_t first = strips.begin(strip), size = strips.size(strip);
         const int64_t from = std::max(begin - first, int64_t{0}), to = std::min(end - first, size);
         if (from >= to) continue;
         kernels.round(x.row<float>(first), k, x.row_stride(), from, to,
-                      strip_of(rounded.bf16, first, size));
+                      strip_of(rounded.bf16, first, size), 0);
       }
     });
     return rounded;
@@ -223,55 +227,112 @@ void multiply_panels(const Operands& x, int64_t strip, const PackedMatrix& w, co
   }
 }
 
+// out (+)= x W^T + bias.
+void multiply(Ctx& ctx, const Operands& operands, const PackedMatrix& w, const TensorView& bias,
+              const TensorView& out, bool add) {
+  const MatmulOutput result{out.data<float>(), out.row_stride(),
+                            bias.empty() ? nullptr : bias.data<float>(), add};
+  const auto multiply_share = [&](int, int64_t strip, int64_t begin, int64_t end) {
+    MatmulOutput rows = result;
+    rows.data += operands.strips.begin(strip) * result.stride;
+    multiply_panels(operands, strip, w, rows, 0, begin, end);
+  };
+  operands.strips.share_out(cpu_stream(ctx).pool(), total_panels(w), multiply_share);
+}
+
+// Gate and up of some columns, [rows, columns] each, for the activation.
+struct GatedColumns {
+  int64_t strip, column, columns;
+  float *gate, *up;
+  int64_t stride;
+};
+
+// Whether gate and up have panels of their own, all of them full.
+bool has_gated_panels(const PackedMatrix& w) {
+  return w.n % (2 * kPanelRows) == 0 && total_panels(w) == w.n / kPanelRows;
+}
+
+// Calls activate(GatedColumns) on the threads for all strips and columns; `column` is even in panels.
+template <class F>
+void multiply_gated(Ctx& ctx, const Operands& operands, const PackedMatrix& w, const TensorView& bias,
+                    F activate) {
+  // Gate and up of a thread's columns, in floats: half of the smallest second-level cache of these
+  // processors.
+  constexpr int64_t kStripFloats = 128 << 10;
+  const int64_t size = w.n / 2, panels = size / kPanelRows;
+  const RowStrips& strips = operands.strips;
+  ThreadPool& pool = cpu_stream(ctx).pool();
+  const int64_t most_rows = strips.most_rows();
+  const int64_t width = std::max<int64_t>(2, kStripFloats / (4 * kPanelRows * most_rows) * 2);
+  const int64_t stride = 2 * std::min(width, panels) * kPanelRows;
+  float* scratch = ctx.scratch.allocate<float>(pool.size() * most_rows * stride);
+  strips.share_out(pool, (panels + 1) / 2, [&](int worker, int64_t strip, int64_t from, int64_t to) {
+    float* gate = scratch + worker * most_rows * stride;
+    float* up = gate + stride / 2;
+    for (int64_t begin = 2 * from; begin < std::min(2 * to, panels); begin += width) {
+      const int64_t end = std::min({begin + width, 2 * to, panels}), column = begin * kPanelRows;
+      const auto multiply_half = [&](float* sums, int64_t first_panel, int64_t first_row) {
+        const float* sums_bias = bias.empty() ? nullptr : bias.data<float>() + first_row;
+        multiply_panels(operands, strip, w, {sums, stride, sums_bias}, first_row, first_panel + begin,
+                        first_panel + end);
+      };
+      multiply_half(gate, 0, column);
+      multiply_half(up, panels, size + column);
+      activate(GatedColumns{strip, column, (end - begin) * kPanelRows, gate, up, stride});
+    }
+  });
+}
+
 }  // namespace
 
 void matmul(Ctx& ctx, const TensorView& x, const PackedMatrix& w, const TensorView& bias,
             const TensorView& out, bool add) {
   ArenaScope scope(ctx.scratch);
-  const Operands operands = make_operands(ctx, x, w);
-  const MatmulOutput result{out.data<float>(), out.row_stride(),
-                            bias.empty() ? nullptr : bias.data<float>(), add};
-  const auto multiply = [&](int, int64_t strip, int64_t begin, int64_t end) {
-    MatmulOutput rows = result;
-    rows.data += operands.strips.begin(strip) * result.stride;
-    multiply_panels(operands, strip, w, rows, 0, begin, end);
-  };
-  operands.strips.share_out(cpu_stream(ctx).pool(), total_panels(w), multiply);
+  multiply(ctx, make_operands(ctx, x, w), w, bias, out, add);
 }
 
 bool matmul_gated(Ctx& ctx, const TensorView& x, const PackedMatrix& w, const TensorView& bias,
                   Activation activation, const TensorView& out) {
-  // Gate and up of a strip, in floats: half of the smallest second-level cache of these processors.
-  constexpr int64_t kStripFloats = 128 << 10;
-  const int64_t size = w.n / 2, panels = size / kPanelRows;
-  if (size % kPanelRows != 0 || total_panels(w) != 2 * panels) return false;  // some panel is not full
+  if (!has_gated_panels(w)) return false;
   ArenaScope scope(ctx.scratch);
   const Operands operands = make_operands(ctx, x, w);
-  const RowStrips& strips = operands.strips;
-  CpuStream& stream = cpu_stream(ctx);
-  const int64_t most_rows = strips.most_rows();
-  const int64_t width = std::min(panels, std::max<int64_t>(2, kStripFloats / (4 * kPanelRows * most_rows) * 2));
-  const int64_t stride = 2 * width * kPanelRows;
-  float* scratch = ctx.scratch.allocate<float>(stream.pool().size() * most_rows * stride);
-  strips.share_out(stream.pool(), panels, [&](int worker, int64_t strip, int64_t first, int64_t last) {
-    float* gate = scratch + worker * most_rows * stride;
-    float* up = gate + width * kPanelRows;
-    float* to = out.row<float>(strips.begin(strip));
-    for (int64_t begin = first; begin < last; begin += width) {
-      const int64_t end = std::min(begin + width, last), column = begin * kPanelRows;
-      const auto multiply = [&](float* sums, int64_t first_panel, int64_t first_row) {
-        const float* sums_bias = bias.empty() ? nullptr : bias.data<float>() + first_row;
-        multiply_panels(operands, strip, w, {sums, stride, sums_bias}, first_row, first_panel + begin,
-                        first_panel + end);
-      };
-      multiply(gate, 0, column);
-      multiply(up, panels, size + column);
-      gated_activation_rows(stream.isa(),
-                            {.gate = gate, .up = up, .out = to + column, .gate_up_stride = stride,
-                             .out_stride = out.row_stride(), .rows = strips.size(strip),
-                             .size = (end - begin) * kPanelRows, .activation = activation});
-    }
+  multiply_gated(ctx, operands, w, bias, [&](const GatedColumns& part) {
+    float* to = out.row<float>(operands.strips.begin(part.strip)) + part.column;
+    gated_activation_rows(cpu_stream(ctx).isa(),
+                          {.gate = part.gate, .up = part.up, .out = to, .gate_up_stride = part.stride,
+                           .out_stride = out.row_stride(), .rows = operands.strips.size(part.strip),
+                           .size = part.columns, .activation = activation});
   });
+  return true;
+}
+
+bool gated_mlp(Ctx& ctx, const TensorView& x, const PackedMatrix& gate_up, const TensorView& gate_up_bias,
+               Activation activation, const PackedMatrix& down, const TensorView& down_bias,
+               const TensorView& out, bool add) {
+  const MatmulKernels kernels = matmul_kernels(cpu_stream(ctx).isa());
+  const int64_t rows = x.dim(0);
+  const bool round_blocks = rounds_blocks(ctx, kernels, rows);
+  if (!has_gated_panels(gate_up) || !all_bf16(gate_up, kernels, round_blocks) ||
+      !all_bf16(down, kernels, round_blocks)) {
+    return false;
+  }
+  ArenaScope scope(ctx.scratch);
+  const Operands operands = make_operands(ctx, x, gate_up);
+  const RowStrips& strips = operands.strips;
+  const Operands products{.kernels = kernels,
+                          .strips = strips,
+                          .rounded = {.bf16 = allocate_bf16(ctx, rows, down.k)},
+                          .round_blocks = round_blocks};
+  multiply_gated(ctx, operands, gate_up, gate_up_bias, [&](const GatedColumns& part) {
+    const int64_t first = strips.begin(part.strip), size = strips.size(part.strip);
+    gated_activation_rows(cpu_stream(ctx).isa(),
+                          {.gate = part.gate, .up = part.up, .out = part.gate,
+                           .gate_up_stride = part.stride, .out_stride = part.stride, .rows = size,
+                           .size = part.columns, .activation = activation});
+    kernels.round(part.gate, part.columns, part.stride, 0, size,
+                  strip_of(products.rounded.bf16, first, size), part.column / 32);
+  });
+  multiply(ctx, products, down, down_bias, out, add);
   return true;
 }
 

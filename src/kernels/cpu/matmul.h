@@ -1,4 +1,4 @@
-// matmul and matmul_gated on the CPU: activations in the forms that the weight's segments read, then
+// matmul, matmul_gated and gated_mlp on the CPU: activations in the forms that the weight's segments read, then
 // panels of all segments shared out to the pool.
 #pragma once
 
@@ -17,5 +17,12 @@ void matmul(Ctx& ctx, const TensorView& x, const PackedMatrix& w, const TensorVi
 // where some panel of w is not full.
 bool matmul_gated(Ctx& ctx, const TensorView& x, const PackedMatrix& w, const TensorView& bias,
                   Activation activation, const TensorView& out);
+
+// Shapes as in kernels/gated_mlp.h, x.dim(0) > 0. What lies between the products is rounded to bf16 while
+// it is in the cache; the bits are those of matmul_gated and matmul. False, and nothing done, where
+// another form than bf16 is multiplied or some panel of gate_up is not full.
+bool gated_mlp(Ctx& ctx, const TensorView& x, const PackedMatrix& gate_up, const TensorView& gate_up_bias,
+               Activation activation, const PackedMatrix& down, const TensorView& down_bias,
+               const TensorView& out, bool add);
 
 }  // namespace lmdeploy::cpu

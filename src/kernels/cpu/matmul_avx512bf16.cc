@@ -62,14 +62,14 @@ void round_step(const float* from, int64_t count, uint16_t* to) {
 }  // namespace
 
 void round_rows_avx512bf16(const float* x, int64_t k, int64_t stride, int64_t begin, int64_t end,
-                           const Bf16Rows& out) {
+                           const Bf16Rows& out, int64_t first_step) {
   for (int64_t block = begin; block < end; block += kRowBlock) {
     const int64_t rows = end - block < kRowBlock ? end - block : kRowBlock;
-    for (int64_t step = 0; step < out.steps; ++step) {
-      uint16_t* to = bf16_step(out, block, step);
-      const float* from = x + block * stride + step * kStepElements;
+    for (int64_t i = 0; i < k; i += kStepElements) {
+      uint16_t* to = bf16_step(out, block, first_step + i / kStepElements);
+      const float* from = x + block * stride + i;
       for (int64_t row = 0; row < rows; ++row) {
-        round_step(from + row * stride, k - step * kStepElements, to + row * kStepElements);
+        round_step(from + row * stride, k - i, to + row * kStepElements);
       }
     }
   }

@@ -61,9 +61,10 @@ struct Bf16Rows {
   uint16_t* data = nullptr;
 };
 
-// Rows [begin, end) of x, k floats each, `stride` apart; begin and end as QuantizeRows has them.
+// Rows [begin, end) of x, k floats each, `stride` apart, as the steps of `out` from first_step on; begin
+// and end as QuantizeRows has them.
 using RoundRows = void (*)(const float* x, int64_t k, int64_t stride, int64_t begin, int64_t end,
-                           const Bf16Rows& out);
+                           const Bf16Rows& out, int64_t first_step);
 
 // Panels [begin, end) times all rows of x.
 using Int8Panels = void (*)(const PanelMatrix& w, const QuantizedRows& x, const MatmulOutput& out,
@@ -95,7 +96,7 @@ void int8_panels_avx512vnni(const PanelMatrix&, const QuantizedRows&, const Matm
 void plain_panels_scalar(const PanelMatrix&, const PlainRows&, const MatmulOutput&, int64_t, int64_t);
 void plain_panels_avx2(const PanelMatrix&, const PlainRows&, const MatmulOutput&, int64_t, int64_t);
 void plain_panels_avx512(const PanelMatrix&, const PlainRows&, const MatmulOutput&, int64_t, int64_t);
-void round_rows_avx512bf16(const float*, int64_t, int64_t, int64_t, int64_t, const Bf16Rows&);
+void round_rows_avx512bf16(const float*, int64_t, int64_t, int64_t, int64_t, const Bf16Rows&, int64_t);
 void bf16_panels_avx512bf16(const PanelMatrix&, const Bf16Rows&, const MatmulOutput&, int64_t, int64_t);
 void bf16_panels_amx(const PanelMatrix&, const Bf16Rows&, const MatmulOutput&, int64_t, int64_t);
 
