@@ -193,10 +193,10 @@ void prefetch_step(const AttentionArgs& args, const AttentionBlock& block, int h
   }
 }
 
-// scores [32 tokens of a step][16 Tiles rows, `stride` apart] = K q.
+// Tiles 0 to 3 = K q: 32 tokens of a step, 16 Tiles rows.
 template <int Tiles>
-void multiply_scores(const KeyTiles& keys, int step, const Bf16Tile* q, int dim_steps, float* scores,
-                     int64_t stride) {
+[[gnu::always_inline]] inline void multiply_scores(const KeyTiles& keys, int step, const Bf16Tile* q,
+                                                   int dim_steps) {
   tile_zero<0>();
   tile_zero<1>();
   tile_zero<2>();
@@ -208,6 +208,11 @@ void multiply_scores(const KeyTiles& keys, int step, const Bf16Tile* q, int dim_
     if constexpr (Tiles == 2) tile_load<7>(q + dim_steps + i, 64);
     tile_products_bf16<2, Tiles>();
   }
+}
+
+// Those go to scores [32][16 Tiles], rows `stride` apart.
+template <int Tiles>
+[[gnu::always_inline]] inline void store_scores(float* scores, int64_t stride) {
   const int64_t bytes = stride * static_cast<int64_t>(sizeof(float));
   tile_store<0>(scores, bytes);
   tile_store<2>(scores + kTileRows * stride, bytes);
@@ -284,40 +289,121 @@ void attend_few_values(const AttentionArgs& args, const AttentionBlock& block, S
   for (int row = 0; row < rows; ++row) in_value_order(args, values + int64_t{row} * args.width);
 }
 
-// Rows [row, row + 16 Tiles) of the block, the last of which may be absent.
+// Rows [row, row + 16 Tiles) of a block on their way through a split; the last of them may be absent.
 template <int Tiles>
-void attend_rows(const AttentionArgs& args, const AttentionBlock& block, SplitTokens tokens,
-                 const KeyTiles& keys, int row, const TileScratch& work, const SoftmaxState& state) {
-  const int dim_steps = tiles_of(args.head_dim, kTileSteps);
-  const int rows = block.tokens * (args.heads / args.kv_heads) - row;
-  const Bf16Tile* q = work.q + row / kTileRows * dim_steps;
-  RowLanes lanes[Tiles];
-  __m512 top[Tiles];
-  for (int i = 0; i < Tiles; ++i) {
-    lanes[i] = row_lanes(args, block, row + i * kTileRows);
-    top[i] = lowest_scores();
-  }
-  const auto scores_of = [&](int step) { return work.scores + step * kTileSteps * kPairRows; };
-  const auto shape = [&](int step) {
+class SplitRows {
+ public:
+  SplitRows(const AttentionArgs& args, const AttentionBlock& block, SplitTokens tokens,
+            const TileScratch& work, int row)
+      : args_(&args), work_(&work), tokens_(tokens), row_(row) {
+    const int group = args.heads / args.kv_heads;
+    rows_ = block.tokens * group - row;
+    if (rows_ > Tiles * kTileRows) rows_ = Tiles * kTileRows;
+    const int seen = first_position(args, block) + (row + rows_ - 1) / group + 1 - tokens.start;
+    if (seen < tokens_.end) tokens_.end = seen > tokens_.begin ? seen : tokens_.begin + 1;
     for (int i = 0; i < Tiles; ++i) {
-      top[i] = shape_scores(args, lanes[i], tokens.start + step * kTileSteps,
-                            scores_of(step) + i * kTileRows, top[i]);
+      lanes_[i] = row_lanes(args, block, row + i * kTileRows);
+      top_[i] = lowest_scores();
+      sum_[i] = _mm512_setzero_ps();
+    }
+  }
+
+  int first_step() const { return tokens_.first_step(); }
+  int last_step() const { return tokens_.last_step(); }
+
+  // The scores of a step, in tiles 0 to 3.
+  [[gnu::always_inline]] void multiply(const KeyTiles& keys, int step) const {
+    const int dim_steps = tiles_of(args_->head_dim, kTileSteps);
+    multiply_scores<Tiles>(keys, step, work_->q + row_ / kTileRows * dim_steps, dim_steps);
+  }
+  // Puts them in their place; those of the step before are shaped.
+  [[gnu::always_inline]] void store(int step) {
+    store_scores<Tiles>(scores(step), kPairRows);
+    if (step > first_step()) shape(step - 1);
+    if (step < last_step()) return;
+    shape(step);
+    for (int i = 0; i < Tiles; ++i) exponent_[i] = exponent_of(top_[i]);
+  }
+  // Turns the scores of a step into p; their place is free then.
+  [[gnu::always_inline]] void exponentiate(int step) {
+    for (int i = 0; i < Tiles; ++i) {
+      sum_[i] = exponential_step(scores(step) + i * kTileRows, exponent_[i], sum_[i],
+                                 work_->p[i * kTokenSteps + step]);
+    }
+  }
+  void finish(const SoftmaxState& state) const {
+    for (int i = 0; i < Tiles; ++i) {
+      _mm512_storeu_ps(state.max + row_ + i * kTileRows, top_[i]);
+      _mm512_storeu_ps(state.sum + row_ + i * kTileRows, sum_[i]);
+    }
+    attend_values<Tiles>(*args_, tokens_, *work_, rows_, state.values + int64_t{row_} * args_->width);
+  }
+
+ private:
+  float* scores(int step) const { return work_->scores + step * kTileSteps * kPairRows; }
+  void shape(int step) {
+    for (int i = 0; i < Tiles; ++i) {
+      top_[i] = shape_scores(*args_, lanes_[i], tokens_.start + step * kTileSteps,
+                             scores(step) + i * kTileRows, top_[i]);
+    }
+  }
+
+  const AttentionArgs* args_;
+  const TileScratch* work_;
+  SplitTokens tokens_;  // up to the last that one of the rows sees
+  int row_, rows_;
+  RowLanes lanes_[Tiles];
+  __m512 top_[Tiles], exponent_[Tiles], sum_[Tiles];
+};
+
+// The rest of `rows`, whose scores are there, beside the scores of the rows that follow and see as many
+// steps or more: the tile unit is at these while the exponentials are taken.
+template <int Tiles, class Next>
+void finish_beside(SplitRows<Tiles>& rows, const KeyTiles& keys, Next& next, const SoftmaxState& state) {
+  for (int step = rows.first_step(); step <= next.last_step(); ++step) {
+    next.multiply(keys, step);
+    if (step <= rows.last_step()) rows.exponentiate(step);
+    next.store(step);
+  }
+  rows.finish(state);
+}
+
+template <int Tiles>
+void finish_last(SplitRows<Tiles>& rows, const SoftmaxState& state) {
+  for (int step = rows.first_step(); step <= rows.last_step(); ++step) rows.exponentiate(step);
+  rows.finish(state);
+}
+
+// A block's rows, 32 at a time and 16 of a rest that has no more.
+void attend_many_rows(const AttentionArgs& args, const AttentionBlock& block, SplitTokens tokens,
+                      const KeyTiles& keys, const TileScratch& work, const SoftmaxState& state) {
+  const int rows = block.tokens * (args.heads / args.kv_heads);
+  const auto rows_from = [&]<int Tiles>(int row) {
+    return SplitRows<Tiles>(args, block, tokens, work, row);
+  };
+  const auto score = [&](auto& first) {
+    for (int step = first.first_step(); step <= first.last_step(); ++step) {
+      first.multiply(keys, step);
+      first.store(step);
     }
   };
-  // A step behind, while the tile unit is at the next.
-  for (int step = tokens.first_step(); step <= tokens.last_step(); ++step) {
-    multiply_scores<Tiles>(keys, step, q, dim_steps, scores_of(step), kPairRows);
-    if (step > tokens.first_step()) shape(step - 1);
+  if (rows <= kTileRows) {
+    auto only = rows_from.template operator()<1>(0);
+    score(only);
+    return finish_last(only, state);
   }
-  shape(tokens.last_step());
-  for (int i = 0; i < Tiles; ++i) {
-    const __m512 sum =
-        exponentials(work.scores + i * kTileRows, top[i], tokens, work.p + i * kTokenSteps);
-    _mm512_storeu_ps(state.max + row + i * kTileRows, top[i]);
-    _mm512_storeu_ps(state.sum + row + i * kTileRows, sum);
+  auto pair = rows_from.template operator()<2>(0);
+  score(pair);
+  int row = kPairRows;
+  for (; row + kTileRows < rows; row += kPairRows) {
+    auto next = rows_from.template operator()<2>(row);
+    finish_beside(pair, keys, next, state);
+    pair = next;
   }
-  attend_values<Tiles>(args, tokens, work, rows < kTileRows * Tiles ? rows : kTileRows * Tiles,
-                       state.values + int64_t{row} * args.width);
+  if (row >= rows) return finish_last(pair, state);
+  auto last = rows_from.template operator()<1>(row);
+  finish_beside(pair, keys, last, state);
+  finish_last(last, state);
 }
 
 // A block of at most kFewRows rows.
@@ -340,8 +426,8 @@ void attend_few_rows(const AttentionArgs& args, const AttentionBlock& block, Spl
     for (int step = tokens.first_step(); step <= tokens.last_step(); ++step) {
       prefetch(value_head, step + 1);
       prefetch(block.kv_head, step + 2);
-      multiply_scores<1>(keys, step, work.q, dim_steps, work.scores + step * kTileSteps * kTileRows,
-                         kTileRows);
+      multiply_scores<1>(keys, step, work.q, dim_steps);
+      store_scores<1>(work.scores + step * kTileSteps * kTileRows, kTileRows);
     }
   }
   turn_scores(work.scores, rows, tokens, work.turned);
@@ -368,13 +454,7 @@ void attend_split_amx(const AttentionArgs& args, const AttentionBlock& block, in
   const KeyTiles keys = load_key_tiles(args, block, tokens, work);
   load_value_tiles(args, block, tokens, work);
   const TileScope tiles(kTileRows);
-  for (int row = 0; row < rows; row += kPairRows) {
-    if (row + kTileRows < rows) {
-      attend_rows<2>(args, block, tokens, keys, row, work, state);
-    } else {
-      attend_rows<1>(args, block, tokens, keys, row, work, state);
-    }
-  }
+  attend_many_rows(args, block, tokens, keys, work, state);
 }
 
 }  // namespace

@@ -81,37 +81,33 @@ inline __m512 shape_scores(const AttentionArgs& args, const RowLanes& lanes, int
   return top;
 }
 
-// Turns 16 rows' scores into p, left tiles [steps]; returns the sums.
-inline __m512 exponentials(const float* scores, __m512 top, SplitTokens tokens, Bf16Tile* p) {
-  const __m512 exponent = exponent_of(top);
+// Turns 16 rows' scores of a step (stride kPairRows) into p; returns `sum` plus the exponentials.
+[[gnu::always_inline]] inline __m512 exponential_step(const float* at, __m512 exponent, __m512 sum,
+                                                      Bf16Tile& p) {
   const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xFFFF0000u));
-  __m512 sum = _mm512_setzero_ps();
-  for (int step = tokens.first_step(); step <= tokens.last_step(); ++step) {
-    const float* at = scores + step * kTileSteps * kPairRows;
-    __m512i words[16];
+  __m512i words[16];
 #pragma GCC unroll 2
-    for (int half = 0; half < 2; ++half) {
-      __m512 eight[2];
+  for (int half = 0; half < 2; ++half) {
+    __m512 eight[2];
 #pragma GCC unroll 2
-      for (int part = 0; part < 2; ++part) {
-        __m512 pair[4];
+    for (int part = 0; part < 2; ++part) {
+      __m512 pair[4];
 #pragma GCC unroll 4
-        for (int i = 0; i < 4; ++i, at += 2 * kPairRows) {
-          const __m512 even = exp2_below(_mm512_load_ps(at), exponent);
-          const __m512 odd = exp2_below(_mm512_load_ps(at + kPairRows), exponent);
-          pair[i] = _mm512_add_ps(even, odd);
-          words[half * 8 + part * 4 + i] =  // (odd & upper) | even >> 16
-              _mm512_ternarylogic_epi32(round_words(odd), upper,
-                                        _mm512_srli_epi32(round_words(even), 16), 0xEA);
-        }
-        eight[part] = _mm512_add_ps(_mm512_add_ps(pair[0], pair[1]), _mm512_add_ps(pair[2], pair[3]));
+      for (int i = 0; i < 4; ++i, at += 2 * kPairRows) {
+        const __m512 even = exp2_below(_mm512_load_ps(at), exponent);
+        const __m512 odd = exp2_below(_mm512_load_ps(at + kPairRows), exponent);
+        pair[i] = _mm512_add_ps(even, odd);
+        words[half * 8 + part * 4 + i] =  // (odd & upper) | even >> 16
+            _mm512_ternarylogic_epi32(round_words(odd), upper, _mm512_srli_epi32(round_words(even), 16),
+                                      0xEA);
       }
-      sum = _mm512_add_ps(sum, _mm512_add_ps(eight[0], eight[1]));
+      eight[part] = _mm512_add_ps(_mm512_add_ps(pair[0], pair[1]), _mm512_add_ps(pair[2], pair[3]));
     }
-    transpose_words(words);
-#pragma GCC unroll 16
-    for (int r = 0; r < kTileRows; ++r) _mm512_store_si512(p[step].value[r], words[r]);
+    sum = _mm512_add_ps(sum, _mm512_add_ps(eight[0], eight[1]));
   }
+  transpose_words(words);
+#pragma GCC unroll 16
+  for (int r = 0; r < kTileRows; ++r) _mm512_store_si512(p.value[r], words[r]);
   return sum;
 }
 
