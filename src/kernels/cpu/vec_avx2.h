@@ -115,6 +115,8 @@ struct F32Vec {
     const __m256i sum = _mm256_add_epi32(_mm256_castps_si256(v), power);
     return {_mm256_and_ps(_mm256_castsi256_ps(sum), _mm256_cmp_ps(x.v, least.v, _CMP_NLT_UQ))};
   }
+  // 1 / *this, for finite normal numbers.
+  F32Vec reciprocal() const { return {_mm256_div_ps(_mm256_set1_ps(1.0f), v)}; }
   float first_lane() const { return _mm256_cvtss_f32(v); }
   float sum() const {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));

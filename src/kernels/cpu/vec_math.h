@@ -14,9 +14,9 @@ struct ExpParts {
   V n, p;
 };
 
+// For x between kLeastExponent and 89.
 template <class V>
-inline ExpParts<V> exp_parts(V x) {
-  x = V::max(V::all(kLeastExponent), V::min(V::all(89.0f), x));  // beyond: inf; NaN stays
+inline ExpParts<V> exp_parts_within(V x) {
   const V n = (x * V::all(1.44269504f)).round();
   V r = fnma(n, V::all(0.693359375f), x);  // n times 9 bits of ln 2: exact
   r = fnma(n, V::all(-2.12194440e-4f), r);
@@ -29,6 +29,12 @@ inline ExpParts<V> exp_parts(V x) {
 }
 
 template <class V>
+inline ExpParts<V> exp_parts(V x) {
+  // Beyond: inf; NaN stays.
+  return exp_parts_within(V::max(V::all(kLeastExponent), V::min(V::all(89.0f), x)));
+}
+
+template <class V>
 inline V exp(V x) {
   const ExpParts<V> e = exp_parts(x);
   const V power = (V::all(1.0f) + e.p).scale_by_power(e.n);
@@ -37,7 +43,10 @@ inline V exp(V x) {
 
 template <class V>
 inline V sigmoid(V x) {
-  return V::all(1.0f) / (V::all(1.0f) + exp(V::zero() - x));
+  const V least = V::all(kLeastExponent);  // of both signs: the sum below stays finite
+  const ExpParts<V> e =
+      exp_parts_within(V::max(least, V::min(V::zero() - least, V::zero() - x)));
+  return (V::all(1.0f) + (V::all(1.0f) + e.p).scale_by_power(e.n)).reciprocal();
 }
 
 // (e^2x - 1) / (e^2x + 1), the numerator without cancellation.
