@@ -7,7 +7,7 @@
 //                 dot is an exact integer: all instruction sets give the same bits
 //   f32, f16      two chains of fma, over even and over odd k, added at the end
 //   bf16          x rounded to bf16; the instruction set's own order: with AVX-512 BF16 two chains of
-//                 vdpbf16ps, with AMX one of tdpbf16ps, else as f32
+//                 vdpbf16ps, with AMX one of tdpbf16ps that begins with what is added, else as f32
 // But for MatmulKernels::rounds_blocks_from: many rows times block types as bf16.
 #pragma once
 
