@@ -186,7 +186,7 @@ void run(std::string_view what) {
   if (asked("decode")) {
     for (int heads : {16, 128}) {
       bench.attention(heads, 64, 1, 4096);
-      bench.attention(heads, 1, 1, 4096);
+      for (int context : {512, 4096, 32768}) bench.attention(heads, 1, 1, context);
       bench.attention(heads, 8, 1, 16384);
     }
   }

@@ -10,13 +10,20 @@ constexpr int kRows = 16;
 constexpr int kSliceTokens = 16;  // of a unit, for one warp
 template <int kWarps>
 constexpr int kUnitTokens = kWarps* kSliceTokens;
-template <int kWarps>
-constexpr int kLeastUnits = 256 / kUnitTokens<kWarps>;  // that a segment is cut for
 // What a segment costs beside its units, in units: reading its rows, summing the warps' results.
 // The deal counts it, or blocks with short contexts would be the last to end: 256 sequences of 8 to
 // 1,024 tokens with 32 heads take 321 us with one, 365 with none, 325 with two.
 constexpr int kSegmentCost = 1;
-constexpr int kUncutUnits = 4;  // segments of so many units are not cut to fill the device
+
+struct CutRule {
+  int least;  // units that a segment is cut for
+  int uncut;  // segments of so many units are not cut to fill the device
+};
+// Where a block sums the parts when the last of them is there.
+template <int kWarps>
+constexpr CutRule kCutSparingly{.least = 256 / kUnitTokens<kWarps>, .uncut = 4};
+// Where another kernel sums them, all rows at a time.
+constexpr CutRule kCutFreely{.least = 1, .uncut = 1};
 
 struct SequenceWork {
   SequencePlace place;
@@ -97,13 +104,15 @@ struct Deal {
   int64_t cost, shares;
   int slack;
 
-  // `least`: the units that a segment is cut for.
-  __device__ Deal(int all, int segments, int blocks, int least) : cost(all), slack(0) {
+  __device__ Deal(int all, int segments, int blocks, CutRule rule) : cost(all), slack(0) {
     const int units = all - segments * kSegmentCost;
-    const bool cuts = units > kUncutUnits * segments;
-    shares = even_shares(segments, min(blocks, cuts ? (units + least - 1) / least : segments));
+    int most = segments;
+    if (units > rule.uncut * segments) most = (units + rule.least - 1) / rule.least;
+    // A share of cost 1 is empty where a segment begins.
+    if (most > segments && rule.least == 1) most = all;
+    shares = even_shares(segments, min(blocks, most));
     const int each = shares == 0 ? 0 : static_cast<int>(cost / shares);
-    slack = each < 2 * least ? least / 2 : max(1, each / 16);
+    slack = each < 2 * rule.least ? rule.least / 2 : max(1, each / 16);
   }
   // Where share `share` begins before borders move.
   __device__ int border(int share) const { return static_cast<int>(share * cost / shares); }
@@ -176,7 +185,7 @@ __device__ inline Sums sum_in_block(int own_cost, int own_segments, ShareOfBlock
 
 // Finds this block's share. The units are those of kWarps warps; further warps go along.
 template <int kWarps>
-__device__ inline Deal deal(const AttentionLaunch& args, ShareOfBlock& shared) {
+__device__ inline Deal deal(const AttentionLaunch& args, CutRule rule, ShareOfBlock& shared) {
   constexpr int kThreads = kWarps * 32;
   const int each = (args.sequences + kThreads - 1) / kThreads;
   const int first = min(static_cast<int>(threadIdx.x) * each, args.sequences);
@@ -188,7 +197,7 @@ __device__ inline Deal deal(const AttentionLaunch& args, ShareOfBlock& shared) {
     own_segments += work.segments(args);
   }
   const Sums sums = sum_in_block<kWarps>(own, own_segments, shared);
-  const Deal deal(sums.cost, sums.segments, static_cast<int>(gridDim.x), kLeastUnits<kWarps>);
+  const Deal deal(sums.cost, sums.segments, static_cast<int>(gridDim.x), rule);
   const int share = static_cast<int>(blockIdx.x);
   for (int side = 0; side < 2 && share < deal.shares; ++side) {
     const int border = deal.border(share + side);

@@ -8,9 +8,10 @@
 // their parts, in order, by the one that finishes last.
 //
 // The kernel reads lengths, block tables and the K and V of earlier steps before it waits for the
-// kernel before it. That is safe because of what launch.cuh asks: when this kernel starts, the last
-// but one has finished, and what the last writes of these (attention_input) is the K and V of this
-// step.
+// kernel before it, which may have let it start before waiting itself. That is safe because all of
+// them were written before the step's embedding, and that kernel waits before it lets the next one
+// start: what came before it has finished when a later one starts. What a step writes of these is
+// the K and V of its own tokens (attention_input), which this kernel reads after it has waited.
 #pragma once
 
 #include "kernels/cuda/attention_deal.cuh"
@@ -227,8 +228,9 @@ struct OutputRow {
   template <int kWarps>
   __device__ OutputRow(const AttentionLaunch& args, const Cursor<kWarps>& at, int row,
                        RowSum whole)
+      : OutputRow(args, RowPlace(args, at.work.place, at.kv_head(), at.first_row() + row), whole) {}
+  __device__ OutputRow(const AttentionLaunch& args, const RowPlace& place, RowSum whole)
       : head_dim(args.head_dim) {
-    const RowPlace place(args, at.work.place, at.kv_head(), at.first_row() + row);
     scale = normalization(whole.max, whole.sum,
                           args.sinks == nullptr ? nullptr : args.sinks + place.head);
     to = static_cast<T*>(args.out) + place.token * args.out_stride + place.head * args.head_dim;
@@ -241,43 +243,55 @@ struct OutputRow {
   }
 };
 
-// Sums the parts that blocks first .. last of the segment have left and stores the rows. A block
-// leaves its first segment's part, cut at its start, in slot 2 b, and its last's in slot 2 b + 1.
+// The sum of a row over the parts that blocks begin .. last of its segment have left, kAtOnce of
+// them at a time so that their loads overlap; four columns of its values come to `total`. A block
+// leaves its first segment's part, cut at its start, in slot 2 b, and its last's in slot 2 b + 1;
+// `first` is the segment's first block.
+template <int kAtOnce, int kWidth>
+__device__ __forceinline__ RowSum sum_of_parts(const Part<kWidth>* parts, int first, int begin,
+                                               int last, int row, int column, float4& total) {
+  RowSum whole{-INFINITY, 0};
+  total = {};
+  for (int block = begin; block <= last; block += kAtOnce) {
+    float max[kAtOnce], sum[kAtOnce];
+    float4 values[kAtOnce];
+    const float former = whole.max;
+#pragma unroll
+    for (int p = 0; p < kAtOnce; ++p) {
+      const int from = min(block + p, last);
+      const Part<kWidth>& part = parts[2 * from + (from == first ? 1 : 0)];
+      const bool there = block + p <= last;
+      max[p] = there ? __ldcg(&part.max[row]) : -INFINITY;
+      sum[p] = there ? __ldcg(&part.sum[row]) : 0.0f;
+      values[p] = float4{};
+      if (there) values[p] = __ldcg(reinterpret_cast<const float4*>(&part.values[row][column]));
+    }
+#pragma unroll
+    for (int p = 0; p < kAtOnce; ++p) whole.max = fmaxf(whole.max, max[p]);
+    const float scale = weight_of(former, whole.max);
+    whole.sum *= scale;
+    total = {total.x * scale, total.y * scale, total.z * scale, total.w * scale};
+#pragma unroll
+    for (int p = 0; p < kAtOnce; ++p) {
+      const float weight = weight_of(max[p], whole.max);
+      whole.sum += weight * sum[p];
+      total = {total.x + weight * values[p].x, total.y + weight * values[p].y,
+               total.z + weight * values[p].z, total.w + weight * values[p].w};
+    }
+  }
+  return whole;
+}
+
+// Sums the parts of a segment and stores its rows.
 template <class T, int kWidth, int kWarps>
 __device__ void sum_parts(const AttentionLaunch& args, const Cursor<kWarps>& at, int row_count,
                           int first, int last) {
-  constexpr int kAtOnce = 8;  // parts, so that their loads overlap
   const Part<kWidth>* parts = reinterpret_cast<const Part<kWidth>*>(args.partial);
   for (int i = static_cast<int>(threadIdx.x); i < row_count * (kWidth / 4);
        i += static_cast<int>(blockDim.x)) {
     const int row = i / (kWidth / 4), column = i % (kWidth / 4) * 4;
-    RowSum whole{-INFINITY, 0};
-    float4 total{};
-    for (int block = first; block <= last; block += kAtOnce) {
-      float max[kAtOnce], sum[kAtOnce];
-      float4 values[kAtOnce];
-      const float former = whole.max;
-#pragma unroll
-      for (int p = 0; p < kAtOnce; ++p) {
-        const int from = min(block + p, last);
-        const Part<kWidth>& part = parts[2 * from + (from == first ? 1 : 0)];
-        max[p] = block + p <= last ? __ldcg(&part.max[row]) : -INFINITY;
-        sum[p] = __ldcg(&part.sum[row]);
-        values[p] = __ldcg(reinterpret_cast<const float4*>(&part.values[row][column]));
-      }
-#pragma unroll
-      for (int p = 0; p < kAtOnce; ++p) whole.max = fmaxf(whole.max, max[p]);
-      const float scale = weight_of(former, whole.max);
-      whole.sum *= scale;
-      total = {total.x * scale, total.y * scale, total.z * scale, total.w * scale};
-#pragma unroll
-      for (int p = 0; p < kAtOnce; ++p) {
-        const float weight = weight_of(max[p], whole.max);
-        whole.sum += weight * sum[p];
-        total = {total.x + weight * values[p].x, total.y + weight * values[p].y,
-                 total.z + weight * values[p].z, total.w + weight * values[p].w};
-      }
-    }
+    float4 total;
+    const RowSum whole = sum_of_parts<8>(parts, first, first, last, row, column, total);
     OutputRow<T>(args, at, row, whole).store(column, total);
   }
 }
@@ -398,7 +412,7 @@ __global__ void __launch_bounds__(kWarps * 32, kWidth <= 128 && kWarps == 4 ? 2 
   extern __shared__ __align__(128) char memory[];
   Shared<kWarps>& shared =
       *reinterpret_cast<Shared<kWarps>*>(memory + stages * kStageBytes<kWidth, kWarps>);
-  const Deal dealt = deal<kWarps>(args, shared.share);
+  const Deal dealt = deal<kWarps>(args, kCutSparingly<kWarps>, shared.share);
   if (blockIdx.x < dealt.shares && shared.share.begin < shared.share.end) {
     attend_share<T, kWidth, kWarps>(args, dealt, shared_address(memory), stages, shared);
   } else {

@@ -2,9 +2,11 @@
 // columns a token, the first 512 of which are its values too. 16 query heads, or as many rows of
 // several queries, share a reading of the context.
 //
-// The work is dealt out and its parts are summed as in attention_decode.cuh, but a unit of 64 tokens
-// is a block's, not cut among its warps: each warp scores 16 tokens, all warps exchange the scores,
-// and each adds up its 128 columns of the values.
+// The work is dealt out as in attention_decode.cuh, but a unit of 64 tokens is a block's, not cut
+// among its warps: each warp scores 16 tokens, all warps exchange the scores, and each adds up its
+// 128 columns of the values. The parts of a segment that several blocks share are summed by a second
+// kernel: they are 16 rows of 512 columns, which one block would read for longer than a block
+// attends, and so contexts can be cut down to single units.
 #include "kernels/cuda/attention_decode.cuh"
 
 namespace lmdeploy::cuda {
@@ -23,10 +25,28 @@ constexpr int kQueryBytes = kRows * kKeyColumns * 2;
 constexpr int kStages = 2;
 constexpr int kChunks = kKeyColumns / 8;  // of 16 bytes, of a token or a query
 
+using LatentPart = Part<kValueColumns>;
+
 struct LatentShared {
   float scores[kRows][kTileTokens + 4];
   ShareOfBlock share;
-  bool last;
+};
+
+// A segment whose parts begin in a block, for the kernel that sums them; rows is 0 where none does.
+struct CutSegment {
+  int sequence;
+  int first_row, rows;
+  int last_block;
+};
+
+// What the kernels share, in args.partial: two parts a block, then a cut segment a block.
+struct LatentScratch {
+  LatentPart* parts;
+  CutSegment* cuts;
+
+  __device__ explicit LatentScratch(const AttentionLaunch& args)
+      : parts(reinterpret_cast<LatentPart*>(args.partial)),
+        cuts(reinterpret_cast<CutSegment*>(parts + 2 * args.multiprocessors)) {}
 };
 
 // The block's tiles of consecutive units, two of which are under way.
@@ -205,11 +225,10 @@ struct LatentRows {
   }
 };
 
-// As finish_segment of attention_decode.cuh.
+// Stores the segment's rows, or leaves the block's part of them for the summing kernel.
 template <class T>
 __device__ void finish_latent(const AttentionLaunch& args, const Deal& deal, const TileCursor& at,
-                              int begin, int end, bool whole, const LatentRows<T>& rows,
-                              LatentShared& shared) {
+                              int begin, int end, bool whole, const LatentRows<T>& rows) {
   const int block = static_cast<int>(blockIdx.x);
   const int row_count = min(kRows, at.work.place.queries * args.group - at.first_row());
   const float sums[2] = {rows.whole_sum(0), rows.whole_sum(1)};
@@ -222,9 +241,9 @@ __device__ void finish_latent(const AttentionLaunch& args, const Deal& deal, con
     });
     return;
   }
-  const int first = deal.first_share(begin, end), last = deal.last_share(begin, end);
-  Part<kValueColumns>& part = reinterpret_cast<Part<kValueColumns>*>(
-      args.partial)[2 * block + (block == first ? 1 : 0)];
+  const LatentScratch scratch(args);
+  const int first = deal.first_share(begin, end);
+  LatentPart& part = scratch.parts[2 * block + (block == first ? 1 : 0)];
   if (LatentRows<T>::warp() == 0 && LatentRows<T>::lane() % 4 == 0) {
     for (int i = 0; i < 2; ++i) {
       part.max[LatentRows<T>::lane() / 4 + 8 * i] = rows.max[i];
@@ -234,16 +253,15 @@ __device__ void finish_latent(const AttentionLaunch& args, const Deal& deal, con
   rows.each_pair(row_count, [&](int r, int, int column, float2 values) {
     *reinterpret_cast<float2*>(&part.values[r][column]) = values;
   });
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    const unsigned others = static_cast<unsigned>(last - first);
-    shared.last = atomicInc(args.tickets + first, others) == others;  // back to 0 at the last
+  if (block == first && threadIdx.x == 0) {
+    scratch.cuts[block] = {at.work.place.sequence, at.first_row(), row_count,
+                           deal.last_share(begin, end)};
   }
-  __syncthreads();
-  if (!shared.last) return;
-  __threadfence();
-  sum_parts<T, kValueColumns>(args, at, row_count, first, last);
+}
+
+// After the kernel before has finished; thread 0 may then write another there.
+__device__ void clear_cut(const AttentionLaunch& args) {
+  if (threadIdx.x == 0) LatentScratch(args).cuts[blockIdx.x].rows = 0;
 }
 
 template <class T>
@@ -255,6 +273,7 @@ __device__ void attend_latent_share(const AttentionLaunch& args, const Deal& dea
   TilePipeline<T> tiles(args, at, end - first, shared_address(memory));
   tiles.fill();
   allow_next();
+  clear_cut(args);
   const ScoreRule rule(args);
   LatentRows<T> rows;
   bool starts = false;  // the segment, in this block
@@ -273,8 +292,7 @@ __device__ void attend_latent_share(const AttentionLaunch& args, const Deal& dea
     const bool ends = at.block + 1 == at.work.blocks, is_last = place + 1 >= end;
     if (ends || is_last) {
       const int begin = place - at.block - kSegmentCost;
-      finish_latent(args, deal, at, begin, begin + at.work.segment_cost(), starts && ends, rows,
-                    shared);
+      finish_latent(args, deal, at, begin, begin + at.work.segment_cost(), starts && ends, rows);
     }
     if (is_last) break;
     at.next(args);
@@ -288,14 +306,57 @@ __global__ void __launch_bounds__(kThreads)
   extern __shared__ __align__(128) char memory[];
   LatentShared& shared =
       *reinterpret_cast<LatentShared*>(memory + kStages * kTileBytes + kQueryBytes);
-  const Deal dealt = deal<kWarps>(args, shared.share);
+  const Deal dealt = deal<kWarps>(args, kCutFreely, shared.share);
   if (blockIdx.x < dealt.shares && shared.share.begin < shared.share.end) {
     attend_latent_share<T>(args, dealt, memory, shared);
   } else {
     wait_for_previous();
     allow_next();
+    clear_cut(args);
   }
   clear_rows<T>(args);
+}
+
+// A block has row blockIdx.y of the segment whose first part is the attending block blockIdx.x's.
+// Its threads have four columns each of a share of the parts: two shares are faster than one from
+// 64 parts on, and than four with two parts, where most blocks have no segment.
+constexpr int kThreadsOfRow = kValueColumns / 4, kPartShares = 2;
+
+template <class T>
+__global__ void __launch_bounds__(kPartShares* kThreadsOfRow)
+    sum_latent_parts_kernel(const __grid_constant__ AttentionLaunch args) {
+  constexpr int kAtOnce = 8;
+  __shared__ RowSum sums[kPartShares];
+  __shared__ float4 totals[kPartShares][kThreadsOfRow];
+  allow_next();
+  wait_for_previous();
+  const LatentScratch scratch(args);
+  const int first = static_cast<int>(blockIdx.x), row = static_cast<int>(blockIdx.y);
+  const CutSegment cut = scratch.cuts[first];
+  if (row >= cut.rows) return;
+  const RowPlace place(args, place_of(args, cut.sequence), 0, cut.first_row + row);
+  const int thread = static_cast<int>(threadIdx.x) % kThreadsOfRow;
+  const int share = static_cast<int>(threadIdx.x) / kThreadsOfRow;
+  const int each = (cut.last_block - first) / kPartShares + 1, begin = first + share * each;
+  const int end = min(begin + each - 1, cut.last_block);
+  float4 total;
+  const RowSum sum =
+      sum_of_parts<kAtOnce>(scratch.parts, first, begin, end, row, 4 * thread, total);
+  sums[share] = sum;  // all threads of the share write the same
+  totals[share][thread] = total;
+  __syncthreads();
+  if (share > 0) return;
+  RowSum whole{-INFINITY, 0};
+  for (const RowSum& of : sums) whole.max = fmaxf(whole.max, of.max);
+  total = {};
+  for (int s = 0; s < kPartShares; ++s) {
+    const float weight = weight_of(sums[s].max, whole.max);
+    const float4 x = totals[s][thread];
+    whole.sum += weight * sums[s].sum;
+    total = {total.x + weight * x.x, total.y + weight * x.y, total.z + weight * x.z,
+             total.w + weight * x.w};
+  }
+  OutputRow<T>(args, place, whole).store(4 * thread, total);
 }
 
 template <class T>
@@ -305,8 +366,14 @@ cudaError_t launch_latent(const AttentionLaunch& args, cudaStream_t stream) {
       kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kLatentSharedBytes);
   if (error != cudaSuccess) return error;
   static_assert(kStages * kTileBytes + kQueryBytes + sizeof(LatentShared) <= kLatentSharedBytes);
-  return launch(kernel, dim3(static_cast<unsigned>(args.multiprocessors)), dim3(kThreads),
-                kLatentSharedBytes, stream, true, args);
+  const auto blocks = static_cast<unsigned>(args.multiprocessors);
+  if (const cudaError_t failed = launch(kernel, dim3(blocks), dim3(kThreads), kLatentSharedBytes,
+                                        stream, true, args);
+      failed != cudaSuccess) {
+    return failed;
+  }
+  return launch(sum_latent_parts_kernel<T>, dim3(blocks, kRows),
+                dim3(kPartShares * kThreadsOfRow), 0, stream, true, args);
 }
 
 }  // namespace

@@ -57,8 +57,8 @@ cudaError_t launch_attention_plain(DType dtype, const AttentionLaunch& args, cud
 constexpr int kLatentColumns = 512;
 constexpr int kLatentSharedBytes = 172 * 1024;
 constexpr int64_t latent_scratch_floats(int multiprocessors) {
-  constexpr int64_t kParts = 2, kRows = 16, kMaxAndSum = 2;
-  return multiprocessors * kParts * kRows * (kLatentColumns + kMaxAndSum);
+  constexpr int64_t kParts = 2, kRows = 16, kMaxAndSum = 2, kCutSegment = 4;
+  return multiprocessors * (kParts * kRows * (kLatentColumns + kMaxAndSum) + kCutSegment);
 }
 cudaError_t launch_attention_latent(DType dtype, const AttentionLaunch& args, cudaStream_t stream);
 

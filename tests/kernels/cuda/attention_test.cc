@@ -249,6 +249,21 @@ TEST(CudaAttention, LatentCaches) {
   expect_equals_cpu({.kv = other, .heads = 6}, {{1, 33, 2}, {130, 90, 700}});
 }
 
+// Down to 64 tokens a block, whose parts another kernel sums.
+TEST(CudaAttention, LatentContextsSplitAmongBlocks) {
+  for (int length : {1, 64, 65, 128, 129, 1000, 8448, 8449, 20000}) {
+    SCOPED_TRACE(length);
+    expect_equals_cpu({.kv = latent_kv(), .heads = 16, .gap = 0}, {{1}, {length}});
+  }
+  for (int heads : {4, 20}) {
+    expect_equals_cpu({.kv = latent_kv(), .heads = heads, .gap = 0}, {{1}, {1000}});
+  }
+  expect_equals_cpu({.kv = latent_kv(), .heads = 16, .gap = 0}, {{8}, {1011}});
+  expect_equals_cpu({.kv = latent_kv(), .heads = 16, .gap = 0},
+                    {{1, 2, 1, 1, 3}, {3000, 70, 1, 640, 900}});
+  expect_equals_cpu({.kv = latent_kv(), .heads = 128, .gap = 0}, {{1, 2}, {1300, 300}});
+}
+
 TEST(CudaAttention, SeveralQueryTokensPerSequence) {
   for (int heads : {2, 6, 8, 16, 20}) {
     SCOPED_TRACE(heads);
@@ -362,18 +377,26 @@ TEST(CudaAttention, PaddedRowsOfLatentsAreZeros) {
   }
 }
 
-// Parts are summed in order, and the kernels leave the stream's counters as they found them.
-TEST(CudaAttention, RepeatsBitForBit) {
+void expect_repeats(const Case& c, const std::vector<Step>& steps) {
   CudaRun gpu;
-  for (const Step& step :
-       {Step{{1, 1, 1}, {5000, 300, 2111}}, Step{{1, 200, 40}, {900, 300, 400}}}) {
-    Attention attention({}, step.kv_len);
+  for (const Step& step : steps) {
+    Attention attention(c, step.kv_len);
     const Tensor first = attention.on_gpu(gpu, step);
     for (int i = 0; i < 5; ++i) {
       const Tensor again = attention.on_gpu(gpu, step);
       ASSERT_EQ(std::memcmp(first.view().raw(), again.view().raw(), first.bytes()), 0);
     }
   }
+}
+
+// Parts are summed in order, and the kernels leave the stream's counters as they found them.
+TEST(CudaAttention, RepeatsBitForBit) {
+  expect_repeats({}, {{{1, 1, 1}, {5000, 300, 2111}}, {{1, 200, 40}, {900, 300, 400}}});
+}
+
+TEST(CudaAttention, RepeatsLatentsBitForBit) {
+  expect_repeats({.kv = latent_kv(), .heads = 16, .gap = 0},
+                 {{{1, 1, 1}, {2000, 300, 64}}, {{1, 70, 1}, {300, 100, 40}}});
 }
 
 // A row's bits are the same whether its prompt comes whole, in chunks or token by token, alone or
