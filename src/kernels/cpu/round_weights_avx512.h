@@ -1,5 +1,8 @@
 // Block-quantized weights as bf16, for tile products whose sums need no scale: a group's elements
-// become scale * (code - zero) + min in fp32, rounded to bf16 (nearest; ties away from zero).
+// become scale * (code - zero) + min in fp32, of which the lower half is cut off. That takes half a unit
+// of bf16 on average: 1/256 of a power of two. So scale and min are made larger by kCutOff first, which
+// makes the error's product with the element zero on average over mantissas: E[m] / E[m^2] of 1/m is 2/3.
+// The error's RMS is 6% above that of rounding to nearest; zero stays zero.
 //
 // A code becomes a float without a conversion: at bits p, p + 1, ... of the number 2^(23 - p), whose
 // mantissa is 0, it adds its value. One fma takes 2^(23 - p) off again: fma(2^(23 - p) + code, scale,
@@ -13,6 +16,8 @@
 namespace lmdeploy::cpu {
 namespace {
 
+inline constexpr float kCutOff = 1.0f + 2.0f / 3.0f / 256.0f;
+
 // The factor, and the offsets of codes at bit 8, 12 and 16.
 struct GroupLine {
   __m512 scale;
@@ -22,31 +27,31 @@ struct GroupLine {
 template <DType D>
 GroupLine group_line(const PanelLanes& at, int64_t g, int half) {
   constexpr auto kZero = static_cast<float>(zero_code(D));
-  const __m512 scale = group_scale<Avx512Vector, D>(at, g, half);
+  const __m512 cut_off = _mm512_set1_ps(kCutOff);
+  const __m512 scale = _mm512_mul_ps(group_scale<Avx512Vector, D>(at, g, half), cut_off);
   __m512 min = _mm512_setzero_ps();
-  if constexpr (has_min(D)) min = group_min<Avx512Vector, D>(at, g);
+  if constexpr (has_min(D)) min = _mm512_mul_ps(group_min<Avx512Vector, D>(at, g), cut_off);
   const auto offset = [&](float power) {
     return _mm512_fnmadd_ps(scale, _mm512_set1_ps(power + kZero), min);
   };
   return {scale, {offset(1 << 15), offset(1 << 11), offset(1 << 7)}};
 }
 
-// scale * (code - zero) + min plus half a unit of bf16, for the code of kBits at bit kAt of `codes`.
+// scale * (code - zero) + min for the code of kBits at bit kAt of `codes`.
 template <int kBits, int kAt>
 [[gnu::always_inline]] inline __m512i element(const GroupLine& line, __m512i codes) {
   static_assert((kAt == 8 || kAt == 12 || kAt == 16) && kAt + kBits <= 23);
   const __m512i mask = _mm512_set1_epi32(((1 << kBits) - 1) << kAt);
   const __m512i power = _mm512_set1_epi32((127 + 23 - kAt) << 23);
   const __m512i biased = _mm512_ternarylogic_epi32(codes, mask, power, 0xEA);
-  const __m512 value =
-      _mm512_fmadd_ps(_mm512_castsi512_ps(biased), line.scale, line.offset[kAt / 4 - 2]);
-  return _mm512_add_epi32(_mm512_castps_si512(value), _mm512_set1_epi32(0x8000));
+  return _mm512_castps_si512(
+      _mm512_fmadd_ps(_mm512_castsi512_ps(biased), line.scale, line.offset[kAt / 4 - 2]));
 }
 
 // The upper halves of two vectors of floats as pairs.
 [[gnu::always_inline]] inline __m512i bf16_pairs(__m512i even, __m512i odd) {
-  return _mm512_ternarylogic_epi32(odd, _mm512_srli_epi32(even, 16),
-                                   _mm512_set1_epi32(static_cast<int>(0xFFFF0000u)), 0xEC);
+  const __m512i upper = _mm512_broadcast_i32x4(_mm_set_epi32(0x0F0E0F0E, 0x0B0A0B0A, 0x07060706, 0x03020302));
+  return _mm512_mask_shuffle_epi8(odd, 0x3333333333333333, even, upper);
 }
 
 // One step (4 elements of 16 rows) as two vectors of pairs.
