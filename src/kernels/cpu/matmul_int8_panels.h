@@ -61,6 +61,14 @@ typename V::Float group_min(const PanelLanes& at, int64_t g) {
   return V::load_f16(min + (g * kPanelRows + at.lane) * 2);
 }
 
+// Cache lines from one group of a panel to the next, rounded up.
+constexpr int group_lines(DType format) {
+  const int bits = code_bits(format), scale = is_k_format(format) ? 16 : 32;
+  const int codes = bits == 8 ? 512 : 256 + (bits - 4) * 64;
+  const int supers = is_k_format(format) ? 8 : format == DType::kQ6_K ? 4 : 0;
+  return (codes + scale + (has_min(format) ? scale : 0) + supers + 63) / 64;
+}
+
 // The rows of one block of QuantizedRows, from row m on.
 struct BlockRows {
   const int8_t* codes;
@@ -80,12 +88,12 @@ void multiply_tile(const std::byte* panel, const PanelLayout& layout, const Bloc
   constexpr int kBits = code_bits(D);
   constexpr int kDots = M > 8 ? 4 : M;  // rows multiplied together: all that the registers hold
   constexpr bool kStart = zero_slot(D) >= 0 && !(kBits == 8 && V::kSignedBytes);
-  const int64_t step = next == nullptr ? 0 : static_cast<int64_t>(layout.bytes) / layout.groups;
+  const int64_t step = static_cast<int64_t>(layout.bytes) / layout.groups;
   typename V::Float acc[M][kVectors];
 #pragma GCC unroll 16
   for (int i = 0; i < M * kVectors; ++i) acc[i / kVectors][i % kVectors] = V::zero();
   for (int64_t g = 0; g < layout.groups; ++g) {
-    for (int64_t b = 0; b < step; b += 64) V::prefetch(next + g * step + b);
+    if (next != nullptr) V::template prefetch_l2<group_lines(D)>(next + g * step);
     const int64_t i = g * x.rows + m0;
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
