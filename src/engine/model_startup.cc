@@ -182,6 +182,7 @@ Result<StartedModel> start_model(const Checkpoint& checkpoint, const EngineOptio
   ModelOptions model_options{.dtype = options.dtype,
                              .rope_scaling_factor = options.rope_scaling_factor,
                              .use_logn_attn = options.use_logn_attn,
+                             .batch_invariant = options.batch_invariant,
                              .dummy_weights = options.load_format == "dummy"};
   for (size_t rank = 0; rank < ranks.size(); ++rank) {
     model_options.parallel = {static_cast<int>(rank), options.tp};

@@ -51,6 +51,8 @@ struct ModelOptions {
   double rope_scaling_factor = 0;
   // logn attention (kernels/logn_scale.h) for a model whose configuration does not ask for it.
   bool use_logn_attn = false;
+  // All forwards will be batch-invariant (kernels/ctx.h): what only others read is not loaded.
+  bool batch_invariant = false;
   // Random weights of the configuration's shapes instead of the files'.
   bool dummy_weights = false;
   // The part of a tensor-parallel group that this model is; its forwards need Ctx::ranks.

@@ -96,6 +96,7 @@ Result<std::unique_ptr<CausalLm>> load_model(const Checkpoint& checkpoint,
   ASSIGN_OR_RETURN(const Loader loader, make_loader(stream));
   const Device device = stream.device();
   BuildOptions build{.device = device, .uploader = loader.uploader.get(), .stream = &stream};
+  build.batch_invariant = options.batch_invariant;
   build.parallel = options.parallel;
   build.memory = std::make_shared<WeightArena>(device);
   if (!options.dummy_weights) build.checkpoint = &checkpoint;

@@ -28,6 +28,7 @@ struct BuildOptions {
   Stream* stream = nullptr;
   std::shared_ptr<WeightArena> memory = std::make_shared<WeightArena>();  // of the packed weights
   Parallel parallel;
+  bool batch_invariant = false;  // so are all forwards (kernels/ctx.h)
   // Whose tensors will be loaded, for parts that checkpoints store in several ways; nullptr: weights
   // are made up.
   const Checkpoint* checkpoint = nullptr;

@@ -70,7 +70,7 @@ LatentAttention::LatentAttention(const Weights& weights, const BuildOptions& opt
       value_up_(weights, options, config.heads, value_rows(config)),
       out_(weights, options, int64_t{config.heads} * config.value_dim, {{"o_proj", config.hidden}},
            Split::kColumns, config.bias) {
-  if (options.stream != nullptr &&
+  if (options.stream != nullptr && !options.batch_invariant &&
       can_expand_attention(*options.stream, options.activation_type(), dims())) {
     expand_ = std::make_unique<Linear>(weights, options, config.latent_dim,
                                        expanded_projections(config), Split::kRows, Bias::kNone);
@@ -102,8 +102,7 @@ void LatentAttention::forward(const Step& step, const TensorView& x, const Tenso
 
   const Batch& batch = step.batch;
   const bool expanded = expands(step);
-  const bool all_expanded =
-      expanded && batch.num_sequences == 1 && batch.max_kv_len == batch.max_query_len;
+  const bool all_expanded = expanded && batch.num_sequences == 1;
   const TensorView query = step.activations(int64_t{heads_} * config_.head_dim());
   if (!all_expanded) {
     key_up_.forward(step.ctx, heads.columns(0, nope), config_.nope_dim, query, config_.head_dim());
@@ -141,8 +140,10 @@ TensorView LatentAttention::queries(const Step& step, const TensorView& x) const
 }
 
 bool LatentAttention::expands(const Step& step) const {
-  return expand_ != nullptr && !step.ctx.batch_invariant &&
-         step.batch.max_query_len >= kLeastExpandedQueries;
+  const Batch& batch = step.batch;
+  const bool may_be_whole = batch.num_sequences > 1 || batch.max_kv_len == batch.max_query_len;
+  return expand_ != nullptr && !step.ctx.batch_invariant && may_be_whole &&
+         batch.max_query_len >= kLeastExpandedQueries;
 }
 
 void LatentAttention::attend(const Step& step, const TensorView& query,

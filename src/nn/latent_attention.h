@@ -50,6 +50,7 @@ class LatentAttention {
  private:
   // [T, heads * nope_dim | heads * rope_dim].
   TensorView queries(const Step& step, const TensorView& x) const;
+  // Whether the step may have whole prompts that are attended over expanded keys and values.
   bool expands(const Step& step) const;
   void attend(const Step& step, const TensorView& query, const TensorView& context) const;
   // The rows of whole prompts in `values` [T, heads * value_dim], from this step's latents. `heads` is

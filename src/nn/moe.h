@@ -2,6 +2,7 @@
 // through besides.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -60,10 +61,11 @@ class MoeMlp {
   void forward(const Step& step, const TensorView& x, const TensorView& out,
                MatmulEpilogue epilogue) const;
   size_t bytes() const;
-  // Elements of scratch that a token takes: the rows of its experts, and what one of them makes of all
-  // tokens.
+  // Elements of scratch that a token takes: the rows of its experts, and what these make of it. (The
+  // CPU runs one expert at a time, to which all tokens may go, with gate and up beside their product.)
   int64_t step_columns() const {
-    return (config_.routing.top_k + 2) * config_.hidden + 3 * config_.intermediate +
+    const int64_t products = std::max(config_.routing.top_k, 3);
+    return (config_.routing.top_k + 2) * config_.hidden + products * config_.intermediate +
            2 * config_.experts + 3 * config_.shared_intermediate;
   }
 
