@@ -124,6 +124,25 @@ struct alignas(64) RoundedWeights {
   std::byte tile[2][kSteps][kTileBytes];
 };
 
+// Steps [begin, end), at most kSteps, of `panels` panels as bf16.
+template <DType D, int64_t kSteps>
+WeightTiles weight_tiles(const PanelMatrix& w, int64_t panel, int panels, int64_t begin, int64_t end,
+                         RoundedWeights<kSteps>& rounded) {
+  const auto panel_bytes = static_cast<int64_t>(w.layout.bytes);
+  const std::byte* data = w.panels + panel * panel_bytes;
+  if constexpr (D == DType::kBF16) return {data + begin * kTileBytes, panel_bytes};
+  const int64_t group_bytes = panel_bytes / w.layout.groups;
+  for (int i = 0; i < panels; ++i) {
+    const PanelLanes at{data + i * panel_bytes, w.layout, 0};
+    const std::byte* ahead = data + (i + panels) * panel_bytes;
+    for (int64_t g = begin; g < end; ++g) {
+      for (int64_t b = 0; b < group_bytes; b += 64) Avx512Vector::prefetch(ahead + g * group_bytes + b);
+      round_group<D>(at, g, rounded.tile[i][g - begin]);
+    }
+  }
+  return {rounded.tile[0][0], static_cast<int64_t>(sizeof(rounded.tile[0]))};
+}
+
 // One or two panels of a slab.
 struct Unit {
   int64_t panel;
@@ -206,57 +225,21 @@ class UnitSums {
   PairSums copy_;
 };
 
-// The weights of one or two panels in the order of k, rounded kRoundAhead steps before their use.
-template <DType D, int Panels>
-class StepWeights {
- public:
-  StepWeights(const PanelMatrix& w, int64_t panel)
-      : layout_(w.layout),
-        panel_bytes_(static_cast<int64_t>(w.layout.bytes)),
-        data_(w.panels + panel * panel_bytes_) {}
-
-  WeightTiles tiles(int64_t step) const {
-    if constexpr (D == DType::kBF16) return {data_ + step * kTileBytes, panel_bytes_};
-    return {rounded_.tile[0][step % kRing], static_cast<int64_t>(sizeof(rounded_.tile[0]))};
-  }
-
-  [[gnu::always_inline]] inline void round(int64_t step) {
-    if constexpr (D != DType::kBF16) {
-      if (step >= layout_.groups) return;
-      const int64_t group_bytes = panel_bytes_ / layout_.groups;
-#pragma GCC unroll 2
-      for (int i = 0; i < Panels; ++i) {
-        const std::byte* panel = data_ + i * panel_bytes_;
-        const std::byte* ahead = panel + Panels * panel_bytes_ + step * group_bytes;
-        for (int64_t b = 0; b < group_bytes; b += 64) Avx512Vector::prefetch(ahead + b);
-        round_group<D>(PanelLanes{panel, layout_, 0}, step, rounded_.tile[i][step % kRing]);
-      }
-    }
-  }
-
- private:
-  static constexpr int64_t kRing = kRoundAhead + 1;
-  const PanelLayout& layout_;
-  int64_t panel_bytes_;
-  const std::byte* data_;
-  RoundedWeights<kRing> rounded_;
-};
-
-// At most 32 rows: the sums stay in the tiles.
+// At most 32 rows: the sums stay in the tiles, and few steps are rounded at a time, so that the next
+// ones are while the tiles multiply.
 template <DType D, int Lefts, int Panels>
 void multiply_few_rows(const PanelMatrix& w, const Bf16Rows& x, const MatmulOutput& out, int64_t panel) {
-  StepWeights<D, Panels> weights(w, panel);
-  for (int64_t step = 0; step < kRoundAhead; ++step) weights.round(step);
+  constexpr int64_t kSteps = 2;
+  RoundedWeights<kSteps> rounded;
   const Unit unit{panel, Panels, 0, x.steps};
   UnitSums<Lefts, Panels> sums(w, out, unit, 0, x.rows);
   sums.load();
-  for (int64_t step = 0; step < x.steps;) {
-    RowTiles rows = row_tiles(x, 0, x.rows, step);
-    for (const int64_t end = slab_end_of(x, step); step < end; ++step) {
-      multiply_steps<Rows::kStay, Lefts, Panels>(weights.tiles(step), rows, 1, [](int64_t) {});
-      for (int i = 0; i < Lefts; ++i) rows.data[i] += rows.step_elements[i];
-      weights.round(step + kRoundAhead);
-    }
+  for (int64_t step = 0, end; step < x.steps; step = end) {
+    const int64_t slab_end = slab_end_of(x, step);
+    end = D != DType::kBF16 && step + kSteps < slab_end ? step + kSteps : slab_end;
+    const WeightTiles weights = weight_tiles<D>(w, panel, Panels, step, end, rounded);
+    multiply_steps<Rows::kStay, Lefts, Panels>(weights, row_tiles(x, 0, x.rows, step), end - step,
+                                                [](int64_t) {});
   }
   sums.store();
 }
