@@ -1,8 +1,8 @@
 // The attention kernels of kernels/cpu/attention.h in fp32, written once over V = F32Vec of AVX2 or
-// AVX-512. A block takes a whole split (kSplitTokens tokens) at once: the scores [row][token] of all its
-// rows, tile by tile of K transposed; the softmax of attention_softmax.h with one maximum a split; and the
-// sum of the values, tile by tile of V in fp32. Tiles stay in the nearest cache while the rows use them.
-// Rows of q, K, V and the values are padded to args.width columns.
+// AVX-512. A block takes a whole split (kSplitTokens tokens) at once: the scores [row][token] of
+// all its rows, tile by tile of K transposed; the softmax of attention_softmax.h with one maximum a
+// split; and the sum of the values, tile by tile of V in fp32. Tiles stay in the nearest cache
+// while the rows use them. Rows of q, K, V and the values are padded to args.width columns.
 #pragma once
 
 #include "kernels/cpu/attention.h"
@@ -66,7 +66,8 @@ inline const std::byte* token_row(const AttentionArgs& args, int sequence, int h
 
 // Asks for K or V of the tile that begins at `token`, as far as some row of the block sees it.
 template <KvType kType>
-inline void prefetch_tile(const AttentionArgs& args, const AttentionBlock& block, int head, int token) {
+inline void prefetch_tile(const AttentionArgs& args, const AttentionBlock& block, int head,
+                          int token) {
   const int last = last_position(args, block);
   const int64_t step_bytes = kStepTokens * token_bytes<kType>(args);
   for (const int end = token + kTileTokens; token < end && token <= last; token += kStepTokens) {
@@ -78,8 +79,8 @@ inline void prefetch_tile(const AttentionArgs& args, const AttentionBlock& block
 // K of tokens [begin, end), whole groups of V::kLanes within kTileTokens, transposed:
 // to[i][token - tile].
 template <class V, KvType kType>
-inline void transpose_keys(const AttentionArgs& args, const AttentionBlock& block, int tile, int begin,
-                           int end, float* to) {
+inline void transpose_keys(const AttentionArgs& args, const AttentionBlock& block, int tile,
+                           int begin, int end, float* to) {
   constexpr bool kPairs = kType == KvType::kBF16;  // transposed as pairs of elements
   for (int token = begin; token < end; token += V::kLanes) {
     const std::byte* rows = token_row<kType>(args, block.sequence, block.kv_head, token);
@@ -110,8 +111,8 @@ inline void transpose_keys(const AttentionArgs& args, const AttentionBlock& bloc
 
 // V of tokens [begin, end) as fp32: to[token - tile][width].
 template <class V, KvType kType>
-inline void load_values(const AttentionArgs& args, const AttentionBlock& block, int tile, int begin, int end,
-                        float* to) {
+inline void load_values(const AttentionArgs& args, const AttentionBlock& block, int tile, int begin,
+                        int end, float* to) {
   const int width = args.width, value_head = args.first_value_head + block.kv_head;
   const AttentionArgs local = args;
   for (int token = begin, step_end; token < end; token = step_end) {
@@ -126,7 +127,8 @@ inline void load_values(const AttentionArgs& args, const AttentionBlock& block, 
 }
 
 template <class V>
-inline void load_queries(const AttentionArgs& args, const AttentionBlock& block, int rows, float* q) {
+inline void load_queries(const AttentionArgs& args, const AttentionBlock& block, int rows,
+                         float* q) {
   const int group = args.heads / args.kv_heads;
   const V scale = V::all(args.scale);
   for (int row = 0; row < rows; ++row) {
@@ -158,19 +160,26 @@ inline void score_split(const AttentionArgs& args, const AttentionBlock& block, 
     } else {
       prefetch_tile<kType>(args, block, value_head, tokens.start + tokens.first_token());
     }
-    transpose_keys<V, kType>(args, block, token, tokens.start + begin, tokens.start + stop, work.tile);
+    transpose_keys<V, kType>(args, block, token, tokens.start + begin, tokens.start + stop,
+                             work.tile);
     const int row = first_row_seeing(args, block, token);
-    tile_gemm<V>({.a = work.q + int64_t{row} * args.width, .b = work.tile + (begin - tile),
+    tile_gemm<V>({.a = work.q + int64_t{row} * args.width,
+                  .b = work.tile + (begin - tile),
                   .c = work.scores + int64_t{row} * kSplitTokens + begin,
-                  .lda = args.width, .ldb = kTileTokens, .ldc = kSplitTokens,
-                  .rows = rows - row, .columns = stop - begin, .k_begin = 0, .k_end = args.head_dim});
+                  .lda = args.width,
+                  .ldb = kTileTokens,
+                  .ldc = kSplitTokens,
+                  .rows = rows - row,
+                  .columns = stop - begin,
+                  .k_begin = 0,
+                  .k_end = args.head_dim});
   }
 }
 
 // Turns scores into p, up to the end of the last tile that the row sees.
 template <class V>
-inline void softmax_row(const AttentionArgs& args, const RowView& row, SplitTokens tokens, float* scores,
-                        float& max, float& sum) {
+inline void softmax_row(const AttentionArgs& args, const RowView& row, SplitTokens tokens,
+                        float* scores, float& max, float& sum) {
   const int seen = ((row.position - tokens.start) / kTileTokens + 1) * kTileTokens;
   if (seen < tokens.end) tokens.end = seen;
   max = shape_row<V>(args, row, tokens, scores);
@@ -195,20 +204,27 @@ inline void add_values(const AttentionArgs& args, const AttentionBlock& block, S
     const int begin = tile > tokens.begin ? tile : tokens.begin;
     const int stop = end < tokens.end ? end : tokens.end;
     // Behind the last tile comes the next split.
-    prefetch_tile<kType>(args, block, end < kSplitTokens ? value_head : block.kv_head, token + kTileTokens);
+    prefetch_tile<kType>(args, block, end < kSplitTokens ? value_head : block.kv_head,
+                         token + kTileTokens);
     load_values<V, kType>(args, block, token, tokens.start + begin, tokens.start + stop, work.tile);
     const int row = first_row_seeing(args, block, token);
-    tile_gemm<V>({.a = work.scores + int64_t{row} * kSplitTokens + tile, .b = work.tile,
+    tile_gemm<V>({.a = work.scores + int64_t{row} * kSplitTokens + tile,
+                  .b = work.tile,
                   .c = values + int64_t{row} * args.width,
-                  .lda = kSplitTokens, .ldb = args.width, .ldc = args.width,
-                  .rows = rows - row, .columns = args.width,
-                  .k_begin = begin - tile, .k_end = stop - tile, .add = true});
+                  .lda = kSplitTokens,
+                  .ldb = args.width,
+                  .ldc = args.width,
+                  .rows = rows - row,
+                  .columns = args.width,
+                  .k_begin = begin - tile,
+                  .k_end = stop - tile,
+                  .add = true});
   }
 }
 
 template <class V, KvType kType>
-inline void attend_tokens(const AttentionArgs& args, const AttentionBlock& block, SplitTokens tokens,
-                          std::byte* scratch, const SoftmaxState& state) {
+inline void attend_tokens(const AttentionArgs& args, const AttentionBlock& block,
+                          SplitTokens tokens, std::byte* scratch, const SoftmaxState& state) {
   const int rows = block.tokens * (args.heads / args.kv_heads);
   const VectorScratch work(args, rows, scratch);
   load_queries<V>(args, block, rows, work.q);
@@ -219,7 +235,8 @@ inline void attend_tokens(const AttentionArgs& args, const AttentionBlock& block
       state.max[row] = -__builtin_inff();
       state.sum[row] = 0;
     } else {
-      softmax_row<V>(args, view, tokens, work.scores + row * kSplitTokens, state.max[row], state.sum[row]);
+      softmax_row<V>(args, view, tokens, work.scores + row * kSplitTokens, state.max[row],
+                     state.sum[row]);
     }
   }
   add_values<V, kType>(args, block, tokens, work, rows, state.values);
@@ -271,7 +288,8 @@ inline void finish_block(const AttentionArgs& args, const AttentionBlock& block,
     float* out =
         args.out + (block.first_token + row / group) * args.out_stride + head * args.head_dim;
     for (int i = 0; i < args.head_dim; i += V::kLanes) {
-      (V::load(state.values + row * args.width + i) * V::all(factor)).store(out + i, args.head_dim - i);
+      (V::load(state.values + row * args.width + i) * V::all(factor))
+          .store(out + i, args.head_dim - i);
     }
   }
 }

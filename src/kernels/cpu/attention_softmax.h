@@ -36,9 +36,9 @@ V exponent_of(V top) {
 // What becomes of p = e^(s - top): the rounding that follows hides the error.
 enum class Weights { kBf16, kF32 };
 
-// e^(s - top) for exponent = exponent_of(top) and s <= top, within 4e-6 of it (kBf16) or 2e-7 (kF32);
-// 0 below 2^-126, NaN of NaN. x = n + f is split by rounding; 2^f - 1 is a polynomial (least squares of
-// the relative error on Chebyshev nodes) and n is added to the exponent's bits.
+// e^(s - top) for exponent = exponent_of(top) and s <= top, within 4e-6 of it (kBf16) or 2e-7
+// (kF32); 0 below 2^-126, NaN of NaN. x = n + f is split by rounding; 2^f - 1 is a polynomial
+// (least squares of the relative error on Chebyshev nodes) and n is added to the exponent's bits.
 template <class V, Weights kWeights>
 inline V exp2_below(V s, V exponent) {
   const V x = fma(s, V::all(1.44269504f), exponent);
@@ -77,13 +77,16 @@ struct RowView {
 inline RowView row_view(const AttentionArgs& args, const AttentionBlock& block, int row) {
   const int group = args.heads / args.kv_heads;
   const int position = first_position(args, block) + row / group;
-  return {position, first_visible(args, position),
-          args.alibi_slopes != nullptr ? args.alibi_slopes[block.kv_head * group + row % group] : 0.0f};
+  return {
+      position, first_visible(args, position),
+      args.alibi_slopes != nullptr ? args.alibi_slopes[block.kv_head * group + row % group] : 0.0f};
 }
 
-// Applies softcap, ALiBi and the mask to a row's scores of the steps of `tokens`; returns their maximum.
+// Applies softcap, ALiBi and the mask to a row's scores of the steps of `tokens`; returns their
+// maximum.
 template <class V>
-inline float shape_row(const AttentionArgs& args, const RowView& row, SplitTokens tokens, float* scores) {
+inline float shape_row(const AttentionArgs& args, const RowView& row, SplitTokens tokens,
+                       float* scores) {
   const bool plain = args.softcap <= 0 && args.alibi_slopes == nullptr;
   V top = lowest_scores<V>();
   for (int t = tokens.first_token(); t < tokens.end_token(); t += V::kLanes) {

@@ -1,7 +1,7 @@
 // Many rows times block types, written once over an instruction set V that multiplies bytes in one
-// instruction (V::dot): a few panels are unpacked into the nearest cache, a slab of k at a time, for
-// all rows; in a register tile every broadcast of x serves V::kTilePanels panels and every vector of
-// codes V::kTileRows rows. The order of a result is that of matmul_int8_panels.h.
+// instruction (V::dot): a few panels are unpacked into the nearest cache, a slab of k at a time,
+// for all rows; in a register tile every broadcast of x serves V::kTilePanels panels and every
+// vector of codes V::kTileRows rows. The order of a result is that of matmul_int8_panels.h.
 #pragma once
 
 #include <cstddef>
@@ -60,11 +60,13 @@ template <class V, DType D>
 }
 
 template <class V, DType D>
-void unpack_slab(const PanelMatrix& w, int64_t panel, int panels, const UnpackedSlab<kTileForm<D>>& to) {
+void unpack_slab(const PanelMatrix& w, int64_t panel, int panels,
+                 const UnpackedSlab<kTileForm<D>>& to) {
   const PanelLayout layout = w.layout;
   for (int i = 0; i < panels; ++i) {
     const std::byte* data = w.panels + (panel + i) * static_cast<int64_t>(layout.bytes);
-    for (int64_t g = 0; g < to.count; ++g) unpack_group<V, D>(data, layout, to.first + g, to.panel[i][g]);
+    for (int64_t g = 0; g < to.count; ++g)
+      unpack_group<V, D>(data, layout, to.first + g, to.panel[i][g]);
   }
 }
 
@@ -76,7 +78,8 @@ struct Ahead {
 
 // sums[panel] = rows m0 ... m0 + M of a block times the slab, added to those of the slabs before.
 template <class V, TileForm kForm, int M, int P>
-void add_tile(const UnpackedSlab<kForm>& w, const BlockRows& x, int m0, Ahead& ahead, ResultTile* sums) {
+void add_tile(const UnpackedSlab<kForm>& w, const BlockRows& x, int m0, Ahead& ahead,
+              ResultTile* sums) {
   constexpr int kSteps = 8 / kForm.halves;
   typename V::Float acc[M][P];
 #pragma GCC unroll 4
@@ -96,7 +99,8 @@ void add_tile(const UnpackedSlab<kForm>& w, const BlockRows& x, int m0, Ahead& a
 #pragma GCC unroll 4
       for (int m = 0; m < M; ++m) {
 #pragma GCC unroll 4
-        for (int p = 0; p < P; ++p) dot[m][p] = V::set1(kForm.start ? x.start[start + m] : kDotBias);
+        for (int p = 0; p < P; ++p)
+          dot[m][p] = V::set1(kForm.start ? x.start[start + m] : kDotBias);
       }
 #pragma GCC unroll 8
       for (int s = 0; s < kSteps; ++s) {
@@ -148,14 +152,15 @@ void add_block(const UnpackedSlab<kForm>& w, const BlockRows& x, Ahead& ahead, R
 
 // P panels times rows [from, to), at most kStretchRows; the first rows ask for the next P panels.
 template <class V, DType D, int P>
-void multiply_stretch(const PanelMatrix& w, const QuantizedRows& x, const MatmulOutput& out, int64_t panel,
-                      int64_t from, int64_t to) {
+void multiply_stretch(const PanelMatrix& w, const QuantizedRows& x, const MatmulOutput& out,
+                      int64_t panel, int64_t from, int64_t to) {
   ResultTile sums[kStretchRows / kRowBlock][P];
   UnpackedGroup<kTileForm<D>> groups[P][kMostSlabGroups];
   const int64_t slabs = (w.layout.groups + kMostSlabGroups - 1) / kMostSlabGroups;
   const int64_t slab_groups = (w.layout.groups + slabs - 1) / slabs;
   const int64_t bytes = P * static_cast<int64_t>(w.layout.bytes);
-  Ahead next{w.panels + (panel + P) * static_cast<int64_t>(w.layout.bytes), V::kTileRows * bytes / (kRowBlock * w.layout.groups)};
+  Ahead next{w.panels + (panel + P) * static_cast<int64_t>(w.layout.bytes),
+             V::kTileRows * bytes / (kRowBlock * w.layout.groups)};
   Ahead nothing{};
   for (int64_t g = 0; g < w.layout.groups; g += slab_groups) {
     const int64_t left = w.layout.groups - g;
@@ -175,8 +180,8 @@ void multiply_stretch(const PanelMatrix& w, const QuantizedRows& x, const Matmul
 
 // Rows are taken in stretches whose codes stay in the second-level cache while panels stream by.
 template <class V, DType D>
-void multiply_many_rows(const PanelMatrix& w, const QuantizedRows& x, const MatmulOutput& out, int64_t begin,
-                        int64_t end) {
+void multiply_many_rows(const PanelMatrix& w, const QuantizedRows& x, const MatmulOutput& out,
+                        int64_t begin, int64_t end) {
   constexpr int64_t kCacheBytes = 768 << 10;
   int64_t stretch = kCacheBytes / w.k / kRowBlock * kRowBlock;
   if (stretch < kRowBlock) stretch = kRowBlock;

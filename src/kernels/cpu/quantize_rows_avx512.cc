@@ -32,10 +32,12 @@ __m512i round_codes(const float* x, float inverse) {
 }
 
 // Two groups of 32 codes, in order.
-__m512i quantize_pair(const float* first, float first_inverse, const float* second, float second_inverse) {
-  const __m512i a = _mm512_packs_epi32(round_codes(first, first_inverse), round_codes(first + 16, first_inverse));
-  const __m512i b =
-      _mm512_packs_epi32(round_codes(second, second_inverse), round_codes(second + 16, second_inverse));
+__m512i quantize_pair(const float* first, float first_inverse, const float* second,
+                      float second_inverse) {
+  const __m512i a =
+      _mm512_packs_epi32(round_codes(first, first_inverse), round_codes(first + 16, first_inverse));
+  const __m512i b = _mm512_packs_epi32(round_codes(second, second_inverse),
+                                       round_codes(second + 16, second_inverse));
   // Packing works within 128 bits: words L, 4 + L, ... are of lane L.
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   return _mm512_permutexvar_epi32(order, _mm512_packs_epi16(a, b));
@@ -43,18 +45,21 @@ __m512i quantize_pair(const float* first, float first_inverse, const float* seco
 
 // In both words of 64 bits, for each 16 codes, 0x80 * 16 more than their sum.
 __m512i sums_of_16(__m512i codes) {
-  const __m512i sums = _mm512_sad_epu8(_mm512_xor_si512(codes, _mm512_set1_epi8(-128)), _mm512_setzero_si512());
+  const __m512i sums =
+      _mm512_sad_epu8(_mm512_xor_si512(codes, _mm512_set1_epi8(-128)), _mm512_setzero_si512());
   return _mm512_add_epi64(sums, _mm512_shuffle_epi32(sums, _MM_PERM_BADC));
 }
 
 // From sums_of_16 of 8 pairs of groups.
 void store_half_sums(const __m512i (&sums)[8], QuantizedGroups<16>& groups) {
   // Of two vectors, the first halves' sums of 4 groups, then the second halves'.
-  const __m512i gather = _mm512_setr_epi32(0, 8, 16, 24, 4, 12, 20, 28, 0, 8, 16, 24, 4, 12, 20, 28);
+  const __m512i gather =
+      _mm512_setr_epi32(0, 8, 16, 24, 4, 12, 20, 28, 0, 8, 16, 24, 4, 12, 20, 28);
   const __m512i join = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
   __m512i four[4];
 #pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) four[i] = _mm512_permutex2var_epi32(sums[2 * i], gather, sums[2 * i + 1]);
+  for (int i = 0; i < 4; ++i)
+    four[i] = _mm512_permutex2var_epi32(sums[2 * i], gather, sums[2 * i + 1]);
   const __m512i low = _mm512_permutex2var_epi32(four[0], join, four[1]);
   const __m512i high = _mm512_permutex2var_epi32(four[2], join, four[3]);
   const __m512i bias = _mm512_set1_epi32(0x80 * 16);
@@ -77,11 +82,13 @@ void quantize_groups(const float* const (&from)[16], int8_t* codes, QuantizedGro
   const __m512 absmax = _mm512_castsi512_ps(largest), most = _mm512_set1_ps(127.0f);
   _mm512_storeu_ps(groups.scale, _mm512_div_ps(absmax, most));
   alignas(64) float inverse[16];
-  _mm512_store_ps(inverse, _mm512_maskz_div_ps(_mm512_test_epi32_mask(largest, largest), most, absmax));
+  _mm512_store_ps(inverse,
+                  _mm512_maskz_div_ps(_mm512_test_epi32_mask(largest, largest), most, absmax));
   __m512i sums[8];
 #pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) {
-    const __m512i pair = quantize_pair(from[2 * i], inverse[2 * i], from[2 * i + 1], inverse[2 * i + 1]);
+    const __m512i pair =
+        quantize_pair(from[2 * i], inverse[2 * i], from[2 * i + 1], inverse[2 * i + 1]);
     _mm512_storeu_si512(codes + 64 * i, pair);
     sums[i] = sums_of_16(pair);
   }

@@ -17,8 +17,8 @@ struct QuantizedGroups {
   int32_t half_sum[2][N];  // of the codes of elements 0-15 and 16-31
 };
 
-// Of the groups [first, first + count) of a block, counted as QuantizedRows lays them out. The block
-// begins at group `block` of its rows.
+// Of the groups [first, first + count) of a block, counted as QuantizedRows lays them out. The
+// block begins at group `block` of its rows.
 template <int N>
 void store_groups(const QuantizedRows& out, int64_t block, int64_t rows, int64_t first, int count,
                   const QuantizedGroups<N>& groups) {
@@ -26,7 +26,8 @@ void store_groups(const QuantizedRows& out, int64_t block, int64_t rows, int64_t
   const int64_t at = block + first;
   for (int j = 0; j < count; ++j) {
     out.scale[at + j] = groups.scale[j];
-    out.sum[at + j] = groups.scale[j] * static_cast<float>(groups.half_sum[0][j] + groups.half_sum[1][j]);
+    out.sum[at + j] =
+        groups.scale[j] * static_cast<float>(groups.half_sum[0][j] + groups.half_sum[1][j]);
   }
   for (int slot = 0; slot < kZeroSlots; ++slot) {
     if (out.start[slot] == nullptr) continue;
