@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <string>
+#include <utility>
 
 #include "base/json.h"
 #include "checkpoint/checkpoint.h"
@@ -75,12 +76,12 @@ struct ShownPrompt {
 Result<ShownPrompt> make_prompt(const DebugPromptOptions& options) {
   if (options.messages.empty()) return invalid_argument("--messages is missing; give a JSON file");
   ASSIGN_OR_RETURN(const json::value document, read_json_file(options.messages));
-  ASSIGN_OR_RETURN(const ChatRender chat, parse_conversation(document, options.messages));
+  ASSIGN_OR_RETURN(ChatRender chat, parse_conversation(document, options.messages));
   ASSIGN_OR_RETURN(const std::string path, resolve_model_path(options.model));
   ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint,
                    Checkpoint::open(path, CheckpointParts::kConfigOnly));
   ASSIGN_OR_RETURN(const ModelText text, load_model_text(*checkpoint, options.chat_template));
-  ASSIGN_OR_RETURN(ChatPrompt prompt, make_chat_prompt(*text.chat_template, chat));
+  ASSIGN_OR_RETURN(ChatPrompt prompt, make_chat_prompt(*text.chat_template, std::move(chat)));
   std::vector<int32_t> ids =
       text.tokenizer->encode(prompt.text, {.add_special_tokens = prompt.add_special_tokens});
   return ShownPrompt{std::move(prompt.text), std::move(ids), text.chat_template_reason,

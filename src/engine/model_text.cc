@@ -165,7 +165,8 @@ std::string template_with_capability(const std::string& spec, const std::string&
   return to_json_text(with);
 }
 
-Result<ChatPrompt> make_chat_prompt(const ChatTemplate& chat_template, const ChatRender& chat) {
+Result<ChatPrompt> make_chat_prompt(const ChatTemplate& chat_template, ChatRender chat) {
+  chat.parse_tool_arguments = true;
   ChatPrompt prompt;
   ASSIGN_OR_RETURN(prompt.text, chat_template.render(chat));
   prompt.add_special_tokens = chat_template.wants_bos(prompt.text);

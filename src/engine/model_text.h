@@ -41,7 +41,8 @@ struct ChatPrompt {
   std::string text;
   bool add_special_tokens = false;  // when it is tokenized
 };
-Result<ChatPrompt> make_chat_prompt(const ChatTemplate& chat_template, const ChatRender& chat);
+// Arguments of tool calls that are JSON text become objects.
+Result<ChatPrompt> make_chat_prompt(const ChatTemplate& chat_template, ChatRender chat);
 
 // A tokenizer by itself: a checkpoint (directory or .gguf), tokenizer.json, tokenizer.model or *.tiktoken.
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::string& path);

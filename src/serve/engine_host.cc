@@ -55,7 +55,6 @@ Result<std::vector<int32_t>> EngineHost::encode_chat(const ChatInput& input) con
   ChatRender render;
   render.messages = input.messages;
   render.continue_final_message = input.continue_last;
-  render.parse_tool_arguments = true;
   render.variables = input.variables;
   return engine_->encode_chat(render);
 }

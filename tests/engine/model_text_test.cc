@@ -114,6 +114,15 @@ TEST(ModelText, AFamilyWithoutATemplateGetsItsOwn) {
   EXPECT_EQ(raw->chat_template->name(), "base");
 }
 
+TEST(ModelText, TemplatesGetTheArgumentsOfToolCallsAsObjects) {
+  const auto calls = ChatTemplate::from_jinja(
+      "{{ messages[0].tool_calls[0].function.arguments.a }}", "t", {}).value();
+  ChatRender chat;
+  chat.messages = parse_json(R"([{"role": "assistant", "tool_calls": [
+      {"function": {"name": "f", "arguments": "{\"a\": 17}"}}]}])", "test")->as_array();
+  EXPECT_EQ(make_chat_prompt(calls, chat)->text, "17");
+}
+
 // ChatGLM 3's tokenizer puts [gMASK] sop before every text, and reads "sop" in a text as a word.
 TEST(ModelText, ChatGlmGetsItsPrefixOnceAndItsRolesAsIds) {
   TemporaryDirectory directory;
