@@ -15,7 +15,7 @@ constexpr std::array<std::string_view, 8> kUnused = {
 
 using Tensors = std::map<std::string, TensorRecord, std::less<>>;
 
-int64_t blocks_of(int64_t extent, int64_t block) { return (extent + block - 1) / block; }
+int64_t blocks_of(int64_t extent, int64_t block) { return extent / block + (extent % block != 0); }
 
 Tensors::iterator find_scales(std::string_view matrix, Tensors& tensors) {
   if (!matrix.ends_with(kWeight)) return tensors.end();
@@ -29,7 +29,7 @@ Tensors::iterator find_scales(std::string_view matrix, Tensors& tensors) {
 
 // Rows and columns that share one of the scales; nullopt: these are no scales of the matrix.
 std::optional<BlockShape> shared_by(const Shape& scales, const Shape& matrix,
-                                                const std::optional<BlockShape>& block) {
+                                    const std::optional<BlockShape>& block) {
   const int64_t n = matrix[0], k = matrix[1];
   if (block && scales == Shape{blocks_of(n, (*block)[0]), blocks_of(k, (*block)[1])}) return block;
   if (scales.numel() == 1) return {{std::max<int64_t>(n, 1), std::max<int64_t>(k, 1)}};

@@ -24,6 +24,18 @@ inline std::string small_safetensors() {
       std::string(32, '\1'));
 }
 
+// Matrices in fp8, their scales a row, a block of 128 x 128 and of an empty matrix.
+inline std::string fp8_safetensors() {
+  return safetensors_file(
+      R"({"a.weight":{"dtype":"F8_E4M3","shape":[4,3],"data_offsets":[0,12]},)"
+      R"("a.weight_scale":{"dtype":"F32","shape":[4,1],"data_offsets":[12,28]},)"
+      R"("b.weight":{"dtype":"F8_E4M3","shape":[2,130],"data_offsets":[28,288]},)"
+      R"("b.weight_scale_inv":{"dtype":"BF16","shape":[2],"data_offsets":[288,292]},)"
+      R"("c.weight":{"dtype":"F8_E4M3","shape":[9223372036854775807,0],"data_offsets":[292,292]},)"
+      R"("c.weight_scale":{"dtype":"F32","shape":[1],"data_offsets":[292,296]}})",
+      std::string(296, '\1'));
+}
+
 class GgufBuilder {
  public:
   uint32_t version = 3;

@@ -2,16 +2,20 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 namespace lmdeploy {
 namespace {
 
 using Tensors = std::map<std::string, TensorRecord, std::less<>>;
 using Block = std::optional<BlockShape>;
 
-constexpr std::byte kData[1] = {};
+constexpr std::byte kData[16] = {};
 
+// Data begins at a byte of its own for each tensor.
 void add(Tensors& tensors, const std::string& name, DType dtype, Shape shape) {
-  tensors.emplace(name, TensorRecord{name, name, dtype, shape, kData,
+  CHECK(tensors.size() < std::size(kData));
+  tensors.emplace(name, TensorRecord{name, name, dtype, shape, kData + tensors.size(),
                                      static_cast<size_t>(dtype_bytes(dtype, shape.numel()))});
 }
 
@@ -50,17 +54,52 @@ TEST(Fp8Scales, BlocksRowsOrTheWholeMatrixShareAScale) {
   };
   for (const Case& one : cases) {
     Tensors tensors = matrix_and(one.name, one.dtype, one.shape);
+    const std::byte* const scales = tensors.at(one.name).data;
     ProblemList problems;
     attach_fp8_scales(one.block, tensors, problems);
     ASSERT_TRUE(problems.empty()) << one.name << one.shape.to_string();
     ASSERT_EQ(tensors.size(), 1U);
     const TensorRecord& matrix = tensors.at("a.weight");
     EXPECT_EQ(matrix.loaded_dtype(), DType::kBF16);
+    EXPECT_EQ(matrix.scales.data, scales) << one.name << one.shape.to_string();
     EXPECT_EQ(matrix.scales.dtype, one.dtype);
     EXPECT_EQ(matrix.scales.rows, one.rows) << one.shape.to_string();
     EXPECT_EQ(matrix.scales.columns, one.columns) << one.shape.to_string();
     EXPECT_EQ(matrix.scales.across, one.across) << one.shape.to_string();
   }
+}
+
+TEST(Fp8Scales, EachMatrixHasItsOwn) {
+  Tensors tensors = matrix_and("a.weight_scale", DType::kF32, Shape{1});
+  add(tensors, "b.weight", DType::kF8E4M3, Shape{8, 8});
+  add(tensors, "b.weight_scale_inv", DType::kF32, Shape{8});
+  ProblemList problems;
+  attach_fp8_scales({}, tensors, problems);
+  ASSERT_TRUE(problems.empty());
+  EXPECT_EQ(tensors.at("a.weight").scales.data, kData + 1);
+  EXPECT_EQ(tensors.at("b.weight").scales.data, kData + 3);
+}
+
+// No elements, so that a file can name it.
+TEST(Fp8Scales, TheLongestEmptyMatrixIsRead) {
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  const Block block{{128, 128}};
+  for (const Shape& shape : {Shape{kMost, 0}, Shape{0, kMost}}) {
+    for (const Shape& scales : {Shape{1}, Shape{3, 2}}) {
+      Tensors tensors;
+      add(tensors, "a.weight", DType::kF8E4M3, shape);
+      add(tensors, "a.weight_scale", DType::kF32, scales);
+      ProblemList problems;
+      attach_fp8_scales(block, tensors, problems);
+      EXPECT_EQ(problems.empty(), scales == Shape{1}) << shape.to_string();
+    }
+  }
+  Tensors named;
+  add(named, "a.weight", DType::kF8E4M3, Shape{kMost, 0});
+  add(named, "a.weight_scale", DType::kF32, Shape{3, 2});
+  EXPECT_NE(problem(block, named).find("expected f32, bf16 or f16 [72057594037927936, 0]"),
+            std::string::npos)
+      << problem(block, named);
 }
 
 TEST(Fp8Scales, ScalesOfActivationsAndOfTheCacheLeave) {

@@ -46,7 +46,10 @@ void run_mutations(const std::string& seed, void (*fuzz)(std::span<const uint8_t
   }
 }
 
-TEST(Mutation, Safetensors) { run_mutations(small_safetensors(), fuzz_safetensors, 20000); }
+TEST(Mutation, Safetensors) {
+  run_mutations(small_safetensors(), fuzz_safetensors, 20000);
+  run_mutations(fp8_safetensors(), fuzz_safetensors, 10000);
+}
 
 TEST(Mutation, Torch) { run_mutations(small_torch_file(), fuzz_torch, 40000); }
 
