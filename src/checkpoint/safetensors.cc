@@ -129,7 +129,8 @@ class Parser {
     for (const json::value& dim : dims) {
       const std::optional<uint64_t> extent = size_of(dim);
       if (!extent || *extent > static_cast<uint64_t>(INT64_MAX) ||
-          __builtin_mul_overflow(bytes, *extent, &bytes)) {
+          __builtin_mul_overflow(bytes, *extent, &bytes) ||
+          bytes > static_cast<uint64_t>(INT64_MAX)) {
         problems_.add("tensor '{}' has an impossible shape {}", tensor.name,
                       to_json_text(json::value(dims)));
         return false;

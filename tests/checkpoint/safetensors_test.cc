@@ -88,11 +88,12 @@ TEST(Safetensors, AllProblemsAreInOneStatus) {
           R"("negative":{"dtype":"U8","shape":[-1],"data_offsets":[0,1]},)"
           R"("deep":{"dtype":"U8","shape":[1,1,1,1,1,1],"data_offsets":[0,1]},)"
           R"("bare":{"dtype":"U8"},)"
+          R"("wide":{"dtype":"U8","shape":[9223372036854775807,2,0],"data_offsets":[0,0]},)"
           R"("far":{"dtype":"U8","shape":[1],"data_offsets":[1000,1001]}})",
           std::string(16, 'x')),
       StatusCode::kDataLoss,
-      {"7 problems", "'short' f32 [4] needs 16 bytes; its data_offsets hold 15", "'back'",
-       "'huge' has an impossible shape", "'negative'", "'deep' has 6 dimensions", "'bare' lacks",
+      {"8 problems", "'short' f32 [4] needs 16 bytes; its data_offsets hold 15", "'back'",
+       "'huge' has an impossible shape", "'wide' has an impossible shape", "'negative'", "'deep' has 6 dimensions", "'bare' lacks",
        "'far' ends at byte 1001"});
 }
 
