@@ -2,11 +2,15 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
+
 namespace lmdeploy {
 
 namespace {
 
 constexpr int64_t kMaxBlock = 65536;
+constexpr size_t kShownBytes = 80;  // of a value in a message
+constexpr const char* kModelOptFile = "hf_quant_config.json";
 // Methods whose checkpoints have a matrix NAME.weight in fp8 and its scales beside it.
 constexpr std::array<std::string_view, 2> kFp8Methods = {"fp8", "fbgemm_fp8"};
 
@@ -19,6 +23,11 @@ const json::object* object_of(const json::value* value) {
   return value == nullptr ? nullptr : value->if_object();
 }
 
+std::string shown(std::string_view text) {
+  if (text.size() <= kShownBytes) return std::string(text);
+  return fmt::format("{}...", text.substr(0, utf8_prefix(text, kShownBytes)));
+}
+
 // What a configuration says of a quantization; nothing: `object` is nullptr.
 struct Named {
   std::string_view key, method;
@@ -26,13 +35,19 @@ struct Named {
 };
 
 Named quantization_of(const json::object& config) {
-  for (const char* key : {"quantization_config", "compression_config"}) {
+  for (const char* key : {"quantization_config", "compression_config", kModelOptFile}) {
     const json::object* object = object_of(find(config, key));
     if (object == nullptr || object->empty()) continue;
     const std::string_view method = text_of(find(*object, "quant_method"));
     return {key, method.empty() ? "unnamed" : method, object};
   }
   return {};
+}
+
+// ModelOpt names no algorithm where the KV cache alone has scales.
+bool has_plain_weights(const Named& quantization) {
+  return quantization.object == nullptr ||
+         (quantization.method == "modelopt" && !find(*quantization.object, "quant_algo"));
 }
 
 bool is_plain_fp8(const Named& quantization) {
@@ -58,7 +73,7 @@ Status refusal(std::string_view path, const Named& quantization, std::string_vie
   return unsupported(
       "{}: the weights are quantized ('{}', method '{}'{}), which comes with a later "
       "version; use the unquantized model or a GGUF file of it",
-      path, quantization.key, quantization.method, what);
+      path, quantization.key, shown(quantization.method), what);
 }
 
 Result<StoredQuantization> read_plain_fp8(const Named& quantization, std::string_view path) {
@@ -69,41 +84,54 @@ Result<StoredQuantization> read_plain_fp8(const Named& quantization, std::string
   if (!stored.block) {
     return invalid_argument(
         "{}: 'weight_block_size' is {}; expected [rows, columns], each 1 to {}", path,
-        to_json_text(*block), kMaxBlock);
+        shown(to_json_text(*block)), kMaxBlock);
   }
   return stored;
 }
 
-// The weights of one group; what cannot be read is appended to `refused`.
-void read_group(const json::object& weights, StoredQuantization& stored, std::string& refused) {
+// The weights of group `name`, whose block goes to `stored`. What cannot be read; empty: nothing.
+std::string read_group(std::string_view name, const json::object& weights,
+                       StoredQuantization& stored) {
   const json::value* bits = find(weights, "num_bits");
   const std::string_view type = text_of(find(weights, "type"));
-  const std::string_view strategy = text_of(find(weights, "strategy"));
   if (type != "float" || bits == nullptr || *bits != 8) {
-    refused += fmt::format(", {} of {} bits", type.empty() ? "int" : type,
-                           bits == nullptr ? "unknown" : to_json_text(*bits));
-  } else if (strategy == "block") {
-    stored.block = block_of(find(weights, "block_structure"));
-    if (!stored.block) refused += ", 'block_structure' is not [rows, columns]";
-  } else if (!strategy.empty() && strategy != "tensor" && strategy != "channel") {
-    refused += fmt::format(", strategy '{}'", strategy);
+    return fmt::format(", {} of {} bits", type.empty() ? "int" : shown(type),
+                       bits == nullptr ? "unknown" : shown(to_json_text(*bits)));
   }
+  const std::string_view strategy = text_of(find(weights, "strategy"));
+  if (strategy.empty() || strategy == "tensor" || strategy == "channel") return {};
+  if (strategy != "block") return fmt::format(", strategy '{}'", shown(strategy));
+  const std::optional<BlockShape> block = block_of(find(weights, "block_structure"));
+  if (!block) return ", 'block_structure' is not [rows, columns]";
+  if (stored.block && stored.block != block) {
+    return fmt::format(", blocks of {} x {} in '{}' beside others of {} x {}", (*block)[0],
+                       (*block)[1], shown(name), (*stored.block)[0], (*stored.block)[1]);
+  }
+  stored.block = block;
+  return {};
+}
+
+// The first thing that cannot be read; empty: all of it can.
+std::string read_groups(const json::object& quantization, StoredQuantization& stored) {
+  const json::object* groups = object_of(find(quantization, "config_groups"));
+  if (groups == nullptr || groups->empty()) return ", no 'config_groups'";
+  for (const auto& [name, value] : *groups) {
+    const json::object* group = value.if_object();
+    const json::object* weights = group == nullptr ? nullptr : object_of(find(*group, "weights"));
+    if (weights == nullptr) continue;
+    std::string refused = read_group(name, *weights, stored);
+    if (!refused.empty()) return refused;
+  }
+  return {};
 }
 
 Result<StoredQuantization> read_compressed_tensors(const Named& quantization,
                                                    std::string_view path) {
   StoredQuantization stored{.fp8 = true};
-  std::string refused;
-  const json::object* groups = object_of(find(*quantization.object, "config_groups"));
-  if (groups == nullptr || groups->empty()) refused += ", no 'config_groups'";
-  for (const auto& [name, value] : groups == nullptr ? json::object() : *groups) {
-    const json::object* group = value.if_object();
-    const json::object* weights = group == nullptr ? nullptr : object_of(find(*group, "weights"));
-    if (weights != nullptr) read_group(*weights, stored, refused);
-  }
+  std::string refused = read_groups(*quantization.object, stored);
   const json::object* sparsity = object_of(find(*quantization.object, "sparsity_config"));
   const std::string_view sparse = sparsity == nullptr ? "" : text_of(find(*sparsity, "format"));
-  if (!sparse.empty() && sparse != "dense") refused += fmt::format(", sparse '{}'", sparse);
+  if (!sparse.empty() && sparse != "dense") refused += fmt::format(", sparse '{}'", shown(sparse));
   const json::object* transform = object_of(find(*quantization.object, "transform_config"));
   const json::object* rotations =
       transform == nullptr ? nullptr : object_of(find(*transform, "config_groups"));
@@ -116,7 +144,7 @@ Result<StoredQuantization> read_compressed_tensors(const Named& quantization,
 
 std::string stored_format(const json::object& config) {
   const Named quantization = quantization_of(config);
-  if (quantization.object == nullptr) return "hf";
+  if (has_plain_weights(quantization)) return "hf";
   return std::string(is_plain_fp8(quantization) ? "fp8" : quantization.method);
 }
 
@@ -126,20 +154,21 @@ void add_modelopt_quantization(const json::object& modelopt, json::object& confi
   const json::object* stated = object_of(find(modelopt, "quantization"));
   const json::value* algorithm = stated == nullptr ? nullptr : find(*stated, "quant_algo");
   if (algorithm != nullptr) quantization["quant_algo"] = *algorithm;
-  config["quantization_config"] = std::move(quantization);
+  config[kModelOptFile] = std::move(quantization);
 }
 
 Result<StoredQuantization> read_quantization(const json::object& config, std::string_view path) {
   const Named quantization = quantization_of(config);
   if (quantization.object == nullptr) return StoredQuantization{};
   if (quantization.method == "mxfp4") return StoredQuantization{};  // experts (quant/mxfp4.h)
+  if (has_plain_weights(quantization)) return StoredQuantization{.fp8 = true};  // of the cache
   if (is_plain_fp8(quantization)) return read_plain_fp8(quantization, path);
   if (quantization.method == "compressed-tensors") {
     return read_compressed_tensors(quantization, path);
   }
   const std::string_view algorithm = text_of(find(*quantization.object, "quant_algo"));
   return refusal(path, quantization,
-                 algorithm.empty() ? std::string() : fmt::format(", '{}'", algorithm));
+                 algorithm.empty() ? std::string() : fmt::format(", '{}'", shown(algorithm)));
 }
 
 }  // namespace lmdeploy

@@ -16,13 +16,15 @@ namespace lmdeploy {
 // codes), "compressed-tensors", or the quantization's own method.
 std::string stored_format(const json::object& config);
 
-// Adds ModelOpt's hf_quant_config.json to the config.json beside it, where that says nothing.
+// Adds ModelOpt's hf_quant_config.json to the config.json beside it, where that says nothing, under
+// the file's name.
 void add_modelopt_quantization(const json::object& modelopt, json::object& config);
 
 using BlockShape = std::array<int64_t, 2>;  // rows, columns
 
 struct StoredQuantization {
-  bool fp8 = false;  // matrices of fp8 have scales (checkpoint/fp8_scales.h)
+  // Matrices of fp8 have scales, or the KV cache has (checkpoint/fp8_scales.h).
+  bool fp8 = false;
   // Elements that share a scale, where the configuration says so.
   std::optional<BlockShape> block = std::nullopt;
 };

@@ -103,9 +103,59 @@ TEST(Quantization, ModelOptsOwnFileCountsWhereTheConfigurationSaysNothing) {
   json::object named = config_of(R"({"quant_method":"awq"})");
   add_modelopt_quantization(modelopt, named);
   EXPECT_EQ(stored_format(named), "awq");
-  json::object unnamed;
-  add_modelopt_quantization({}, unnamed);
-  EXPECT_NE(refusal(unnamed).find("'modelopt'"), std::string::npos);
+  json::object refused;
+  add_modelopt_quantization({{"quantization", {{"quant_algo", "NVFP4"}}}}, refused);
+  EXPECT_NE(refusal(refused).find("('hf_quant_config.json', method 'modelopt', 'NVFP4')"),
+            std::string::npos)
+      << refusal(refused);
+}
+
+// Its weights are not quantized; the scales of its cache are left out, as those beside fp8.
+TEST(Quantization, ModelOptWithoutAnAlgorithmHasPlainWeights) {
+  json::object file;
+  add_modelopt_quantization(
+      {{"quantization", {{"quant_algo", nullptr}, {"kv_cache_quant_algo", "FP8"}}}}, file);
+  for (const json::object& config : {file, config_of(R"({"quant_method": "modelopt"})")}) {
+    const auto read = read_quantization(config, "M");
+    ASSERT_TRUE(read.ok()) << read.status().message();
+    EXPECT_TRUE(read->fp8);
+    EXPECT_EQ(stored_format(config), "hf");
+  }
+}
+
+TEST(Quantization, GroupsShareOneBlock) {
+  constexpr std::string_view kSecond = R"("group_1": {"weights": {"num_bits": 8, "type": "float",
+    "strategy": "block", "block_structure": [)";
+  const auto two = [&](const char* sizes) {
+    return with(kBlock, R"("group_1": {"weights": null)", fmt::format("{}{}]}}", kSecond, sizes));
+  };
+  const auto same = read_quantization(two("128, 128"), "M");
+  ASSERT_TRUE(same.ok()) << same.status().message();
+  EXPECT_EQ(same->block, (std::optional<BlockShape>{{128, 128}}));
+  EXPECT_NE(refusal(two("64, 32")).find("blocks of 64 x 32 in 'group_1' beside others of 128 x 128"),
+            std::string::npos)
+      << refusal(two("64, 32"));
+}
+
+TEST(Quantization, RefusalsAreShort) {
+  const std::string most(100000, 'x');
+  const std::string weights =
+      fmt::format(R"({{"weights": {{"num_bits": ["{0}"], "type": "{0}"}}}})", most);
+  std::string groups = fmt::format(R"("g": {})", weights);
+  for (int i = 0; i < 20; ++i) groups += fmt::format(R"(, "g{}": {})", i, weights);
+  for (const std::string& quantization : {
+           fmt::format(R"({{"quant_method": "{}"}})", most),
+           fmt::format(R"({{"quant_method": "modelopt", "quant_algo": "{}"}})", most),
+           fmt::format(R"({{"quant_method": "fp8", "weight_block_size": "{}"}})", most),
+           fmt::format(R"({{"quant_method": "compressed-tensors", "config_groups": {{{}}},
+                            "sparsity_config": {{"format": "{}"}}}})", groups, most),
+           fmt::format(R"({{"quant_method": "compressed-tensors", "config_groups": {{"g": {{
+                            "weights": {{"num_bits": 8, "type": "float", "strategy": "{}"}}}}}}}})",
+                       most)}) {
+    const std::string message = refusal(config_of(quantization));
+    EXPECT_LT(message.size(), 600U) << message;
+    EXPECT_NE(message.find("xxx..."), std::string::npos) << message;
+  }
 }
 
 }  // namespace
