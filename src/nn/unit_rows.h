@@ -12,8 +12,8 @@
 namespace lmdeploy {
 
 // The slice with each row divided by its length (at least 1e-12), computed in fp32 and rounded to the
-// slice's type; its data is in `storage`. A dummy's recipe comes back as it is. kUnsupported, with
-// `name`, for a type that is not f32, f16 or bf16.
+// slice's type, of fp8 to bf16; its data is in `storage`. A dummy's recipe comes back as it is.
+// kUnsupported, with `name`, for a type that is not f32, f16, bf16 or fp8 with scales.
 Result<LoadedSlice> divide_rows(const LoadedSlice& slice, const std::string& name,
                                 std::vector<std::byte>& storage);
 

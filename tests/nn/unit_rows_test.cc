@@ -39,6 +39,31 @@ TEST(UnitRows, KeepsSixteenBitTypes) {
   EXPECT_EQ(first.bits, to_bf16(0.6f).bits);
 }
 
+TEST(UnitRows, Fp8BecomesBf16WithAScaleARow) {
+  constexpr uint8_t kOne = 0x38, kTwo = 0x40;
+  const std::vector<uint8_t> codes = {kOne, kOne, kOne, kOne, 99, kTwo, 0, 0, kTwo, 99};
+  const std::vector<float> scales = {100, 3, 0.5f};  // of rows 0 to 2; the slice begins at row 1
+  LoadedSlice slice = slice_of(codes, DType::kF8E4M3, 2, 5);
+  slice.scales = {.data = reinterpret_cast<const std::byte*>(scales.data()),
+                  .rows = 1,
+                  .columns = 4,
+                  .across = 1,
+                  .first_row = 1};
+  std::vector<std::byte> storage;
+  const auto divided = divide_rows(slice, "head", storage);
+  ASSERT_TRUE(divided.ok()) << divided.status().message();
+  EXPECT_EQ(divided->dtype, DType::kBF16);
+  EXPECT_EQ(divided->row_bytes, 8U);
+  EXPECT_EQ(divided->scales.data, nullptr);
+  std::vector<bf16> got(8);
+  std::memcpy(got.data(), divided->data, 16);
+  const float half = std::sqrt(0.5f);
+  const std::vector<float> want = {0.5f, 0.5f, 0.5f, 0.5f, half, 0, 0, half};
+  for (size_t i = 0; i < want.size(); ++i) EXPECT_EQ(got[i].bits, to_bf16(want[i]).bits) << i;
+  slice.scales = {};
+  EXPECT_FALSE(divide_rows(slice, "head", storage).ok());
+}
+
 TEST(UnitRows, RefusesBlocksByName) {
   const std::vector<float> values(32);
   std::vector<std::byte> storage;
