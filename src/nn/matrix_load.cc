@@ -28,39 +28,48 @@ RowSource source_of(const LoadedSlice& slice, std::span<const int32_t> order) {
   return {slice.dtype, slice.rows, slice.cols, slice.data, slice.row_bytes, order, slice.scales};
 }
 
-// The slice as it is used: with rows of the matrix as rows. The data stays where it is.
+// The slice as it is used: with rows of the matrix as rows, fp8 as bf16. The data stays where it is.
 LoadedSlice as_used(const LoadedSlice& slice) {
   if (!slice.transposed) return slice;
-  return {slice.dtype, slice.cols, slice.rows, nullptr,
-          static_cast<size_t>(dtype_bytes(slice.dtype, slice.rows)), slice.baked};
+  const DType dtype = slice.dtype == DType::kF8E4M3 ? DType::kBF16 : slice.dtype;
+  return {dtype, slice.cols, slice.rows, nullptr,
+          static_cast<size_t>(dtype_bytes(dtype, slice.rows)), slice.baked};
 }
 
-// Elements of the slice with columns and rows exchanged.
+// Rows [first, first + count) of the slice, which begin at `rows`, as columns of `out`.
 template <class T>
-void exchange_axes(const LoadedSlice& slice, std::byte* out) {
-  constexpr int64_t kTile = 32;  // rows whose cache lines stay at hand
-  for (int64_t first = 0; first < slice.rows; first += kTile) {
-    const int64_t end = std::min(first + kTile, slice.rows);
-    for (int64_t c = 0; c < slice.cols; ++c) {
-      for (int64_t r = first; r < end; ++r) {
-        std::memcpy(out + static_cast<size_t>(c * slice.rows + r) * sizeof(T),
-                    slice.data + static_cast<size_t>(r) * slice.row_bytes +
-                        static_cast<size_t>(c) * sizeof(T),
-                    sizeof(T));
-      }
+void write_columns(const LoadedSlice& slice, int64_t first, int64_t count, const std::byte* rows,
+                   size_t row_bytes, std::byte* out) {
+  for (int64_t c = 0; c < slice.cols; ++c) {
+    std::byte* to = out + static_cast<size_t>(c * slice.rows + first) * sizeof(T);
+    const std::byte* from = rows + static_cast<size_t>(c) * sizeof(T);
+    for (int64_t r = 0; r < count; ++r) {
+      std::memcpy(to + static_cast<size_t>(r) * sizeof(T),
+                  from + static_cast<size_t>(r) * row_bytes, sizeof(T));
     }
   }
 }
 
-// The slice in bf16, which `storage` owns.
-LoadedSlice in_bf16(const LoadedSlice& slice, std::vector<std::vector<std::byte>>& storage) {
-  LoadedSlice result = slice;
-  result.dtype = DType::kBF16;
-  result.row_bytes = static_cast<size_t>(dtype_bytes(DType::kBF16, slice.cols));
-  storage.emplace_back(result.row_bytes * static_cast<size_t>(slice.rows));
-  pack_rows(source_of(slice, {}), 0, slice.rows, DType::kBF16, storage.back().data());
-  result.data = storage.back().data();
-  return result;
+// Elements of the slice with columns and rows exchanged; of fp8 as bf16.
+void exchange_axes(const LoadedSlice& slice, std::byte* out) {
+  constexpr int64_t kTile = 32;  // rows whose cache lines stay at hand
+  const bool fp8 = slice.dtype == DType::kF8E4M3;
+  const size_t row_bytes =
+      fp8 ? static_cast<size_t>(dtype_bytes(DType::kBF16, slice.cols)) : slice.row_bytes;
+  std::vector<std::byte> converted(fp8 ? kTile * row_bytes : 0);
+  for (int64_t first = 0; first < slice.rows; first += kTile) {
+    const int64_t count = std::min(kTile, slice.rows - first);
+    const std::byte* rows = slice.data + static_cast<size_t>(first) * slice.row_bytes;
+    if (fp8) {
+      pack_rows(source_of(slice, {}), first, count, DType::kBF16, converted.data());
+      rows = converted.data();
+    }
+    if (slice.dtype == DType::kF32) {
+      write_columns<uint32_t>(slice, first, count, rows, row_bytes, out);
+    } else {
+      write_columns<uint16_t>(slice, first, count, rows, row_bytes, out);
+    }
+  }
 }
 
 // Slices with rows of the matrix as rows; `storage` owns what had to be written anew.
@@ -68,26 +77,18 @@ Result<std::vector<LoadedSlice>> straightened(std::span<const LoadedSlice> slice
                                               std::vector<std::vector<std::byte>>& storage,
                                               const std::string& name) {
   std::vector<LoadedSlice> result;
-  for (const LoadedSlice& stored : slices) {
-    RETURN_IF_ERROR(check_matrix_type(stored, name));
-    if (!stored.transposed) {
-      result.push_back(stored);
-      continue;
-    }
-    const LoadedSlice slice = stored.dtype == DType::kF8E4M3 ? in_bf16(stored, storage) : stored;
+  for (const LoadedSlice& slice : slices) {
+    RETURN_IF_ERROR(check_matrix_type(slice, name));
     result.push_back(as_used(slice));
+    if (!slice.transposed) continue;
     if (is_block_quantized(slice.dtype)) {
       return unsupported("{}: a transposed matrix of type {} cannot be read", name,
                          dtype_name(slice.dtype));
     }
-    storage.emplace_back(static_cast<size_t>(dtype_bytes(slice.dtype, slice.rows * slice.cols)));
-    std::byte* data = storage.back().data();
-    if (slice.dtype == DType::kF32) {
-      exchange_axes<uint32_t>(slice, data);
-    } else {
-      exchange_axes<uint16_t>(slice, data);
-    }
-    result.back().data = data;
+    storage.emplace_back(
+        static_cast<size_t>(dtype_bytes(result.back().dtype, slice.rows * slice.cols)));
+    exchange_axes(slice, storage.back().data());
+    result.back().data = storage.back().data();
   }
   return result;
 }
