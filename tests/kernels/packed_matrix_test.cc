@@ -40,6 +40,51 @@ TEST(PackedMatrix, RowOrderAndFusedFormats) {
   for (int64_t r = 0; r < 3; ++r) EXPECT_EQ(unpacked(packed, 18 + r), v.row(r));
 }
 
+// Codes [5, 40] in fp8 with a scale a row, and the order in which a model wants the rows.
+struct ScaledRows {
+  ScaledRows() {
+    for (size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<std::byte>(i % 120);
+  }
+  RowSource source() const {
+    return {DType::kF8E4M3, 5, 40, codes.data(), 40, order,
+            {reinterpret_cast<const std::byte*>(scales.data()), DType::kF32, 1, 40, 1}};
+  }
+  // Row r of the result.
+  std::vector<float> row(int64_t r) const {
+    const int32_t stored = order[static_cast<size_t>(r)];
+    std::vector<float> values(40);
+    dequantize_fp8_row(codes.data() + stored * 40, stored, 40, source().scales, values.data());
+    return values;
+  }
+
+  std::vector<std::byte> codes = std::vector<std::byte>(5 * 40);
+  std::vector<float> scales = {1, 30, 0.02f, 5, 700};
+  std::vector<int32_t> order = {4, 2, 0, 1, 3};
+};
+
+TEST(PackedMatrix, RowsInAnotherOrderKeepTheirScales) {
+  const ScaledRows w;
+  const RowSource source = w.source();
+  for (DType want : {DType::kQ8_0, DType::kBF16, DType::kF32}) {
+    const PackedMatrix packed = pack_matrix({&source, 1}, want);
+    EXPECT_EQ(packed.format, want == DType::kF32 ? want : DType::kBF16);
+    EXPECT_EQ(packed.storage.bytes(), packed_bytes({&source, 1}, want));
+    for (int64_t r = 0; r < 5; ++r) EXPECT_EQ(unpacked(packed, r), w.row(r)) << r;
+  }
+}
+
+TEST(PackRows, RowsInAnotherOrderKeepTheirScales) {
+  const ScaledRows w;
+  std::vector<float> f32(3 * 40);
+  std::vector<bf16> half(3 * 40);
+  pack_rows(w.source(), 2, 3, DType::kF32, f32.data());
+  pack_rows(w.source(), 2, 3, DType::kBF16, half.data());
+  for (size_t i = 0; i < f32.size(); ++i) {
+    EXPECT_EQ(f32[i], w.row(static_cast<int64_t>(2 + i / 40))[i % 40]) << i;
+    EXPECT_EQ(to_float(half[i]), f32[i]) << i;
+  }
+}
+
 TEST(PackedMatrix, WantedPlainTypeRoundsEveryValueOnce) {
   const FileWeight w = random_weight(DType::kQ5_1, 5, 96, 9);
   const RowSource source = w.source();
