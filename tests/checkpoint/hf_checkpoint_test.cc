@@ -96,6 +96,22 @@ TEST(HfCheckpoint, TorchFilesAreReadWhereNoSafetensorsAre) {
   EXPECT_NE((*safe)->find("s"), nullptr) << "safetensors win";
 }
 
+TEST(HfCheckpoint, ModelOptsScalesOfTheCacheAloneLeave) {
+  TemporaryDirectory dir;
+  dir.write("config.json", kConfig);
+  dir.write("hf_quant_config.json",
+            R"({"quantization": {"quant_algo": null, "kv_cache_quant_algo": "FP8"}})");
+  dir.write("model.safetensors",
+            safetensors_file(
+                R"({"k_proj.weight":{"dtype":"BF16","shape":[2,1],"data_offsets":[0,4]},)"
+                R"("k_proj.k_scale":{"dtype":"F32","shape":[],"data_offsets":[4,8]}})",
+                "abcdefgh"));
+  const auto result = Checkpoint::open(dir.path());
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  EXPECT_EQ((*result)->tensors().size(), 1U);
+  EXPECT_NE((*result)->find("k_proj.weight"), nullptr);
+}
+
 TEST(HfCheckpoint, AnIndexCannotLeadOutOfItsDirectory) {
   for (const char* name :
        {"../secret.safetensors", "/etc/passwd", "sub/x.safetensors", "",

@@ -217,6 +217,8 @@ INSTANTIATE_TEST_SUITE_P(
         Fp8Form{"phi3_autofp8", "phi3", 0, 0, DType::kF16, "_scale", Shape{}, "input_scale",
                 R"({"quant_method": "fp8", "activation_scheme": "static"})"},
         Fp8Form{"phi3_channels", "phi3", 1, 0, DType::kBF16, "_scale", {}, nullptr, kChannels},
+        // Its q and k rows are put in another order.
+        Fp8Form{"cohere_channels", "cohere", 1, 0, DType::kBF16, "_scale", {}, nullptr, kChannels},
         Fp8Form{"llama_fbgemm", "llama-llama3", 1, 0, DType::kF32, "_scale", {}, "input_scale_ub",
                 R"({"quant_method": "fbgemm_fp8", "activation_scale_ub": 1200.0})"},
         Fp8Form{"llama_modelopt", "llama", 0, 0, DType::kF32, "_scale", Shape{}, "k_scale",
