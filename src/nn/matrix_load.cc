@@ -28,7 +28,7 @@ RowSource source_of(const LoadedSlice& slice, std::span<const int32_t> order) {
   return {slice.dtype, slice.rows, slice.cols, slice.data, slice.row_bytes, order, slice.scales};
 }
 
-// The slice as it is used: with rows of the matrix as rows, fp8 as bf16. The data stays where it is.
+// The slice as it is used: with rows of the matrix as rows, fp8 as bf16. Its data is not touched.
 LoadedSlice as_used(const LoadedSlice& slice) {
   if (!slice.transposed) return slice;
   const DType dtype = slice.dtype == DType::kF8E4M3 ? DType::kBF16 : slice.dtype;

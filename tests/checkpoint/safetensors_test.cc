@@ -93,7 +93,8 @@ TEST(Safetensors, AllProblemsAreInOneStatus) {
           std::string(16, 'x')),
       StatusCode::kDataLoss,
       {"8 problems", "'short' f32 [4] needs 16 bytes; its data_offsets hold 15", "'back'",
-       "'huge' has an impossible shape", "'wide' has an impossible shape", "'negative'", "'deep' has 6 dimensions", "'bare' lacks",
+       "'huge' has an impossible shape", "'wide' has an impossible shape", "'negative'",
+       "'deep' has 6 dimensions", "'bare' lacks",
        "'far' ends at byte 1001"});
 }
 
