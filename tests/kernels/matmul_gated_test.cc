@@ -44,6 +44,16 @@ TEST(MatmulGatedTest, IsAProductAndItsActivation) {
   }
 }
 
+// One row on many threads: each has scratch for its own columns only.
+TEST(MatmulGatedTest, ScratchIsThatOfGateAndUp) {
+  constexpr int64_t kSize = 4000;
+  test::CpuRun cpu(16, CpuIsa::detect().name());
+  const PackedMatrix weight = random_weight(kSize, DType::kF32);
+  const Tensor x = test::normal_tensor(Shape{1, kK}, 4), out(Shape{1, kSize}, DType::kF32);
+  matmul_gated(cpu.ctx, x, weight, {}, Activation::kSilu, out);
+  EXPECT_LE(cpu.arena.high_water(), 3 * kSize * sizeof(float));
+}
+
 TEST(MatmulGatedDeathTest, NamesAnOutputOfTheWrongSize) {
   test::CpuRun cpu(1, CpuIsa::detect().name());
   const PackedMatrix weight = random_weight(40, DType::kF32);

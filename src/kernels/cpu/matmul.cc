@@ -54,9 +54,9 @@ bool rounds_blocks(const Ctx& ctx, const MatmulKernels& kernels, int64_t rows) {
   return !ctx.batch_invariant && kernels.rounds_blocks_from > 0 && rows >= kernels.rounds_blocks_from;
 }
 
-// How a product is shared out: rows in strips, whose threads share the panels. A thread's rows are the
-// same in every op, so they stay in its cache; but each strip reads all weights, and its rows must
-// outweigh rounding them.
+// How a product is shared out: groups of threads take strips of rows, the threads of a group share the
+// panels. In a group of one thread its rows are the same in every op, so they stay in its cache; but each
+// strip reads all weights, and its rows must outweigh rounding them.
 class RowStrips {
  public:
   // One strip.
@@ -76,13 +76,19 @@ class RowStrips {
   }
   int64_t size(int64_t strip) const { return begin(strip + 1) - begin(strip); }
   int64_t most_rows() const {
-    return ((rows_ + kRowBlock - 1) / kRowBlock + count() - 1) / count() * kRowBlock;
+    const int64_t blocks = (rows_ + kRowBlock - 1) / kRowBlock;
+    return std::min(rows_, (blocks + count() - 1) / count() * kRowBlock);
+  }
+  // The longest range that share_out gives a thread.
+  int64_t most_of(const ThreadPool& pool, int64_t n) const {
+    const int64_t workers = workers_of_group(pool);
+    return (n + workers - 1) / workers;
   }
 
   // Calls fn(worker, strip, begin, end) for each strip and ranges that cover [0, n).
   template <class F>
   void share_out(ThreadPool& pool, int64_t n, F fn) const {
-    const int64_t workers = pool.size() / groups_;  // of a strip
+    const int64_t workers = workers_of_group(pool);
     pool.run([&](int worker) {
       const int64_t group = worker / workers, in_group = worker % workers;
       const int64_t from = n * in_group / workers, to = n * (in_group + 1) / workers;
@@ -91,6 +97,8 @@ class RowStrips {
   }
 
  private:
+  int64_t workers_of_group(const ThreadPool& pool) const { return pool.size() / groups_; }
+
   static constexpr int64_t kFewestRows = 192, kMostRows = 512;
   int64_t rows_;
   int64_t groups_ = 1, per_group_ = 1;
@@ -262,11 +270,12 @@ void multiply_gated(Ctx& ctx, const Operands& operands, const PackedMatrix& w, c
   const int64_t size = w.n / 2, panels = size / kPanelRows;
   const RowStrips& strips = operands.strips;
   ThreadPool& pool = cpu_stream(ctx).pool();
-  const int64_t most_rows = strips.most_rows();
-  const int64_t width = std::max<int64_t>(2, kStripFloats / (4 * kPanelRows * most_rows) * 2);
-  const int64_t stride = 2 * std::min(width, panels) * kPanelRows;
+  const int64_t most_rows = strips.most_rows(), pairs = (panels + 1) / 2;
+  const int64_t most_pairs = std::max<int64_t>(1, kStripFloats / (4 * kPanelRows * most_rows));
+  const int64_t width = 2 * std::min(most_pairs, strips.most_of(pool, pairs));  // in panels
+  const int64_t stride = 2 * width * kPanelRows;
   float* scratch = ctx.scratch.allocate<float>(pool.size() * most_rows * stride);
-  strips.share_out(pool, (panels + 1) / 2, [&](int worker, int64_t strip, int64_t from, int64_t to) {
+  strips.share_out(pool, pairs, [&](int worker, int64_t strip, int64_t from, int64_t to) {
     float* gate = scratch + worker * most_rows * stride;
     float* up = gate + stride / 2;
     for (int64_t begin = 2 * from; begin < std::min(2 * to, panels); begin += width) {
