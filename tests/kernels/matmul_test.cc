@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <numeric>
 
@@ -141,7 +142,7 @@ TEST_P(MatmulIsa, ARowsResultDoesNotDependOnItsCompany) {
 
 TEST_P(MatmulIsa, BlockFormatsGiveTheBitsOfThePlainVersion) {
   using Sizes = std::vector<int64_t>;
-  // 1280: two slabs of an AMX panel, the last one short.
+  // One to nine of the largest blocks.
   const Sizes sizes = test::kSanitized ? Sizes{1280} : Sizes{256, 768, 1280, 2304};
   for (DType format : test::kBlockFormats) {
     for (int64_t k : sizes) {
@@ -193,6 +194,9 @@ TEST_P(MatmulIsa, ManyRowsGiveOneAnothersBits) {
           leading_rows(GetParam(), w, x, rows, rows, static_cast<int>(rows % 3) + 1, false);
       EXPECT_TRUE(std::equal(some.begin(), some.end(), all.begin())) << dtype_name(format) << " rows " << rows;
     }
+    // 4 threads: two groups of two.
+    const std::vector<float> grouped = leading_rows(GetParam(), w, x, 450, 450, 4, false);
+    EXPECT_TRUE(std::equal(grouped.begin(), grouped.end(), all.begin())) << dtype_name(format) << ", 4 threads";
   }
 }
 
@@ -253,18 +257,33 @@ TEST_P(MatmulIsa, FusedWeightsKeepTheirFormats) {
   }
 }
 
+void expect_nan_in_its_row(const std::string& isa, DType format, int64_t rows, bool batch_invariant, float nan) {
+  const PackedMatrix w = packed_weight(format, 16, 64);
+  std::vector<float> x = random_rows(rows, 64, 8);
+  const Product clean = multiply(isa, w, x, rows, 64, 1, batch_invariant);
+  x[3 * 64 + 5] = nan;
+  const Product product = multiply(isa, w, x, rows, 64, 1, batch_invariant);
+  for (int64_t m = 0; m < rows; ++m) {
+    for (int64_t n = 0; n < 16; ++n) {
+      const auto at = static_cast<size_t>(m * clean.stride + n);
+      if (m == 3) {
+        EXPECT_TRUE(std::isnan(product.out[at])) << dtype_name(format) << " rows " << rows << ", " << n;
+      } else {
+        EXPECT_EQ(product.out[at], clean.out[at]) << dtype_name(format) << " rows " << rows << ", " << m;
+      }
+    }
+  }
+}
+
 TEST_P(MatmulIsa, NotANumberStaysInItsRowAndShows) {
-  const PackedMatrix w = packed_weight(DType::kQ4_0, 16, 64);
-  std::vector<float> x = random_rows(40, 64, 8);
-  const Product clean = multiply(GetParam(), w, x, 40, 64);
-  x[3 * 64 + 5] = NAN;
-  const Product product = multiply(GetParam(), w, x, 40, 64);
-  for (size_t m = 0; m < 40; ++m) {
-    const float value = product.out[m * static_cast<size_t>(product.stride)];
-    if (m == 3) {
-      EXPECT_TRUE(std::isnan(value));
-    } else {
-      EXPECT_EQ(value, clean.out[m * static_cast<size_t>(clean.stride)]);
+  // The upper half of the first is that of infinity; rounding the second by adding would give 0.
+  for (uint32_t bits : {0x7F800001u, 0xFFFFFFFFu, 0x7FC00000u}) {
+    for (DType format : {DType::kQ4_0, DType::kBF16}) {
+      for (int64_t rows : {4, 16, 40}) {
+        for (bool batch_invariant : {true, false}) {
+          expect_nan_in_its_row(GetParam(), format, rows, batch_invariant, std::bit_cast<float>(bits));
+        }
+      }
     }
   }
 }
