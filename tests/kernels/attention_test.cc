@@ -18,6 +18,7 @@ struct Case {
   float softcap = 0;
   bool alibi = false;
   bool sinks = false;
+  float exact_scores = 0;  // above 0: scores near it that fp32 holds, values 1 and -1
 };
 
 // One call of paged_attention: the last queries[b] tokens of each context kv_len[b].
@@ -31,17 +32,19 @@ class Attention {
   Attention(const Case& c, std::vector<int> lengths) : case_(c), cache_(c.kv, std::move(lengths)) {
     // Scores q.k * scale with a standard deviation of about 4.
     cache_.fill(1.0);
+    if (c.exact_scores > 0) fill_exact();
     slopes_ = Tensor(Shape{c.heads}, DType::kF32);
     sinks_ = Tensor(Shape{c.heads}, DType::kF32);
     for (int h = 0; h < c.heads; ++h) {
       slopes_.data<float>()[h] = 0.25f / static_cast<float>(1 + h);
-      sinks_.data<float>()[h] = 2.0f + static_cast<float>(h);
+      sinks_.data<float>()[h] = c.exact_scores + 2.0f + static_cast<float>(h);
     }
   }
 
   PagedKvFixture& cache() { return cache_; }
   float scale() const { return 4.0f / std::sqrt(static_cast<float>(case_.kv.head_dim)); }
   float q(int sequence, int position, int column) const {
+    if (case_.exact_scores > 0) return column % case_.kv.head_dim == 0 ? 1 / scale() : 0;
     return static_cast<float>(hash_normal(static_cast<uint64_t>(7 + sequence),
                                           static_cast<uint64_t>(position * 65536 + column)));
   }
@@ -97,6 +100,9 @@ class Attention {
     return isa == "amx" && case_.kv.dtype == DType::kBF16 ? 0x1p-8 : 0;
   }
 
+  // Of the scores' products, which exact scores do not have.
+  double rounding() const { return case_.exact_scores > 0 ? 1e-6 : 3e-5; }
+
   struct Expected {
     std::vector<double> value, magnitude;  // sum(p v), sum(p |v|)
   };
@@ -148,7 +154,7 @@ class Attention {
                         static_cast<size_t>(d) +
                     static_cast<size_t>(c)];
             const auto at = static_cast<size_t>(c);
-            ASSERT_NEAR(value, want.value[at], 3e-5 + tolerance(isa) * want.magnitude[at])
+            ASSERT_NEAR(value, want.value[at], rounding() + tolerance(isa) * want.magnitude[at])
                 << "sequence " << b << " position " << position << " head " << head << " column "
                 << c;
           }
@@ -158,6 +164,24 @@ class Attention {
   }
 
  private:
+  // Keys whose first column is the score, in steps of 1/16. Every 256 tokens the greatest score and
+  // the values' sign change.
+  void fill_exact() {
+    for (size_t b = 0; b < cache_.lengths().size(); ++b) {
+      for (int token = 0; token < cache_.lengths()[b]; ++token) {
+        const int sixteenths = token * 37 % 61 + token / 256 * 3;
+        const float score = case_.exact_scores + static_cast<float>(sixteenths) / 16;
+        for (int head = 0; head < case_.kv.kv_heads; ++head) {
+          for (int i = 0; i < case_.kv.head_dim; ++i) {
+            const int sequence = static_cast<int>(b);
+            cache_.put(sequence, token, head, i, i == 0 ? score : 0);
+            cache_.put(sequence, token, case_.kv.kv_heads + head, i, token / 256 % 2 == 0 ? 1 : -1);
+          }
+        }
+      }
+    }
+  }
+
   Case case_;
   PagedKvFixture cache_;
   Tensor slopes_, sinks_;
@@ -249,6 +273,16 @@ TEST(PagedAttention, ScoreShapesOf16BitCaches) {
     expect_matches_reference({.kv = kv, .softcap = 5.0f}, step);
     expect_matches_reference(
         {.kv = kv, .window = 50, .softcap = 20.0f, .alibi = true, .sinks = true}, step);
+  }
+}
+
+// Splits and sinks are weighed against each other exactly, however large the scores.
+TEST(PagedAttention, LargeScoresOfSeveralSplits) {
+  const Step step{{1, 40}, {512, 800}};
+  for (float score : {300.0f, 1000.0f}) {
+    SCOPED_TRACE(score);
+    expect_matches_reference({.exact_scores = score}, step);
+    expect_matches_reference({.sinks = true, .exact_scores = score}, step);
   }
 }
 

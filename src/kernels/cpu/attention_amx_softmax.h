@@ -17,13 +17,22 @@ constexpr int kFewRows = 8;               // up to here scores are turned
 
 // attention_softmax.h with 16 lanes, for weights that become bf16.
 inline __m512 lowest_scores() { return lowest_scores<avx512::F32Vec>().v; }
-inline __m512 exponent_of(__m512 top) { return exponent_of(avx512::F32Vec{top}).v; }
-inline __m512 exp2_below(__m512 s, __m512 exponent) {
-  return exp2_below<avx512::F32Vec, Weights::kBf16>({s}, {exponent}).v;
-}
 inline __m512 soft_capped(__m512 s, float softcap) { return soft_capped(avx512::F32Vec{s}, softcap).v; }
 inline float shape_row(const AttentionArgs& args, const RowView& row, SplitTokens tokens, float* scores) {
   return shape_row<avx512::F32Vec>(args, row, tokens, scores);
+}
+
+// What exp_below adds: -top in powers of 2, 0 where nothing is seen.
+inline __m512 exponent_of(__m512 top) {
+  const __mmask16 seen = _mm512_cmp_ps_mask(top, lowest_scores(), _CMP_NEQ_UQ);
+  return _mm512_maskz_mul_ps(seen, top, _mm512_set1_ps(-kLog2E));
+}
+
+// e^(s - top) for exponent = exponent_of(top) and s <= top. The rounding of `exponent` is a factor
+// of all of a split's: 1e-5 for scores near 300, far below the rounding to bf16.
+inline __m512 exp_below(__m512 s, __m512 exponent) {
+  const __m512 x = _mm512_fmadd_ps(s, _mm512_set1_ps(kLog2E), exponent);
+  return exp2_below<avx512::F32Vec, Weights::kBf16>({x}).v;
 }
 
 // To bf16 in the upper halves of the words, for finite x >= 0.
@@ -94,8 +103,8 @@ inline __m512 shape_scores(const AttentionArgs& args, const RowLanes& lanes, int
       __m512 pair[4];
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i, at += 2 * kPairRows) {
-        const __m512 even = exp2_below(_mm512_load_ps(at), exponent);
-        const __m512 odd = exp2_below(_mm512_load_ps(at + kPairRows), exponent);
+        const __m512 even = exp_below(_mm512_load_ps(at), exponent);
+        const __m512 odd = exp_below(_mm512_load_ps(at + kPairRows), exponent);
         pair[i] = _mm512_add_ps(even, odd);
         words[half * 8 + part * 4 + i] =  // (odd & upper) | even >> 16
             _mm512_ternarylogic_epi32(round_words(odd), upper, _mm512_srli_epi32(round_words(even), 16),
@@ -158,8 +167,8 @@ inline float row_exponentials(const float* scores, float top, SplitTokens tokens
   __m512 sum = _mm512_setzero_ps();
   for (int step = tokens.first_step(); step <= tokens.last_step(); ++step) {
     const float* at = scores + step * kTileSteps;
-    const __m512 low = exp2_below(_mm512_load_ps(at), exponent);
-    const __m512 high = exp2_below(_mm512_load_ps(at + 16), exponent);
+    const __m512 low = exp_below(_mm512_load_ps(at), exponent);
+    const __m512 high = exp_below(_mm512_load_ps(at + 16), exponent);
     sum = _mm512_add_ps(_mm512_add_ps(sum, sum_of_16(low)), sum_of_16(high));
     _mm512_store_si512(p[step].value[row],
                        _mm512_permutex2var_epi16(round_words(low), upper_halves, round_words(high)));

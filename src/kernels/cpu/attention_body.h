@@ -183,10 +183,12 @@ inline void softmax_row(const AttentionArgs& args, const RowView& row, SplitToke
   const int seen = ((row.position - tokens.start) / kTileTokens + 1) * kTileTokens;
   if (seen < tokens.end) tokens.end = seen;
   max = shape_row<V>(args, row, tokens, scores);
-  const V exponent = exponent_of(V::all(max));
+  // Scores are taken relative to the maximum before they are multiplied: an error that grew with it
+  // would not cancel against other splits and sinks.
+  const V top = V::all(max == -__builtin_inff() ? 0.0f : max);
   V total = V::zero();
   for (int t = tokens.first_token(); t < tokens.end_token(); t += V::kLanes) {
-    const V p = exp2_below<V, Weights::kF32>(V::load(scores + t), exponent);
+    const V p = exp2_below<V, Weights::kF32>((V::load(scores + t) - top) * V::all(kLog2E));
     p.store(scores + t);
     total = total + p;
   }

@@ -1,6 +1,6 @@
 // The softmax of attention within one split, written over V = F32Vec of AVX2 or AVX-512.
 //   max   of the visible scores; -inf where there is none
-//   e     exp2_below(score, max); 0 outside the visible range
+//   e     e^(score - max); 0 outside the visible range
 #pragma once
 
 #include <cstdint>
@@ -27,21 +27,16 @@ V lowest_scores() {
   return V::all(-__builtin_inff());
 }
 
-// What exp2_below adds: -top in powers of 2, 0 where nothing is seen.
-template <class V>
-V exponent_of(V top) {
-  return V::select_less(top, V::all(-3.40282347e38f), V::zero(), top * V::all(-1.44269504f));
-}
+constexpr float kLog2E = 1.44269504f;
 
-// What becomes of p = e^(s - top): the rounding that follows hides the error.
+// What becomes of p = 2^x: the rounding that follows hides the error.
 enum class Weights { kBf16, kF32 };
 
-// e^(s - top) for exponent = exponent_of(top) and s <= top, within 4e-6 of it (kBf16) or 2e-7
-// (kF32); 0 below 2^-126, NaN of NaN. x = n + f is split by rounding; 2^f - 1 is a polynomial
-// (least squares of the relative error on Chebyshev nodes) and n is added to the exponent's bits.
+// 2^x for x <= 0, within 4e-6 of it (kBf16) or 2e-7 (kF32); 0 below 2^-126, NaN of NaN.
+// x = n + f is split by rounding; 2^f - 1 is a polynomial (least squares of the relative error on
+// Chebyshev nodes) and n is added to the exponent's bits.
 template <class V, Weights kWeights>
-inline V exp2_below(V s, V exponent) {
-  const V x = fma(s, V::all(1.44269504f), exponent);
+inline V exp2_below(V x) {
   const V round = V::all(12582912.0f);  // 1.5 * 2^23: integers end in the lowest bit
   const V shifted = x + round;
   const V f = x - (shifted - round);
