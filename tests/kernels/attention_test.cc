@@ -348,6 +348,26 @@ TEST(PagedAttention, BitsDoNotDependOnCompany) {
       530);
 }
 
+// Query tokens of 128 heads, a block each, over 40 splits: a state takes 0.3 MB. One block is
+// split among the threads in waves, three are a thread's each.
+TEST(PagedAttention, ScratchOfALongContextIsBounded) {
+  const KvShape kv{.kv_heads = 1, .head_dim = 576, .dtype = DType::kBF16, .latent_dim = 512};
+  const int length = 40 * 256 - 100;
+  Attention attention({.kv = kv, .heads = 128}, {length});
+  for (const std::string& isa : test::op_isas()) {
+    if (isa == "scalar") continue;  // takes no splits
+    SCOPED_TRACE(isa);
+    for (int queries : {1, 3}) {
+      SCOPED_TRACE(queries);
+      CpuRun one(1, isa), two(2, isa);
+      const Step step{{queries}, {length}};
+      EXPECT_EQ(attention.run(two, step), attention.run(one, step));
+      const size_t states = two.arena.high_water() - one.arena.high_water();
+      EXPECT_LT(states, size_t{10} << 20);
+    }
+  }
+}
+
 TEST(PagedAttentionDeathTest, NamesWhatIsWrong) {
   Attention attention({}, {70});
   CpuRun cpu(1, "scalar");

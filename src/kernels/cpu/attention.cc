@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <span>
+#include <utility>
 
 #include "tensor/arena.h"
 #include "tensor/stream.h"
@@ -12,6 +13,7 @@ namespace lmdeploy::cpu {
 namespace {
 
 constexpr int kInlineTiles = 2;  // tiles of 64 x 64 that one thread does faster than a barrier
+constexpr int64_t kStateBytes = 4 << 20;  // of the partial states of run_splits, a thread
 
 // Scratch of one call, whose blocks have at most `rows` rows.
 class Scratch {
@@ -24,6 +26,9 @@ class Scratch {
 
   SoftmaxState state() {
     return {floats(state_rows_), floats(state_rows_), floats(int64_t{state_rows_} * width_)};
+  }
+  int64_t state_bytes() const {
+    return int64_t{state_rows_} * (width_ + 2) * static_cast<int64_t>(sizeof(float));
   }
   AttentionWorkspace workspace() {
     return {arena_.allocate<std::byte>(kernel_bytes_), state(), state()};
@@ -101,15 +106,15 @@ void run_blocks(ThreadPool& pool, const AttentionKernels& kernels, const Attenti
   });
 }
 
-// Each task is one split of a block; the partial states are merged in order afterwards.
+// Each task is one split of a block; the partial states are merged in order afterwards. Tasks come
+// in waves of at most `most_states`.
 void run_splits(ThreadPool& pool, const AttentionKernels& kernels, const AttentionArgs& args,
                 std::span<const AttentionBlock> blocks, const AttentionWorkspace* workspaces,
-                Arena& arena, Scratch& scratch) {
+                Arena& arena, Scratch& scratch, int64_t most_states) {
   struct Task {
     const AttentionBlock* block;
     int split;
-    bool first;
-    SoftmaxState state;
+    bool first, last;  // of its block
   };
   int64_t count = 0;
   for (const AttentionBlock& block : blocks) count += visible_splits(args, block).count();
@@ -118,23 +123,32 @@ void run_splits(ThreadPool& pool, const AttentionKernels& kernels, const Attenti
   for (const AttentionBlock& block : blocks) {
     const SplitRange splits = visible_splits(args, block);
     for (int split = splits.begin; split < splits.end; ++split) {
-      tasks[made++] = {&block, split, split == splits.begin, scratch.state()};
+      tasks[made++] = {&block, split, split == splits.begin, split + 1 == splits.end};
     }
   }
-  std::atomic<int64_t> next{0};
-  pool.run([&](int worker) {
-    for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
-      kernels.attend_split(args, *tasks[i].block, tasks[i].split, workspaces[worker].kernel,
-                           tasks[i].state);
-    }
-  });
+  const int64_t wave = std::min(count, most_states);
+  SoftmaxState* states = arena.allocate<SoftmaxState>(wave);
+  for (int64_t i = 0; i < wave; ++i) states[i] = scratch.state();
+  SoftmaxState total = scratch.state();  // of the block whose splits are being merged
   const int group = args.heads / args.kv_heads;
-  for (int64_t i = 0; i < count;) {
-    const Task& first = tasks[i];
-    for (++i; i < count && !tasks[i].first; ++i) {
-      kernels.merge(args, first.block->tokens * group, tasks[i].state, first.state);
+  for (int64_t begin = 0; begin < count; begin += wave) {
+    const int64_t end = std::min(begin + wave, count);
+    std::atomic<int64_t> next{begin};
+    pool.run([&](int worker) {
+      for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < end;) {
+        kernels.attend_split(args, *tasks[i].block, tasks[i].split, workspaces[worker].kernel,
+                             states[i - begin]);
+      }
+    });
+    for (int64_t i = begin; i < end; ++i) {
+      const Task& task = tasks[i];
+      if (task.first) {
+        std::swap(total, states[i - begin]);
+      } else {
+        kernels.merge(args, task.block->tokens * group, states[i - begin], total);
+      }
+      if (task.last) kernels.finish(args, *task.block, total);
     }
-    kernels.finish(args, *first.block, first.state);
   }
 }
 
@@ -151,16 +165,18 @@ void attention_fast(CpuStream& stream, Arena& arena, AttentionArgs args,
   AttentionWorkspace* workspaces = arena.allocate<AttentionWorkspace>(pool.size());
   for (int worker = 0; worker < pool.size(); ++worker) workspaces[worker] = scratch.workspace();
 
-  int64_t tiles = 0;
-  int most_splits = 0;
+  const int64_t count = static_cast<int64_t>(blocks.size()), threads = pool.size();
+  int64_t tiles = 0, splits = 0;
   for (const AttentionBlock& block : blocks) {
     tiles += int64_t{visible_tiles(args, block)} * (1 + block.tokens * group / 8);
-    most_splits = std::max(most_splits, visible_splits(args, block).count());
+    splits += visible_splits(args, block).count();
   }
-  const bool inline_only = pool.size() == 1 || tiles * args.head_dim <= kInlineTiles * 64;
-  const bool few_blocks = blocks.size() < static_cast<size_t>(4 * pool.size());
-  if (!inline_only && few_blocks && most_splits > 1) {
-    run_splits(pool, kernels, args, blocks, workspaces, arena, scratch);
+  const bool inline_only = threads == 1 || tiles * args.head_dim <= kInlineTiles * 64;
+  // Fewer blocks than threads are always split; a few more where that takes one wave.
+  const int64_t most_states = std::max<int64_t>(threads * kStateBytes / scratch.state_bytes(), 1);
+  const bool few_blocks = count < threads || (count < 4 * threads && splits <= most_states);
+  if (!inline_only && few_blocks && splits > count) {
+    run_splits(pool, kernels, args, blocks, workspaces, arena, scratch, most_states);
   } else {
     run_blocks(pool, kernels, args, blocks, workspaces, inline_only);
   }
