@@ -164,12 +164,16 @@ inline BlockRows block_rows(const QuantizedRows& x, DType format, int64_t begin)
 }
 
 // Rows are taken in stretches whose codes stay in the second-level cache while panels stream by.
+inline int64_t stretch_rows(int64_t k) {
+  constexpr int64_t kCacheBytes = 768 << 10;
+  const int64_t rows = kCacheBytes / k / kRowBlock * kRowBlock;
+  return rows < kRowBlock ? kRowBlock : rows;
+}
+
 template <class V, DType D>
 void multiply_panels(const PanelMatrix& w, const QuantizedRows& x, const MatmulOutput& out, int64_t begin,
                      int64_t end) {
-  constexpr int64_t kCacheBytes = 768 << 10;
-  int64_t stretch = kCacheBytes / w.k / kRowBlock * kRowBlock;
-  if (stretch < kRowBlock) stretch = kRowBlock;
+  const int64_t stretch = stretch_rows(w.k);
   for (int64_t from = 0; from < x.rows; from += stretch) {
     const int64_t to = from + stretch < x.rows ? from + stretch : x.rows;
     for (int64_t panel = begin; panel < end; ++panel) {

@@ -29,9 +29,12 @@ constexpr TileForm kTileForm = {D == DType::kQ6_K ? 2 : 1, has_min(D), zero_slot
 template <TileForm kForm>
 struct alignas(64) UnpackedGroup {
   std::byte codes[8][kPanelRows * 4];
-  float scale[kForm.halves][kPanelRows];
-  float unbias[kForm.halves][kPanelRows];  // takes kDotBias off: -kDotBias * scale
-  float min[kForm.min ? kPanelRows : 0];
+  float factors[2 * kForm.halves + kForm.min][kPanelRows];
+
+  float* scale(int half) { return factors[half]; }
+  // Takes kDotBias off: -kDotBias * scale.
+  float* unbias(int half) { return factors[kForm.halves + half]; }
+  float* min() { return factors[2 * kForm.halves]; }
 };
 
 // Groups [first, first + count) of a few panels.
@@ -52,10 +55,10 @@ template <class V, DType D>
     for (int s = 0; s < 8; ++s) V::store(to.codes[s] + 4 * lane, codes[s]);
     for (int half = 0; half < kTileForm<D>.halves; ++half) {
       const typename V::Float scale = group_scale<V, D>(at, g, half);
-      V::store(to.scale[half] + lane, scale);
-      V::store(to.unbias[half] + lane, V::mul(scale, V::set1(-kDotBiasFloat)));
+      V::store(to.scale(half) + lane, scale);
+      V::store(to.unbias(half) + lane, V::mul(scale, V::set1(-kDotBiasFloat)));
     }
-    if constexpr (has_min(D)) V::store(to.min + lane, group_min<V, D>(at, g));
+    if constexpr (has_min(D)) V::store(to.min() + lane, group_min<V, D>(at, g));
   }
 }
 
@@ -116,8 +119,8 @@ void add_tile(const UnpackedSlab<kForm>& w, const BlockRows& x, int m0, Ahead& a
       }
 #pragma GCC unroll 4
       for (int p = 0; p < P; ++p) {
-        const typename V::Float scale = V::load_f32(w.panel[p][g].scale[half]);
-        const typename V::Float unbias = V::load_f32(w.panel[p][g].unbias[half]);
+        const typename V::Float scale = V::load_f32(w.panel[p][g].scale(half));
+        const typename V::Float unbias = V::load_f32(w.panel[p][g].unbias(half));
 #pragma GCC unroll 4
         for (int m = 0; m < M; ++m) {
           const auto scaled = V::fma(V::bits_as_float(dot[m][p]), scale, unbias);
@@ -128,7 +131,7 @@ void add_tile(const UnpackedSlab<kForm>& w, const BlockRows& x, int m0, Ahead& a
     if constexpr (kForm.min) {
 #pragma GCC unroll 4
       for (int p = 0; p < P; ++p) {
-        const typename V::Float min = V::load_f32(w.panel[p][g].min);
+        const typename V::Float min = V::load_f32(w.panel[p][g].min());
 #pragma GCC unroll 4
         for (int m = 0; m < M; ++m) acc[m][p] = V::fma(min, V::set1(x.sum[i + m]), acc[m][p]);
       }
@@ -178,13 +181,10 @@ void multiply_stretch(const PanelMatrix& w, const QuantizedRows& x, const Matmul
   }
 }
 
-// Rows are taken in stretches whose codes stay in the second-level cache while panels stream by.
 template <class V, DType D>
 void multiply_many_rows(const PanelMatrix& w, const QuantizedRows& x, const MatmulOutput& out,
                         int64_t begin, int64_t end) {
-  constexpr int64_t kCacheBytes = 768 << 10;
-  int64_t stretch = kCacheBytes / w.k / kRowBlock * kRowBlock;
-  if (stretch < kRowBlock) stretch = kRowBlock;
+  int64_t stretch = stretch_rows(w.k);
   if (stretch > kStretchRows) stretch = kStretchRows;
   for (int64_t from = 0; from < x.rows; from += stretch) {
     const int64_t to = from + stretch < x.rows ? from + stretch : x.rows;
@@ -192,9 +192,10 @@ void multiply_many_rows(const PanelMatrix& w, const QuantizedRows& x, const Matm
     const auto run = [&]<int P>() {
       for (; panel + P <= end; panel += P) multiply_stretch<V, D, P>(w, x, out, panel, from, to);
     };
-    run.template operator()<V::kTilePanels>();
-    if constexpr (V::kTilePanels > 2) run.template operator()<2>();
-    if constexpr (V::kTilePanels > 1) run.template operator()<1>();
+    static_assert(V::kTilePanels == 3);
+    run.template operator()<3>();
+    run.template operator()<2>();
+    run.template operator()<1>();
   }
 }
 
