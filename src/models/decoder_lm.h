@@ -59,8 +59,11 @@ class BuiltModel : public CausalLm {
 //   void forward(const Step&, const TensorView& residual, const TensorView& x, const Norm& next)
 //   const; size_t bytes() const;   (of its weights)
 //   int64_t step_columns() const;  (nn/step.h; or none)
+//   void forward_last(const Step&, const TensorView& residual, const TensorView& x,
+//                     const Norm& next, const TensorView& hidden) const;  (or none)
 // forward() takes the residual stream [T, hidden] and, in x, its input_norm; it adds the layer's
-// outputs to the residual stream and leaves next(residual) in x.
+// outputs to the residual stream and leaves next(residual) in x. forward_last() is the last layer's,
+// where not every token is wanted: next(residual) of batch.logit_rows, in hidden.
 template <class Block>
 class DecoderLm final : public BuiltModel {
  public:
@@ -118,11 +121,11 @@ class DecoderLm final : public BuiltModel {
     const TensorView x = every_row ? hidden : step.activations(info_.hidden_size);
     embedding_.forward(step, residual);
     blocks_.front()->input_norm().forward(ctx, residual, x);
-    for (size_t i = 0; i < blocks_.size(); ++i) {
-      const bool last = i + 1 == blocks_.size();
-      blocks_[i]->forward(step, residual, x, last ? final_norm_ : blocks_[i + 1]->input_norm());
+    for (size_t i = 0; i + 1 < blocks_.size(); ++i) {
+      blocks_[i]->forward(step, residual, x, blocks_[i + 1]->input_norm());
     }
-    if (!every_row) gather_rows(ctx, x, batch.logit_rows, hidden);
+    if (every_row) return blocks_.back()->forward(step, residual, x, final_norm_);
+    forward_last(step, residual, x, hidden);
   }
 
   void logits(Ctx& ctx, const TensorView& hidden, const TensorView& logits) override {
@@ -130,6 +133,17 @@ class DecoderLm final : public BuiltModel {
   }
 
  private:
+  void forward_last(const Step& step, const TensorView& residual, const TensorView& x,
+                    const TensorView& hidden) const {
+    const Block& last = *blocks_.back();
+    if constexpr (requires { last.forward_last(step, residual, x, final_norm_, hidden); }) {
+      last.forward_last(step, residual, x, final_norm_, hidden);
+    } else {
+      last.forward(step, residual, x, final_norm_);
+      gather_rows(step.ctx, x, step.batch.logit_rows, hidden);
+    }
+  }
+
   ModelInfo info_;
   EmbeddingTable embedding_;
   std::vector<std::unique_ptr<RotaryEmbedding>> ropes_;

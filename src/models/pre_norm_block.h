@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "kernels/gather_rows.h"
 #include "nn/attention.h"
 #include "nn/gated_mlp.h"
 #include "nn/norm.h"
@@ -38,9 +39,20 @@ class PreNormLayer {
   void forward(const Step& step, const TensorView& residual, const TensorView& x,
                const Norm& next) const {
     attention_.forward(step, x, residual, MatmulEpilogue::kAdd);
-    post_norm_.forward(step.ctx, residual, x);
-    mlp_.forward(step, x, residual, MatmulEpilogue::kAdd);
-    next.forward(step.ctx, residual, x);
+    forward_mlp(step, residual, x, next);
+  }
+
+  // The last layer's: after attention only the tokens of logit_rows go on, into hidden [R, hidden].
+  void forward_last(const Step& step, const TensorView& residual, const TensorView& x,
+                    const Norm& next, const TensorView& hidden) const {
+    attention_.forward(step, x, residual, MatmulEpilogue::kAdd);
+    if (hidden.dim(0) == 0) return;
+    ArenaScope scope(step.ctx.scratch);
+    Step kept = step;
+    kept.rows = hidden.dim(0);
+    const TensorView kept_residual = kept.activations(residual.dim(1));
+    gather_rows(step.ctx, residual, step.batch.logit_rows, kept_residual);
+    forward_mlp(kept, kept_residual, hidden, next);
   }
 
   size_t bytes() const {
@@ -51,6 +63,13 @@ class PreNormLayer {
   }
 
  private:
+  void forward_mlp(const Step& step, const TensorView& residual, const TensorView& x,
+                   const Norm& next) const {
+    post_norm_.forward(step.ctx, residual, x);
+    mlp_.forward(step, x, residual, MatmulEpilogue::kAdd);
+    next.forward(step.ctx, residual, x);
+  }
+
   Norm input_norm_;
   AttentionT attention_;
   Norm post_norm_;

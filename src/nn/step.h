@@ -19,10 +19,11 @@ struct Step {
   std::array<TensorView, kMaxRopes> cos_sin;  // of each rotary embedding: f32 [T, rotary_dim]
 
   DType activation_type = DType::kF32;  // f32 on the CPU; that of the weights on CUDA
+  int64_t rows = batch.num_tokens;      // of the activations; fewer where only some tokens go on
 
-  // Uninitialized activations [tokens of the batch, columns] in the step's scratch memory.
+  // Uninitialized activations [rows, columns] in the step's scratch memory.
   TensorView activations(int64_t columns) const {
-    return ctx.scratch.allocate(Shape{batch.num_tokens, columns}, activation_type);
+    return ctx.scratch.allocate(Shape{rows, columns}, activation_type);
   }
 };
 

@@ -38,7 +38,7 @@ struct BatchStorage {
     batch.query_start = view_of(query_start, DType::kI32, Shape{sequences + 1});
     batch.kv_len = view_of(kv_len, DType::kI32, Shape{sequences});
     batch.rope_len = view_of(rope_len, DType::kI32, Shape{sequences});
-    batch.logit_rows = view_of(logit_rows, DType::kI32, Shape{count});
+    batch.logit_rows = view_of(logit_rows, DType::kI32, Shape{static_cast<int64_t>(logit_rows.size())});
     for (size_t g = 0; g < tables.size(); ++g) {
       batch.groups.push_back({view_of(tables[g], DType::kI32, Shape{sequences, max_blocks}),
                               view_of(slots[g], DType::kI64, Shape{count})});
@@ -59,6 +59,7 @@ BatchRunner::BatchRunner(CausalLm& model, Stream& stream, Options options)
       ctx_{stream, scratch_, options.batch_invariant, options.ranks},
       kv_(model.info().kv_groups, options.block_tokens, options.num_blocks, options.kv_dtype,
           stream.device()),
+      last_rows_(options.last_rows),
       free_(static_cast<size_t>(options.num_blocks)) {
   std::iota(free_.begin(), free_.end(), 0);
   for (size_t i = free_.size(); i > 1; --i) {
@@ -111,9 +112,12 @@ std::vector<std::vector<float>> BatchRunner::step(std::span<const Feed> feeds) {
   storage.slots.resize(groups);
   for (const Feed& feed : feeds) {
     SequenceState& sequence = sequences_[feed.sequence];
+    const int end = sequence.length + static_cast<int>(feed.tokens.size());
     for (int32_t token : feed.tokens) {
       const int position = sequence.length++;
-      storage.logit_rows.push_back(static_cast<int32_t>(storage.tokens.size()));
+      if (!last_rows_ || position + 1 == end) {
+        storage.logit_rows.push_back(static_cast<int32_t>(storage.tokens.size()));
+      }
       storage.tokens.push_back(token);
       storage.positions.push_back(position);
       storage.rows.push_back(static_cast<int32_t>(storage.kv_len.size()));
@@ -134,8 +138,9 @@ std::vector<std::vector<float>> BatchRunner::step(std::span<const Feed> feeds) {
   const Batch batch = storage.view(max_query, static_cast<int64_t>(max_blocks));
   const ModelInfo& info = model_.info();
   const Device device = storage.device;
-  Tensor hidden(Shape{batch.num_tokens, info.hidden_size}, info.activations, device);
-  Tensor device_logits(Shape{batch.num_tokens, info.vocab_size}, DType::kF32, device);
+  const int64_t wanted = batch.logit_rows.dim(0);
+  Tensor hidden(Shape{wanted, info.hidden_size}, info.activations, device);
+  Tensor device_logits(Shape{wanted, info.vocab_size}, DType::kF32, device);
   scratch_.poison();
   model_.forward(ctx_, batch, kv_, hidden);
   ctx_.stream.synchronize();
@@ -146,7 +151,7 @@ std::vector<std::vector<float>> BatchRunner::step(std::span<const Feed> feeds) {
   device_copy({}, logits.view().raw(), device, device_logits.view().raw(), logits.bytes());
   for (const Feed& feed : feeds) free_behind_windows(sequences_[feed.sequence]);
   std::vector<std::vector<float>> rows;
-  for (int64_t r = 0; r < batch.num_tokens; ++r) {
+  for (int64_t r = 0; r < wanted; ++r) {
     const float* row = logits.view().row<float>(r);
     rows.emplace_back(row, row + info.vocab_size);
   }

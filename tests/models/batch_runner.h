@@ -24,6 +24,7 @@ class BatchRunner {
     int num_blocks = 256;
     uint64_t shuffle_seed = 1;
     bool batch_invariant = false;
+    bool last_rows = false;  // the logits of each feed's last token alone, as a prompt wants them
     Communicator* ranks = nullptr;
   };
 
@@ -32,7 +33,7 @@ class BatchRunner {
   // Length that fixes the sequence's rotation; without it, the length of its first feed.
   void set_rope_len(int sequence, int length) { sequences_[sequence].rope_len = length; }
 
-  // One forward. Returns the logits of every token fed, in order: [sum of tokens][vocab].
+  // One forward. Returns the logits of every token fed (or last one), in order: [R][vocab].
   std::vector<std::vector<float>> step(std::span<const Feed> feeds);
   // The same for one sequence.
   std::vector<std::vector<float>> step(int sequence, std::vector<int32_t> tokens);
@@ -56,6 +57,7 @@ class BatchRunner {
   Arena scratch_;
   Ctx ctx_;
   KvCache kv_;
+  const bool last_rows_;
   std::vector<int32_t> free_;
   std::map<int, SequenceState> sequences_;
 };

@@ -76,6 +76,22 @@ TEST_P(GoldenTest, RowsDoNotDependOnTheirCompany) {
   EXPECT_EQ(together.step(feeds), expected);
 }
 
+// Of a prompt only the last token goes on after the last layer's attention.
+TEST_P(GoldenTest, LastRowsAloneAreTheSame) {
+  const auto model = load("bfloat16");
+  BatchRunner all(*model, *stream_, {.kv_dtype = DType::kBF16});
+  BatchRunner last(*model, *stream_, {.kv_dtype = DType::kBF16, .last_rows = true});
+  std::vector<Feed> feeds;
+  for (size_t p = 0; p < golden_.prompts.size(); ++p) {
+    feeds.push_back({static_cast<int>(p), golden_.prompts[p].ids});
+  }
+  const auto rows = all.step(feeds);
+  std::vector<std::vector<float>> expected;
+  size_t end = 0;
+  for (const Feed& feed : feeds) expected.push_back(rows[(end += feed.tokens.size()) - 1]);
+  EXPECT_EQ(last.step(feeds), expected);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, GoldenTest, testing::ValuesIn(golden_names()), [](const auto& info) {
   std::string name = info.param;
   std::replace(name.begin(), name.end(), '-', '_');

@@ -83,6 +83,13 @@ TEST_P(CudaGolden, InvariantRowsDependNeitherOnCompanyNorOnChunks) {
     }
   }
   EXPECT_TRUE(together.step(feeds) == expected);
+  // Of a prompt only the last token goes on after the last layer's attention.
+  BatchRunner last(**model, *stream_,
+                   {.kv_dtype = type.dtype, .batch_invariant = true, .last_rows = true});
+  std::vector<std::vector<float>> expected_last;
+  size_t end = 0;
+  for (const Feed& feed : feeds) expected_last.push_back(expected[(end += feed.tokens.size()) - 1]);
+  EXPECT_TRUE(last.step(feeds) == expected_last);
   const std::vector<int32_t>& longest = golden_.prompts.back().ids;
   const auto one_shot = alone.prefill(100, longest);
   int sequence = 101;
