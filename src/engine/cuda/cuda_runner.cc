@@ -127,47 +127,59 @@ Status CudaRunner::allocate() {
 }
 
 // Loads every kernel and makes the scratch memory as large as it will ever be: the longest prompt
-// chunk, whose logits are all wanted, and batches of every power of two up to the largest. All
-// their tokens are stored in one page, which is thrown away.
+// chunk, whose logits are all wanted, the same where one token's are not (the wanted rows have a
+// copy of their own then), and batches of every power of two up to the largest. All their tokens
+// are stored in one page, which is thrown away.
 Status CudaRunner::warm_up() {
   kv_ = std::make_unique<KvCache>(model_->info().kv_groups, options_.block_tokens, 1,
                                   options_.kv_dtype, stream_->device());
   const int prompt =
       static_cast<int>(std::min<int64_t>(options_.step_tokens, options_.session_len));
-  run_padding(std::min(options_.step_tokens / prompt, options_.max_batch_size), prompt,
-              kRowAllLogits);
-  for (int rows = 1; rows < options_.max_batch_size; rows *= 2) run_padding(rows, 1, 0);
-  run_padding(options_.max_batch_size, 1, 0);
+  const int prompts = std::min(options_.step_tokens / prompt, options_.max_batch_size);
+  std::vector<PaddingRow> chunk(static_cast<size_t>(prompts), {prompt, kRowAllLogits});
+  run_padding(chunk);
+  if (prompt > 2 && prompts < options_.max_batch_size) {
+    chunk.back().tokens -= 2;
+    chunk.push_back({2, 0});
+    run_padding(chunk);
+  }
+  for (int rows = 1; rows < options_.max_batch_size; rows *= 2) {
+    run_padding(std::vector<PaddingRow>(rows, {1, 0}));
+  }
+  run_padding(std::vector<PaddingRow>(options_.max_batch_size, {1, 0}));
   stream_->synchronize();
   kv_.reset();
   return stream_->status();
 }
 
-// A step of `rows` prompts of `length` tokens, which are all stored in page 0.
-void CudaRunner::run_padding(int rows, int length, uint32_t flags) {
+// A step of these prompts, which are all stored in page 0.
+void CudaRunner::run_padding(const std::vector<PaddingRow>& rows) {
   StepPlan plan;
   plan.num_groups = static_cast<int32_t>(model_->info().kv_groups.size());
-  plan.total_tokens = rows * length;
-  plan.tokens.assign(static_cast<size_t>(plan.total_tokens), 0);
-  const int32_t blocks = (length + options_.block_tokens - 1) / options_.block_tokens;
-  plan.block_ids.assign(static_cast<size_t>(blocks), 0);
   sampling_.clear();
-  for (int r = 0; r < rows; ++r) {
-    plan.rows.push_back({.slot = r,
-                         .num_tokens = length,
-                         .kv_length = length,
-                         .token_offset = r * length,
-                         .flags = kRowPrefill | kRowSample | flags});
+  rope_lengths_.clear();
+  for (const PaddingRow& row : rows) {
+    const int32_t slot = static_cast<int32_t>(plan.rows.size());
+    plan.rows.push_back({.slot = slot,
+                         .num_tokens = row.tokens,
+                         .kv_length = row.tokens,
+                         .token_offset = plan.total_tokens,
+                         .flags = kRowPrefill | kRowSample | row.flags});
+    plan.total_tokens += row.tokens;
+    const int32_t blocks = (row.tokens + options_.block_tokens - 1) / options_.block_tokens;
+    if (plan.block_ids.size() < static_cast<size_t>(blocks)) plan.block_ids.resize(blocks, 0);
     for (int32_t group = 0; group < plan.num_groups; ++group)
       plan.row_blocks.push_back({0, blocks, 0});
-    SamplingRow row;
-    row.logprobs = 0;
-    row.repetition_penalty = 1.5f;
-    sampling_.add(row, r, true);
+    SamplingRow sampling;
+    sampling.logprobs = 0;
+    sampling.repetition_penalty = 1.5f;
+    sampling_.add(sampling, slot, true);
+    rope_lengths_.push_back(row.tokens);
   }
+  plan.tokens.assign(static_cast<size_t>(plan.total_tokens), 0);
   row_states_.assign(plan.rows.size(), nullptr);
-  rope_lengths_.assign(plan.rows.size(), length);
-  const StepLayout layout(plan.total_tokens, rows, count_logit_rows(plan), plan.num_groups);
+  const StepLayout layout(plan.total_tokens, static_cast<int>(rows.size()), count_logit_rows(plan),
+                          plan.num_groups);
   side_ = 0;
   upload(plan, layout, pending_[0]);
   run_eagerly(plan, layout);

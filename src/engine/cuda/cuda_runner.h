@@ -66,7 +66,11 @@ class CudaRunner final : public ModelRunner {
              const RunnerOptions& options);
   Status allocate();
   Status warm_up();
-  void run_padding(int rows, int length, uint32_t flags);
+  struct PaddingRow {
+    int32_t tokens;
+    uint32_t flags;  // besides those of a prompt that samples
+  };
+  void run_padding(const std::vector<PaddingRow>& rows);
 
   Ctx ctx() { return Ctx{*stream_, arena_, options_.batch_invariant}; }
   void describe_rows(const StepPlan& plan, Pending& pending);
