@@ -10,8 +10,11 @@ void gated_mlp(Ctx& ctx, const TensorView& x, const PackedMatrix& gate_up, const
                Activation activation, const PackedMatrix& down, const TensorView& down_bias,
                const TensorView& out, MatmulEpilogue epilogue) {
   CHECK(gate_up.n == 2 * down.k, "gated_mlp: gate and up of {} rows, down of {} columns", gate_up.n, down.k);
-  check_view(ctx, "gated_mlp", "x", x, x.dtype(), {kAnySize, gate_up.k});
-  check_view(ctx, "gated_mlp", "out", out, out.dtype(), {x.dim(0), down.n});
+  const DType dtype = activation_dtype(ctx, "gated_mlp", x);
+  check_view(ctx, "gated_mlp", "x", x, dtype, {kAnySize, gate_up.k});
+  check_view(ctx, "gated_mlp", "out", out, dtype, {x.dim(0), down.n});
+  check_optional_view(ctx, "gated_mlp", "gate_up_bias", gate_up_bias, DType::kF32, {gate_up.n});
+  check_optional_view(ctx, "gated_mlp", "down_bias", down_bias, DType::kF32, {down.n});
   if (x.dim(0) == 0) return;
   if (ctx.on_cpu() && cpu::gated_mlp(ctx, x, gate_up, gate_up_bias, activation, down, down_bias, out,
                                      epilogue == MatmulEpilogue::kAdd)) {

@@ -2,7 +2,7 @@
 // become scale * (code - zero) + min in fp32, of which the lower half is cut off. That takes half a unit
 // of bf16 on average: 1/256 of a power of two. So scale and min are made larger by kCutOff first, which
 // makes the error's product with the element zero on average over mantissas: E[m] / E[m^2] of 1/m is 2/3.
-// The error's RMS is 6% above that of rounding to nearest; zero stays zero.
+// The error's RMS is 6% above that of rounding to nearest.
 //
 // A code becomes a float without a conversion: at bits p, p + 1, ... of the number 2^(23 - p), whose
 // mantissa is 0, it adds its value. One fma takes 2^(23 - p) off again: fma(2^(23 - p) + code, scale,
