@@ -4,7 +4,7 @@
 # the models, and runs bench/peers/cpu.py with the arguments given (`cpu.sh --help` lists them).
 #
 #   LMDEPLOY_BIN=FILE  a program that is built already
-#   LLAMA_FLAGS=...    CMake flags of llama.cpp instead of -DGGML_NATIVE=ON (delete build/peers/llama.cpp first)
+#   LLAMA_FLAGS=...    CMake flags of llama.cpp instead of -DGGML_NATIVE=ON (delete build/peers/llama.cpp*/ first)
 #   RUN_WITH=...       a command before every measured one
 # `cpu.sh --no-amx ...` keeps every engine from using AMX: what to expect of AVX-512 VNNI and BF16.
 set -euo pipefail
