@@ -148,7 +148,7 @@ class Driver:
 
 LLAMA = PEERS / "llama_cpp_driver"
 LLAMA_NO_AMX = PEERS / "llama_cpp_driver_no_amx"
-# What keeps ours and OpenVINO's oneDNN from using AMX; llama.cpp is built without it.
+# What keeps ours and OpenVINO's oneDNN from using the AMX of a processor that has it; llama.cpp is built without it.
 NO_AMX = {"LMDEPLOY_CPU_ISA": "avx512bf16", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"}
 OPENVINO = [PEERS / "openvino" / "bin" / "python", ROOT / "bench" / "peers" / "openvino_driver.py"]
 ENGINES = [Lmdeploy(), Driver("OpenVINO bf16", OPENVINO, "bf16"), Driver("OpenVINO f32", OPENVINO, "f32"),
@@ -246,7 +246,8 @@ def main():
     parser.add_argument("--no-amx", action="store_true", help="keep every engine from using AMX")
     args = parser.parse_args()
     if args.no_amx:
-        os.environ.update(NO_AMX)
+        if "amx_bf16" in pathlib.Path("/proc/cpuinfo").read_text():
+            os.environ.update(NO_AMX)
         ENGINES[-1].driver = [LLAMA_NO_AMX]
     engines = [engine for engine in ENGINES if engine.name in args.engines]
     write_ids()

@@ -44,6 +44,9 @@ TEST(GatedMlpTest, IsTwoProducts) {
     }
     expect_two_products(736, format, 450, 3);
   }
+  for (int64_t size : {16, 48}) {  // an odd number of panels: the last step is half zeros
+    for (int64_t rows : {1, 33, 450}) expect_two_products(size, DType::kBF16, rows, 2);
+  }
 }
 
 TEST(GatedMlpDeathTest, NamesWeightsThatDoNotFit) {
@@ -53,6 +56,9 @@ TEST(GatedMlpDeathTest, NamesWeightsThatDoNotFit) {
   const Tensor x = test::normal_tensor(Shape{2, kHidden}, 4), out(Shape{2, kHidden}, DType::kF32);
   EXPECT_DEATH(gated_mlp(cpu.ctx, x, gate_up, {}, Activation::kSilu, down, {}, out),
                "gated_mlp: gate and up of 64 rows, down of 64 columns");
+  const PackedMatrix half = random_weight(kHidden, 32, DType::kF32, 3);
+  const Tensor bias = test::normal_tensor(Shape{32}, 4);
+  EXPECT_DEATH(gated_mlp(cpu.ctx, x, gate_up, bias, Activation::kSilu, half, {}, out), "gate_up_bias");
 }
 
 }  // namespace
