@@ -38,7 +38,8 @@ struct BatchStorage {
     batch.query_start = view_of(query_start, DType::kI32, Shape{sequences + 1});
     batch.kv_len = view_of(kv_len, DType::kI32, Shape{sequences});
     batch.rope_len = view_of(rope_len, DType::kI32, Shape{sequences});
-    batch.logit_rows = view_of(logit_rows, DType::kI32, Shape{static_cast<int64_t>(logit_rows.size())});
+    const auto wanted = static_cast<int64_t>(logit_rows.size());
+    batch.logit_rows = view_of(logit_rows, DType::kI32, Shape{wanted});
     for (size_t g = 0; g < tables.size(); ++g) {
       batch.groups.push_back({view_of(tables[g], DType::kI32, Shape{sequences, max_blocks}),
                               view_of(slots[g], DType::kI64, Shape{count})});
@@ -115,7 +116,7 @@ std::vector<std::vector<float>> BatchRunner::step(std::span<const Feed> feeds) {
     const int end = sequence.length + static_cast<int>(feed.tokens.size());
     for (int32_t token : feed.tokens) {
       const int position = sequence.length++;
-      if (!last_rows_ || position + 1 == end) {
+      if (feed.wants_logits && (!last_rows_ || position + 1 == end)) {
         storage.logit_rows.push_back(static_cast<int32_t>(storage.tokens.size()));
       }
       storage.tokens.push_back(token);
@@ -145,7 +146,7 @@ std::vector<std::vector<float>> BatchRunner::step(std::span<const Feed> feeds) {
   model_.forward(ctx_, batch, kv_, hidden);
   ctx_.stream.synchronize();
   scratch_.poison();
-  model_.logits(ctx_, hidden, device_logits);
+  if (wanted > 0) model_.logits(ctx_, hidden, device_logits);
   ctx_.stream.synchronize();
   Tensor logits(device_logits.shape(), DType::kF32);
   device_copy({}, logits.view().raw(), device, device_logits.view().raw(), logits.bytes());
@@ -170,7 +171,9 @@ std::vector<std::vector<float>> BatchRunner::prefill(int sequence, std::span<con
   std::vector<std::vector<float>> all;
   for (size_t begin = 0; begin < tokens.size(); begin += size) {
     const auto part = tokens.subspan(begin, std::min(size, tokens.size() - begin));
-    for (std::vector<float>& row : step(sequence, {part.begin(), part.end()})) {
+    const Feed feed{sequence, {part.begin(), part.end()},
+                    !last_rows_ || begin + part.size() == tokens.size()};
+    for (std::vector<float>& row : step({&feed, 1})) {
       all.push_back(std::move(row));
     }
   }

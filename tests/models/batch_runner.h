@@ -14,6 +14,7 @@ namespace lmdeploy {
 struct Feed {
   int sequence = 0;
   std::vector<int32_t> tokens;
+  bool wants_logits = true;
 };
 
 class BatchRunner {
@@ -37,7 +38,8 @@ class BatchRunner {
   std::vector<std::vector<float>> step(std::span<const Feed> feeds);
   // The same for one sequence.
   std::vector<std::vector<float>> step(int sequence, std::vector<int32_t> tokens);
-  // Prefills in chunks of at most `chunk` tokens (0: all at once).
+  // Prefills in chunks of at most `chunk` tokens (0: all at once); with last_rows only the last chunk
+  // wants logits.
   std::vector<std::vector<float>> prefill(int sequence, std::span<const int32_t> tokens,
                                           int chunk = 0);
   // Greedy continuation of the sequence from these last logits.

@@ -90,6 +90,9 @@ TEST_P(GoldenTest, LastRowsAloneAreTheSame) {
   size_t end = 0;
   for (const Feed& feed : feeds) expected.push_back(rows[(end += feed.tokens.size()) - 1]);
   EXPECT_EQ(last.step(feeds), expected);
+  // Chunks before the last want none.
+  const std::vector<std::vector<float>> of_longest = {expected.back()};
+  EXPECT_EQ(last.prefill(100, longest().ids, 13), of_longest);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GoldenTest, testing::ValuesIn(golden_names()), [](const auto& info) {
