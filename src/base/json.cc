@@ -63,6 +63,15 @@ const json::value* find(const json::object& object, std::string_view key) {
   return value == nullptr || value->is_null() ? nullptr : value;
 }
 
+std::string_view text_of(const json::value* value) {
+  const json::string* text = value == nullptr ? nullptr : value->if_string();
+  return text == nullptr ? std::string_view() : std::string_view(text->data(), text->size());
+}
+
+const json::object* object_of(const json::value* value) {
+  return value == nullptr ? nullptr : value->if_object();
+}
+
 Result<std::optional<int64_t>> get_int(const json::object& object, std::string_view key) {
   const json::value* value = find(object, key);
   if (value == nullptr) return std::optional<int64_t>();

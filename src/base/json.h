@@ -31,6 +31,10 @@ Result<json::value> read_json_file(const std::string& path, JsonLimits limits = 
 // Members of an object by key: nullptr when absent or null.
 const json::value* find(const json::object& object, std::string_view key);
 
+// What find() found as text (empty) or as an object (nullptr), where it is nothing or something else.
+std::string_view text_of(const json::value* value);
+const json::object* object_of(const json::value* value);
+
 // Typed members. Absent or null gives nullopt; a wrong type is kInvalidArgument:
 // "'max_tokens' is \"ten\"; expected an integer".
 Result<std::optional<int64_t>> get_int(const json::object& object, std::string_view key);

@@ -45,10 +45,6 @@ std::string expected_shapes(const Shape& matrix, const std::optional<BlockShape>
                      shapes);
 }
 
-bool is_scale_type(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16;
-}
-
 }  // namespace
 
 void attach_fp8_scales(const std::optional<BlockShape>& block, Tensors& tensors,
@@ -69,7 +65,7 @@ void attach_fp8_scales(const std::optional<BlockShape>& block, Tensors& tensors,
     }
     const TensorRecord& found = scales->second;
     const auto shared = shared_by(found.shape, record.shape, block);
-    if (!is_scale_type(found.dtype) || !shared) {
+    if (!is_float(found.dtype) || !shared) {
       problems.add("tensor '{}' is {} {}; expected f32, bf16 or f16 {}", scales->first,
                    dtype_name(found.dtype), found.shape.to_string(),
                    expected_shapes(record.shape, block));

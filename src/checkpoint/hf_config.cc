@@ -12,11 +12,6 @@ namespace {
 constexpr std::array kNestedKeys = {"text_config", "llm_config", "language_config"};
 constexpr int64_t kMaxLayers = 4096;
 
-std::string_view text_of(const json::value* value) {
-  const json::string* text = value == nullptr ? nullptr : value->if_string();
-  return text == nullptr ? std::string_view() : std::string_view(text->data(), text->size());
-}
-
 // Moves a member to another key unless that one is there already.
 void move_member(json::object& from, std::string_view old_key, json::object& to,
                  std::string_view new_key) {

@@ -320,7 +320,7 @@ Status store_dummy(const Load& load, DType dtype, bool on_device) {
 }  // namespace
 
 Status LoadPlan::execute_dummy(DType dtype, ThreadPool& pool, bool on_device) const {
-  if (dtype != DType::kF32 && dtype != DType::kF16 && dtype != DType::kBF16) {
+  if (!is_float(dtype)) {
     return invalid_argument("dummy weights cannot be {}; choose f32, f16 or bf16",
                             dtype_name(dtype));
   }

@@ -14,15 +14,6 @@ constexpr const char* kModelOptFile = "hf_quant_config.json";
 // Methods whose checkpoints have a matrix NAME.weight in fp8 and its scales beside it.
 constexpr std::array<std::string_view, 2> kFp8Methods = {"fp8", "fbgemm_fp8"};
 
-std::string_view text_of(const json::value* value) {
-  const json::string* text = value == nullptr ? nullptr : value->if_string();
-  return text == nullptr ? std::string_view() : std::string_view(text->data(), text->size());
-}
-
-const json::object* object_of(const json::value* value) {
-  return value == nullptr ? nullptr : value->if_object();
-}
-
 std::string shown(std::string_view text) {
   if (text.size() <= kShownBytes) return std::string(text);
   return fmt::format("{}...", text.substr(0, utf8_prefix(text, kShownBytes)));

@@ -5,14 +5,6 @@
 
 namespace lmdeploy {
 
-namespace {
-
-bool is_float(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
-}
-
-}  // namespace
-
 DType configured_weight_type(const json::object& config) {
   const json::value* name = find(config, "torch_dtype");
   if (name != nullptr && name->is_string()) {

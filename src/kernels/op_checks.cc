@@ -44,7 +44,7 @@ void check_optional_view(Ctx& ctx, const char* op, const char* name, const Tenso
 
 DType activation_dtype(Ctx& ctx, const char* op, const TensorView& x) {
   if (ctx.on_cpu()) return DType::kF32;
-  CHECK(x.dtype() == DType::kF32 || x.dtype() == DType::kF16 || x.dtype() == DType::kBF16,
+  CHECK(is_float(x.dtype()),
         "{}: activations of type {}; CUDA has f32, f16 and bf16", op, dtype_name(x.dtype()));
   return x.dtype();
 }

@@ -121,8 +121,7 @@ PackedMatrix pack_matrix(std::span<const RowSource> sources, DType want, WeightA
 
 PackedMatrix row_major_matrix(Tensor storage) {
   const DType format = storage.dtype();
-  const bool plain = format == DType::kF32 || format == DType::kF16 || format == DType::kBF16;
-  CHECK(plain && storage.shape().rank() == 2,
+  CHECK(is_float(format) && storage.shape().rank() == 2,
         "a row-major weight is {} {}; expected f32, f16 or bf16 [n, k]", dtype_name(format),
         storage.shape().to_string());
   PackedMatrix matrix{.n = storage.shape()[0],

@@ -11,8 +11,7 @@ namespace lmdeploy {
 namespace {
 
 bool is_matrix_type(DType dtype) {
-  const bool plain = dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
-  return plain || dtype == DType::kF8E4M3 || is_block_quantized(dtype);
+  return is_float(dtype) || dtype == DType::kF8E4M3 || is_block_quantized(dtype);
 }
 
 Status check_matrix_type(const LoadedSlice& slice, const std::string& name) {

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "nn/float_load.h"
+#include "kernels/packed_matrix.h"
 
 namespace lmdeploy {
 namespace {
@@ -29,27 +29,13 @@ void write_row(const std::vector<float>& row, DType dtype, std::byte* out) {
   }
 }
 
-// Row `row` of the slice as fp32.
-Status read_row(const LoadedSlice& slice, int64_t row, float* out) {
-  const std::byte* data = slice.data + static_cast<size_t>(row) * slice.row_bytes;
-  if (slice.dtype == DType::kF8E4M3) {
-    dequantize_fp8_row(data, row, slice.cols, slice.scales, out);
-    return {};
-  }
-  LoadedSlice one = slice;
-  one.rows = 1;
-  one.data = data;
-  return copy_floats(one, out);
-}
-
 }  // namespace
 
 Result<LoadedSlice> divide_rows(const LoadedSlice& slice, const std::string& name,
                                 std::vector<std::byte>& storage) {
   if (slice.dummy.has_value()) return slice;
   const bool fp8 = slice.dtype == DType::kF8E4M3 && slice.scales.data != nullptr;
-  if (!fp8 && slice.dtype != DType::kF32 && slice.dtype != DType::kF16 &&
-      slice.dtype != DType::kBF16) {
+  if (!fp8 && !is_float(slice.dtype)) {
     return unsupported(
         "{}: rows of type {} cannot be normalized; expected f32, f16, bf16 or fp8 with scales",
         name, dtype_name(slice.dtype));
@@ -60,9 +46,11 @@ Result<LoadedSlice> divide_rows(const LoadedSlice& slice, const std::string& nam
   divided.row_bytes = static_cast<size_t>(dtype_bytes(divided.dtype, slice.cols));
   storage.resize(divided.row_bytes * static_cast<size_t>(slice.rows));
   divided.data = storage.data();
+  const RowSource source{slice.dtype,     slice.rows, slice.cols,  slice.data,
+                         slice.row_bytes, {},         slice.scales};
   std::vector<float> row(static_cast<size_t>(slice.cols));
   for (int64_t r = 0; r < slice.rows; ++r) {
-    RETURN_IF_ERROR(read_row(slice, r, row.data()));
+    pack_rows(source, r, 1, DType::kF32, reinterpret_cast<std::byte*>(row.data()));
     divide_row(row);
     write_row(row, divided.dtype, storage.data() + static_cast<size_t>(r) * divided.row_bytes);
   }

@@ -27,6 +27,10 @@ struct DTypeInfo {
 const DTypeInfo& dtype_info(DType dtype);
 inline const char* dtype_name(DType dtype) { return dtype_info(dtype).name; }
 inline bool is_block_quantized(DType dtype) { return dtype_info(dtype).block_elems > 1; }
+// f32, f16 or bf16: what is computed with.
+inline bool is_float(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
+}
 
 // Bytes of `elems` consecutive elements; elems must be a multiple of the block.
 int64_t dtype_bytes(DType dtype, int64_t elems);
