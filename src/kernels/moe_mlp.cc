@@ -4,8 +4,8 @@
 
 #include "kernels/cpu/moe_mlp.h"
 #include "kernels/cuda/moe_mlp.h"
+#include "kernels/gated_mlp.h"
 #include "kernels/gather_rows.h"
-#include "kernels/matmul_gated.h"
 #include "kernels/op_checks.h"
 
 namespace lmdeploy {
@@ -53,11 +53,8 @@ void run_expert(Ctx& ctx, const TensorView& x, const TensorView& tokens, const M
     gather_rows(ctx, x, tokens, rows);
   }
   const auto part = static_cast<size_t>(expert);
-  const TensorView product =
-      ctx.scratch.allocate(Shape{tokens.dim(0), experts.down.k}, DType::kF32);
-  matmul_gated(ctx, rows, experts.gate_up.parts[part], bias_of(experts.gate_up_bias, expert),
-               experts.activation, product);
-  matmul(ctx, product, experts.down.parts[part], bias_of(experts.down_bias, expert), out);
+  gated_mlp(ctx, rows, experts.gate_up.parts[part], bias_of(experts.gate_up_bias, expert),
+            experts.activation, experts.down.parts[part], bias_of(experts.down_bias, expert), out);
 }
 
 }  // namespace

@@ -443,11 +443,7 @@ void attend_few_rows(const AttentionArgs& args, const AttentionBlock& block, Spl
 void attend_split_amx(const AttentionArgs& args, const AttentionBlock& block, int split,
                       std::byte* scratch, const SoftmaxState& state) {
   const int rows = block.tokens * (args.heads / args.kv_heads);
-  const int start = split * kSplitTokens;
-  const int visible = first_visible(args, first_position(args, block)) - start;
-  const int context = last_position(args, block) + 1 - start;
-  const SplitTokens tokens{start, visible > 0 ? visible : 0,
-                           context < kSplitTokens ? context : kSplitTokens};
+  const SplitTokens tokens = split_tokens(args, block, split);
   const TileScratch work(args, rows, scratch);
   if (rows <= kFewRows) return attend_few_rows(args, block, tokens, work, state);
   load_query_tiles(args, block, work);

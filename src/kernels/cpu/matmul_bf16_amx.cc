@@ -136,7 +136,7 @@ WeightTiles weight_tiles(const PanelMatrix& w, int64_t panel, int panels, int64_
     const PanelLanes at{data + i * panel_bytes, w.layout, 0};
     const std::byte* ahead = data + (i + panels) * panel_bytes;
     for (int64_t g = begin; g < end; ++g) {
-      for (int64_t b = 0; b < group_bytes; b += 64) Avx512Vector::prefetch(ahead + g * group_bytes + b);
+      for (int64_t b = 0; b < group_bytes; b += 64) __builtin_prefetch(ahead + g * group_bytes + b);
       round_group<D>(at, g, rounded.tile[i][g - begin]);
     }
   }

@@ -69,6 +69,13 @@ constexpr int group_lines(DType format) {
   return (codes + scale + (has_min(format) ? scale : 0) + supers + 63) / 64;
 }
 
+// Lines for the second-level cache. Unrolled: this is done for each group that is multiplied.
+template <int Lines>
+[[gnu::always_inline]] inline void prefetch_l2(const std::byte* at) {
+#pragma GCC unroll 9
+  for (int line = 0; line < Lines; ++line) __builtin_prefetch(at + 64 * line, 0, 2);
+}
+
 // The rows of one block of QuantizedRows, from row m on.
 struct BlockRows {
   const int8_t* codes;
@@ -93,7 +100,7 @@ void multiply_tile(const std::byte* panel, const PanelLayout& layout, const Bloc
 #pragma GCC unroll 16
   for (int i = 0; i < M * kVectors; ++i) acc[i / kVectors][i % kVectors] = V::zero();
   for (int64_t g = 0; g < layout.groups; ++g) {
-    if (next != nullptr) V::template prefetch_l2<group_lines(D)>(next + g * step);
+    if (next != nullptr) prefetch_l2<group_lines(D)>(next + g * step);
     const int64_t i = g * x.rows + m0;
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {

@@ -93,7 +93,7 @@ void add_tile(const UnpackedSlab<kForm>& w, const BlockRows& x, int m0, Ahead& a
     }
   }
   for (int64_t g = 0; g < w.count; ++g, ahead.at += ahead.step) {
-    for (int64_t b = 0; b < ahead.step; b += 64) V::prefetch(ahead.at + b);
+    for (int64_t b = 0; b < ahead.step; b += 64) __builtin_prefetch(ahead.at + b);
     const int64_t i = (w.first + g) * x.rows + m0;
 #pragma GCC unroll 2
     for (int half = 0; half < kForm.halves; ++half) {

@@ -5,7 +5,7 @@
 //   block types   acc = 0; for g: acc = fma(fl(dot * w_scale), x_scale, acc)        (q6_K: twice)
 //                          and with mins acc = fma(w_min, x_sum, acc)
 //                 dot is an exact integer: all instruction sets give the same bits
-//   f32, f16      two chains of fma, over even and over odd k, added at the end
+//   f32, f16      for each 32 k two chains of fma, over even and over odd k; their sums in order
 //   bf16          x rounded to bf16; the instruction set's own order: with AVX-512 BF16 two chains of
 //                 vdpbf16ps, with AMX one of tdpbf16ps that begins with what is added, else as f32
 // But for MatmulKernels::rounds_blocks_from: many rows times block types as bf16.

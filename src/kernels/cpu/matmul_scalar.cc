@@ -35,8 +35,6 @@ struct Scalar {
     });
   }
 
-  template <int Lines>
-  static void prefetch_l2(const std::byte*) {}
   static Float zero() { return Float{}; }
   static Float set1(float x) { return each([x](int) { return x; }); }
   static Int set1(int32_t x) {

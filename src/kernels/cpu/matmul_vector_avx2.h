@@ -3,7 +3,6 @@
 
 #include <immintrin.h>
 
-#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -17,15 +16,6 @@ struct Avx2Vector {
   using Int = __m256i;
   using Float = __m256;
 
-  static void prefetch(const void* at) { _mm_prefetch(static_cast<const char*>(at), _MM_HINT_T0); }
-  // Lines for the second-level cache. Unrolled: this is done for each group that is multiplied.
-  template <int Lines>
-  static void prefetch_l2(const std::byte* at) {
-#pragma GCC unroll 9
-    for (int line = 0; line < Lines; ++line) {
-      _mm_prefetch(reinterpret_cast<const char*>(at) + 64 * line, _MM_HINT_T1);
-    }
-  }
   static Float zero() { return _mm256_setzero_ps(); }
   static Float set1(float x) { return _mm256_set1_ps(x); }
   static Int set1(int32_t x) { return _mm256_set1_epi32(x); }

@@ -17,15 +17,6 @@ struct Avx512Vector {
   using Int = __m512i;
   using Float = __m512;
 
-  static void prefetch(const void* at) { _mm_prefetch(static_cast<const char*>(at), _MM_HINT_T0); }
-  // Lines for the second-level cache. Unrolled: this is done for each group that is multiplied.
-  template <int Lines>
-  static void prefetch_l2(const std::byte* at) {
-#pragma GCC unroll 9
-    for (int line = 0; line < Lines; ++line) {
-      _mm_prefetch(reinterpret_cast<const char*>(at) + 64 * line, _MM_HINT_T1);
-    }
-  }
   static Float zero() { return _mm512_setzero_ps(); }
   static Float set1(float x) { return _mm512_set1_ps(x); }
   static Int set1(int32_t x) { return _mm512_set1_epi32(x); }
