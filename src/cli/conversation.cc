@@ -1,6 +1,7 @@
 #include "cli/conversation.h"
 
 #include <chrono>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/queue.h"
@@ -29,7 +30,7 @@ Result<std::vector<int32_t>> Conversation::prompt_for(std::string_view text) {
   ChatRender chat;
   if (!plain_) chat.messages = messages_;
   chat.messages.push_back({{"role", "user"}, {"content", text}});
-  return engine_.encode_chat(chat);
+  return engine_.encode_chat(std::move(chat));
 }
 
 Result<Conversation::Reply> Conversation::ask(std::string_view text,

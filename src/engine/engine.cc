@@ -6,6 +6,7 @@
 #include <random>
 #include <sstream>
 #include <thread>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/random.h"
@@ -185,8 +186,8 @@ Result<std::vector<int32_t>> Engine::encode_prompt(std::string_view text, bool a
   return tokenizer().encode(text, {.add_special_tokens = add_special_tokens});
 }
 
-Result<std::vector<int32_t>> Engine::encode_chat(const ChatRender& chat) const {
-  ASSIGN_OR_RETURN(const ChatPrompt prompt, make_chat_prompt(chat_template(), chat));
+Result<std::vector<int32_t>> Engine::encode_chat(ChatRender chat) const {
+  ASSIGN_OR_RETURN(const ChatPrompt prompt, make_chat_prompt(chat_template(), std::move(chat)));
   return encode_prompt(prompt.text, prompt.add_special_tokens);
 }
 

@@ -97,7 +97,7 @@ class Engine {
   // (kInvalidArgument, both numbers in the message).
   Result<std::vector<int32_t>> encode_prompt(std::string_view text, bool add_special_tokens) const;
   // A conversation through the chat template, then encode_prompt.
-  Result<std::vector<int32_t>> encode_chat(const ChatRender& chat) const;
+  Result<std::vector<int32_t>> encode_chat(ChatRender chat) const;
 
   EngineStats stats() const;
   // Refuses new requests from now on, aborts the running ones, and returns when each has had its last

@@ -56,7 +56,7 @@ Result<std::vector<int32_t>> EngineHost::encode_chat(const ChatInput& input) con
   render.messages = input.messages;
   render.continue_final_message = input.continue_last;
   render.variables = input.variables;
-  return engine_->encode_chat(render);
+  return engine_->encode_chat(std::move(render));
 }
 
 std::string EngineHost::token_text(int32_t id) const {

@@ -127,7 +127,7 @@ Status CudaRunner::allocate() {
 }
 
 // Loads every kernel and makes the scratch memory as large as it will ever be: the longest prompt
-// chunk, whose logits are all wanted, the same where one token's are not (the wanted rows have a
+// chunk, where all logits are wanted but, if it can be, those of one token (the wanted rows have a
 // copy of their own then), and batches of every power of two up to the largest. All their tokens
 // are stored in one page, which is thrown away.
 Status CudaRunner::warm_up() {
@@ -137,12 +137,11 @@ Status CudaRunner::warm_up() {
       static_cast<int>(std::min<int64_t>(options_.step_tokens, options_.session_len));
   const int prompts = std::min(options_.step_tokens / prompt, options_.max_batch_size);
   std::vector<PaddingRow> chunk(static_cast<size_t>(prompts), {prompt, kRowAllLogits});
-  run_padding(chunk);
   if (prompt > 2 && prompts < options_.max_batch_size) {
     chunk.back().tokens -= 2;
     chunk.push_back({2, 0});
-    run_padding(chunk);
   }
+  run_padding(chunk);
   for (int rows = 1; rows < options_.max_batch_size; rows *= 2) {
     run_padding(std::vector<PaddingRow>(rows, {1, 0}));
   }
